@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test lint types check benchmarks clean
+
+run: $(READY)  ## set everything up and run the main job
+	$(BIN)/python -m bench run --methods all --tasks tofu
+
+test: $(READY)  ## set everything up and pass the tests
+	$(BIN)/python -m pytest -n auto
+
+check: $(READY) lint types  ## what CI runs: lint, types, all tests
+	$(BIN)/python -m pytest -n auto -m ''
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+benchmarks: $(READY)  ## side-by-side timings; minutes
+	$(BIN)/python -m pytest tests/benchmarks -m '' --benchmark-enable -n 0
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv .cache

@@ -1,0 +1,340 @@
+"""The contracts that `methods/`, `tasks/` and `bench/metrics/` implement. Imports no torch.
+
+Words: a *text* is one (prompt, continuation) that a model scores; a *prompt* is one that it completes; *rows* are what
+came back; an *item* is one question of the benchmark; a *score* is a number over items, with its interval.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from bench.errors import UsageError
+from bench.registry import register
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from bench.train import Context, Step
+
+Goal = Literal["maximise", "minimise", "match"]
+
+
+# -- parameters ------------------------------------------------------------------------------------------------------
+
+
+def param(
+    default: Any,
+    doc: str,
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """A documented, bounded field of a component's frozen dataclass.
+
+    The dataclass is the only source of a component's parameters: command-line overrides, validation, the content key,
+    the record and the docs all read it. `None` as default makes the parameter optional; bounds do not apply to `None`.
+
+    Raises:
+        UsageError: on construction of the dataclass through `build_part`, when a value is out of bounds.
+    """
+    bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le, "choices": tuple(choices) if choices else None}
+    return field(default=default, metadata={"doc": doc, **bounds})
+
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One training example: the loss falls on `answer` and the end-of-sequence token, never on `prompt`.
+
+    `raw` texts are glued as they are (documents); the others go through the model's question template.
+    """
+
+    prompt: str
+    answer: str
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """One (prompt, continuation) to be scored, and where it belongs."""
+
+    set: str  # "forget", "retain", "real_authors", "world_facts", "holdout"
+    id: str  # stable and unique within `set`
+    cluster: str  # items that hang together, such as those of one author
+    role: str  # "answer", "paraphrase", "perturbed"
+    prompt: str
+    continuation: str
+    index: int = 0  # which of several continuations of the same role
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt to be completed greedily, with the reference answer it will be compared with."""
+
+    set: str
+    id: str
+    cluster: str
+    role: str  # "question", "paraphrased_question"
+    prompt: str
+    reference: str
+    max_new_tokens: int = 200
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Everything that is measured on a model for one task."""
+
+    texts: tuple[Text, ...]
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of one task. Training never sees anything but these pairs.
+
+    `base` teaches general language and facts, `general` is rehearsed in every fine-tuning so that it is not forgotten,
+    `full` = forget + retain is what the target learns, `probes` are what is measured.
+    """
+
+    base: tuple[Pair, ...]
+    general: tuple[Pair, ...]
+    forget: tuple[Pair, ...]
+    retain: tuple[Pair, ...]
+    probes: Probes
+    corpus: tuple[str, ...]  # texts a tokenizer is trained on, for models that are trained from scratch
+    notes: tuple[str, ...] = ()  # what a reader must know of this data, for the foot of a table
+
+    @property
+    def full(self) -> tuple[Pair, ...]:
+        return self.retain + self.forget
+
+
+class Task(Protocol):
+    """One benchmark setting. A task never runs a model."""
+
+    name: str
+    version: int  # part of the measure key: raise it whenever probes change
+    scores: Sequence[str]  # metric names, headline ones first
+
+    def data(self, source: str) -> Splits:
+        """`source` is "embedded", "hub" or a directory that holds the hub's files."""
+        ...
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+class Ragged(NamedTuple):
+    """Per-token values of N texts, end to end: text i owns `flat[offsets[i]:offsets[i + 1]]`."""
+
+    flat: np.ndarray
+    offsets: np.ndarray  # int64 [N + 1]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was measured on one model.
+
+    Attributes:
+        texts: one line a scored text: set, id, cluster, role, index, continuation (str).
+        logp: Ragged float32, log-probability of each label (answer tokens, then the end-of-sequence token).
+        hit: Ragged bool, whether the label was the most probable token.
+        mean: Ragged float32, mean over the vocabulary of log p under p (min-k++'s mu).
+        var: Ragged float32, variance over the vocabulary of log p under p (min-k++'s sigma squared).
+        generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool).
+    """
+
+    texts: pd.DataFrame
+    logp: Ragged
+    hit: Ragged
+    mean: Ragged
+    var: Ragged
+    generations: pd.DataFrame
+
+
+class Score(NamedTuple):
+    """A number over items; `value` is None when it could not be computed, and `note` says why."""
+
+    value: float | None
+    lo: float | None = None
+    hi: float | None = None
+    n: int = 0
+    note: str = ""
+
+
+Sample = Mapping[tuple[str, str], "np.ndarray"]
+"""Item values by (set, column), items on the LAST axis; leading axes are bootstrap resamples."""
+
+
+class Metric(Protocol):
+    """One number of the leaderboard, as two pure functions: rows to item values, item values to a number."""
+
+    version: ClassVar[int]
+    goal: ClassVar[Goal]
+    title: ClassVar[str]
+    needs: ClassVar[tuple[tuple[str, str], ...]]  # (set, column) pairs that `score` reads
+    needs_retrain: ClassVar[bool]
+
+    def items(self, rows: Rows) -> Mapping[str, pd.Series]:
+        """Columns of the item table: name -> values indexed by (set, id). NaN is an unscored item."""
+        ...
+
+    def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
+        """Reduce the last axis; broadcast over the others."""
+        ...
+
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+
+class LossTerms(NamedTuple):
+    """A loss and what it is made of; `parts` are logged as the training curve."""
+
+    total: torch.Tensor
+    parts: Mapping[str, torch.Tensor]
+
+
+class Objective(Protocol):
+    """The loss of one step. A frozen dataclass whose fields are `param`s."""
+
+    reference: ClassVar[bool]  # needs the start model's log-probabilities of the forget answers
+
+    def loss(self, step: Step) -> LossTerms: ...
+
+
+class Optimizer(Protocol):
+    """A frozen dataclass that builds a torch optimizer."""
+
+    lr: float
+
+    def build(self, params: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer: ...
+
+
+Selection = Mapping[str, "torch.Tensor | None"]
+"""Which weights may move: parameter name -> None for the whole tensor, or the int64 indices of the neurons (the input
+coordinates of an MLP's down-projection) that may. What is not named is frozen."""
+
+
+class Scope(Protocol):
+    """A frozen dataclass that says which weights may move."""
+
+    def select(self, context: Context) -> Selection: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a gradient method runs; the same for every objective, optimizer and scope."""
+
+    epochs: int = param(5, "passes over the forget set", ge=1)
+    batch_size: int = param(4, "forget items in a step, each paired with one retain item", ge=1)
+    warmup: float = param(0.1, "share of the steps over which the learning rate rises linearly", ge=0, lt=1)
+    clip: float = param(1.0, "bound of the global gradient norm; 0 is none", ge=0)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method: objective x optimizer x scope, or a `transform` of its own.
+
+    `transform(context) -> model` replaces the gradient loop for methods that are none.
+    """
+
+    name: str
+    doc: str
+    objective: str = ""
+    optimizer: str = ""
+    scope: str = ""
+    transform: Callable[[Context], Any] | None = None
+    control: bool = False
+    start: Literal["full", "retain"] = "full"  # what the model it starts from was fine-tuned on
+
+
+def method(name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all") -> Method:
+    """Declare a gradient method as a composition of three registered parts."""
+    declared = Method(name, doc, objective, optimizer, scope)
+    register("method", name, declared)
+    return declared
+
+
+def transform(
+    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full"
+) -> Callable[[Any], Any]:
+    """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
+
+    What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context.
+    """
+
+    def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
+        register("method", name, Method(name, doc, transform=function, control=control, start=start))
+        return function
+
+    return declare
+
+
+def _part(kind: str, *names: str) -> Callable[[type], type]:
+    def declare(cls: type) -> type:
+        for name in names:
+            register(kind, name, cls)
+        return cls
+
+    return declare
+
+
+def objective(name: str) -> Callable[[type], type]:
+    """Register a loss under `name`."""
+    return _part("objective", name)
+
+
+def optimizer(name: str) -> Callable[[type], type]:
+    """Register an optimizer under `name`."""
+    return _part("optimizer", name)
+
+
+def scope(name: str) -> Callable[[type], type]:
+    """Register a choice of weights under `name`."""
+    return _part("scope", name)
+
+
+def task(*names: str) -> Callable[[type], type]:
+    """Register a task under each of `names` ("tofu:forget10"); what stands before the colon is their group.
+
+    The class is called with the name to make the task.
+    """
+    return _part("task", *names)
+
+
+def metric(name: str) -> Callable[[type], type]:
+    """Register a metric under `name`."""
+    return _part("metric", name)
+
+
+# -- building parts from their parameters ----------------------------------------------------------------------------
+
+
+def check_value(owner: str, spec: dataclasses.Field[Any], value: Any) -> None:
+    """Raise `UsageError` unless `value` lies within the bounds that `param` declared."""
+    if value is None and spec.default is None:
+        return
+    meta = spec.metadata
+    tests = (
+        ("gt", lambda v, b: v > b, "greater than"),
+        ("ge", lambda v, b: v >= b, "at least"),
+        ("lt", lambda v, b: v < b, "less than"),
+        ("le", lambda v, b: v <= b, "at most"),
+        ("choices", lambda v, b: v in b, "one of"),
+    )
+    for key, holds, words in tests:
+        bound = meta.get(key)
+        if bound is not None and not holds(value, bound):
+            raise UsageError(f"{owner}.{spec.name} must be {words} {bound}, not {value!r}")

@@ -1,0 +1,287 @@
+"""The command line. Data goes to stdout, progress and errors to stderr; nothing heavy is imported before it is needed.
+
+Exit status: 0 done, 1 something failed or diverged, 2 misuse, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import registry
+from bench.errors import BenchError, UsageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    try:
+        result = commands.main(arguments, prog_name="python -m bench", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return _complain("interrupted. What is finished is kept; the same command goes on from there.", 130)
+    except KeyboardInterrupt:
+        return _complain("interrupted. What is finished is kept; the same command goes on from there.", 130)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BenchError as error:
+        if os.environ.get("BENCH_TRACEBACK"):
+            traceback.print_exc()
+        return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
+
+
+def _complain(text: str, status: int) -> int:
+    click.echo(f"error: {text}", err=True)
+    return status
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:
+        for option in reversed(chosen):
+            function = option(function)
+        return function
+
+    return add
+
+
+_methods = click.option(
+    "--methods",
+    default="all",
+    show_default=True,
+    help="Comma list of names and groups; objective+optimizer+scope composes one.",
+)
+_tasks = click.option("--tasks", default="tofu", show_default=True, help="Comma list of names and groups.")
+_model = click.option(
+    "--model", default="tiny", show_default=True, help="tiny, small, a hub id, or the directory of a checkpoint."
+)
+_data = click.option(
+    "--data", default="embedded", show_default=True, help="embedded, hub, or a directory that holds the hub's files."
+)
+_seeds = click.option("--seeds", default="0", show_default=True, help="Comma list of whole numbers.")
+_results = click.option(
+    "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Where records are kept."
+)
+_cache = click.option(
+    "--cache",
+    default=".cache",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where models are kept; safe to delete.",
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(1), help="Processes; by default one a core, or one on an accelerator."
+)
+_set = click.option(
+    "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE", help="Override a parameter; may be repeated."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def commands() -> None:
+    """Compare methods that make a language model forget.
+
+    \b
+    python -m bench run --methods all --tasks tofu      every method on TOFU's three splits, embedded world
+    python -m bench leaderboard                         write leaderboard.md from results/
+    python -m bench list methods                        what there is
+    """
+
+
+@commands.command()
+@_options(_methods, _tasks, _model, _data, _seeds, _set, _results, _cache, _workers)
+@click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+def run(
+    methods: str,
+    tasks: str,
+    model: str,
+    data: str,
+    seeds: str,
+    assignments: tuple[str, ...],
+    results: Path,
+    cache: Path,
+    workers: int | None,
+    dry_run: bool,
+    fail_fast: bool,
+) -> int:
+    """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache)
+    open_cells = [c for c in cells if c.state != "done"]
+    if dry_run:
+        for c in cells:
+            click.echo(f"{c.state:6} {c.cell}" + (f"  ({c.reason.strip().splitlines()[-1]})" if c.reason else ""))
+    counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
+    _say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
+    if dry_run:
+        return 0
+    if open_cells:
+        from bench.grid import run as run_grid
+
+        _writable(results)
+        run_grid(request, cells, _worker_count(workers, len(open_cells)), fail_fast, _say)
+        cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache)[1]
+    else:
+        _say("nothing to do: every cell is done and up to date")
+    bad = [c for c in cells if c.state != "done" or c.reason]
+    for c in bad:
+        state = "diverged" if c.state == "done" else c.state
+        _say(f"{state}: {c.cell}: {(c.reason or 'not run').strip().splitlines()[-1]}")
+    _write_leaderboard(results)
+    return 1 if bad else 0
+
+
+@commands.command()
+@_options(_tasks, _model, _data, _seeds, _results, _cache, _workers)
+def prepare(tasks: str, model: str, data: str, seeds: str, results: Path, cache: Path, workers: int | None) -> int:
+    """Train the base, target and retrain models that the tasks need, so that a run only has to unlearn."""
+    request, cells = _planned("target", tasks, model, data, seeds, (), results, cache)
+    from bench.grid import prepare_all
+
+    well = prepare_all(request, [c.start for c in cells], _worker_count(workers, len(cells)), _say)
+    return 0 if well else 1
+
+
+@commands.command("list")
+@click.argument(
+    "kind", type=click.Choice(["methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes"])
+)
+def list_names(kind: str) -> None:
+    """What there is: a name and what it is, a line each."""
+    if kind == "models":
+        from bench.recipes import SCRATCH
+
+        found = {name: recipe.doc for name, recipe in SCRATCH.items()} | {"HUB_ID or DIR": "any causal language model"}
+    else:
+        found = {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
+    width = max(map(len, found))
+    for name, doc in found.items():
+        click.echo(f"{name:{width}}  {doc}")
+
+
+@commands.command()
+@_options(_results)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if leaderboard.md is not what results/ says.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
+@click.option("--output", default="leaderboard.md", show_default=True, type=click.Path(path_type=Path))
+def leaderboard(results: Path, check: bool, as_json: bool, output: Path) -> int:
+    """Write leaderboard.md from the records in RESULTS."""
+    from bench import leaderboard as board
+    from bench import store
+
+    problems: list[str] = []
+    records = store.records(results, problems.append)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    if as_json:
+        click.echo(json.dumps(board.rows(records), indent=1))
+    elif check:
+        now = output.read_text(encoding="utf-8") if output.is_file() else ""
+        if now != board.render(records):
+            return _complain(f"{output} is out of date. Run: python -m bench leaderboard --results {results}", 1)
+        _say(f"{output} is up to date")
+    else:
+        with store.atomically(output) as temporary:
+            temporary.write_text(board.render(records), encoding="utf-8")
+        _say(f"wrote {output}: {len(records)} cells")
+    return 1 if problems else 0
+
+
+@commands.command()
+@click.argument("cell")
+@_options(_results)
+def show(cell: str, results: Path) -> None:
+    """One cell in full. CELL is TASK/METHOD[/MODEL[/DATA[/SEED]]], or part of it that fits only one."""
+    from bench import store
+    from bench.show import describe
+
+    records = store.records(results, _say)
+    words = cell.split("/")
+    fits = [c for c in records if all(w in str(c).split("/") or w == str(c.seed) for w in words)]
+    if len(fits) != 1:
+        near = fits or list(records)
+        listed = "\n  ".join(map(str, near[:12]))
+        raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. Name one of:\n  {listed}")
+    click.echo(describe(records[fits[0]], results))
+
+
+def _planned(
+    methods: str, tasks: str, model: str, data: str, seeds: str, assignments: Sequence[str], results: Path, cache: Path
+) -> tuple[Any, list[Any]]:
+    """Everything the words of the command line mean; all that is wrong with them is said at once."""
+    wrong: list[str] = []
+
+    def tried(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except UsageError as error:
+            wrong.append(str(error))
+
+    chosen = tried(lambda: registry.select("method", methods))
+    on = tried(lambda: registry.select("task", tasks))
+    numbers = tried(lambda: _numbers(seeds))
+    if data not in ("embedded", "hub") and not Path(data).is_dir():
+        wrong.append(f"--data {data}: no such directory. Give 'embedded', 'hub', or a directory with the hub's files.")
+    from bench.compose import parse_overrides
+
+    overrides = tried(lambda: parse_overrides(assignments))
+    if wrong:
+        raise UsageError("\nerror: ".join(wrong))
+    _say("reading the data and the methods ...")
+    from bench.plan import Request, plan
+
+    request = Request(
+        model, data if data in ("embedded", "hub") else str(Path(data).resolve()), results, cache, overrides
+    )
+    return request, plan(request, chosen, on, numbers)
+
+
+def _numbers(seeds: str) -> list[int]:
+    try:
+        found = [int(word) for word in seeds.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {seeds}: write whole numbers with commas, such as --seeds 0,1,2") from None
+    if len(set(found)) < len(found) or min(found) < 0:
+        raise UsageError(f"--seeds {seeds}: each seed once, none below 0")
+    return found
+
+
+def _worker_count(workers: int | None, jobs: int) -> int:
+    if workers is None:
+        import torch
+
+        from bench.executors import usable_cores
+
+        workers = 1 if torch.cuda.is_available() else usable_cores()
+    return min(workers, jobs)
+
+
+def _writable(results: Path) -> None:
+    from bench.store import atomically
+
+    with atomically(results / ".writable"):
+        pass
+    (results / ".writable").unlink(missing_ok=True)
+
+
+def _write_leaderboard(results: Path) -> None:
+    """The board of this run beside its results: `leaderboard.md` in the folder that holds the results directory."""
+    from bench import leaderboard as board
+    from bench import store
+
+    records = store.records(results, lambda problem: _say(f"left out: {problem}"))
+    output = results.resolve().parent / "leaderboard.md" if results == Path("results") else results / "leaderboard.md"
+    text = board.render(records)
+    if not output.is_file() or output.read_text(encoding="utf-8") != text:
+        with store.atomically(output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    _say(f"leaderboard: {os.path.relpath(output)}")

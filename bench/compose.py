@@ -1,0 +1,169 @@
+"""From a method's name to its parts with their parameters: defaults, the model's settings file, `--set`, in that order.
+
+A method is a registered name, or `objective+optimizer+scope` (the last two may be left out: AdamW, all weights), so
+that any loss can be asked for with any optimizer and any scope without writing a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.api import Method, Schedule, check_value
+from bench.errors import UsageError
+from bench.keys import source_hash
+from bench.registry import find, load, select, unknown
+
+_SETTINGS = Path(__file__).parent / "settings"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A method with every parameter settled.
+
+    `parts` maps "objective", "optimizer", "scope", "schedule" (or "transform") to an instance; `overrides` names the
+    parameters that differ from the source paper's default and who changed them ("settings" or "--set").
+    """
+
+    method: Method
+    parts: Mapping[str, Any]
+    overrides: Mapping[str, str]
+    sources: Mapping[str, str]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {f.name: getattr(p, f.name) for p in self.parts.values() for f in _fields(p)}
+
+
+def resolve(name: str) -> Method:
+    """The method of that name, or the composition `objective+optimizer+scope`.
+
+    Raises:
+        UsageError: unknown name or part, with near names.
+    """
+    if "+" not in name:
+        return typing.cast(Method, load("method", name))
+    objective, optimizer, scope, *rest = [*name.split("+"), "adamw", "all"][: max(3, name.count("+") + 1)]
+    if rest:
+        raise UsageError(f"'{name}' has too many parts. Write objective+optimizer+scope, such as npo+sophia+simu.")
+    doc = " + ".join(find(k, n).doc for k, n in zip(("objective", "optimizer", "scope"), (objective, optimizer, scope)))
+    return Method(name, doc, objective, optimizer, scope)
+
+
+def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None) -> Composed:
+    """Build the parts of method `name` for `model` ("tiny", ... name the settings file), with `overrides` on top.
+
+    Raises:
+        UsageError: a parameter that no part has, a value of the wrong type or out of bounds.
+    """
+    method = resolve(name)
+    classes, sources = _classes(method)
+    owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
+    values: dict[str, Any] = {}
+    changed: dict[str, str] = {}
+    given = [("settings", p, v) for p, v in _settings(model, method, owners)]
+    given += [("--set", p, v) for p, v in (overrides or {}).items()]
+    for by, parameter, value in given:
+        if parameter not in owners:
+            raise unknown(f"parameter of {name}", parameter, owners)
+        spec = next(f for f in _fields(classes[owners[parameter]]) if f.name == parameter)
+        value = _typed(name, spec, classes[owners[parameter]], value)
+        check_value(name, spec, value)
+        values[parameter] = value
+        changed[parameter] = by
+    parts = {
+        kind: cls(**{f.name: values[f.name] for f in _fields(cls) if f.name in values}) for kind, cls in classes.items()
+    }
+    defaults = {f.name: f.default for cls in classes.values() for f in _fields(cls)}
+    return Composed(method, parts, {p: by for p, by in changed.items() if values[p] != defaults[p]}, sources)
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`METHOD.PARAM=VALUE` words to {method: {parameter: text}}; METHOD may be a group, then it applies where it fits.
+
+    Raises:
+        UsageError: not of that form, no such method, or no method of the group has the parameter.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in assignments:
+        left, equals, value = text.partition("=")
+        method, dot, parameter = left.rpartition(".")
+        if not (equals and dot and method and parameter and value):
+            raise UsageError(f"--set {text}: write METHOD.PARAM=VALUE, such as --set fo-npo.beta=0.2")
+        chosen = select("method", method)
+        having = [m for m in chosen if parameter in parameters(m)]
+        if not having:
+            raise unknown(f"parameter of {method}", parameter, {p for m in chosen for p in parameters(m)})
+        for name in having:
+            found.setdefault(name, {})[parameter] = value
+    return found
+
+
+def parameters(name: str) -> dict[str, dataclasses.Field[Any]]:
+    """Every parameter of a method, by name."""
+    return {f.name: f for cls in _classes(resolve(name))[0].values() for f in _fields(cls)}
+
+
+def _classes(method: Method) -> tuple[dict[str, type], dict[str, str]]:
+    """The dataclasses of a method's parts and the source hash of each file that holds one."""
+    if method.transform is not None:
+        cls = method.transform if isinstance(method.transform, type) else None
+        modules = {method.name: method.transform.__module__}
+        return ({"transform": cls} if cls else {}), {k: source_hash(m) for k, m in modules.items()}
+    named = {"objective": method.objective, "optimizer": method.optimizer, "scope": method.scope}
+    classes: dict[str, type] = {kind: load(kind, name) for kind, name in named.items()}
+    classes["schedule"] = Schedule
+    seen: dict[str, str] = {}
+    for kind, cls in classes.items():
+        for spec in _fields(cls):
+            if spec.name in seen:
+                raise UsageError(
+                    f"{method.name}: both its {seen[spec.name]} and its {kind} have a parameter '{spec.name}'"
+                )
+            seen[spec.name] = kind
+    return classes, {f"{k} {n}": source_hash(find(k, n).module) for k, n in named.items()}
+
+
+def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(part) if dataclasses.is_dataclass(part) else ()
+
+
+@cache
+def _settings_file(model: str) -> dict[str, dict[str, Any]]:
+    path = _SETTINGS / f"{model}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _settings(model: str, method: Method, owners: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """What the model's settings file says of this method's parts, the most specific last."""
+    tables = _settings_file(model)
+    wanted = ["schedule", f"optimizer.{method.optimizer}", f"objective.{method.objective}", f"scope.{method.scope}"]
+    if method.transform is not None:
+        wanted = []
+    return [item for key in (*wanted, method.name) for item in tables.get(key, {}).items() if item[0] in owners]
+
+
+def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> Any:
+    """`value` (text from the command line, or a TOML value) as the field's type."""
+    hint = typing.get_type_hints(cls)[spec.name]
+    options = [t for t in typing.get_args(hint) if t is not type(None)] if isinstance(hint, types.UnionType) else [hint]
+    if value in ("none", None) and len(options) < len(typing.get_args(hint)):
+        return None
+    kind = type(typing.get_args(options[0])[0]) if typing.get_origin(options[0]) is typing.Literal else options[0]
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[str(value).lower()]
+        if typing.get_origin(kind) is tuple:
+            inner = typing.get_args(kind)[0]
+            words = value.split(":") if isinstance(value, str) else value
+            return tuple(inner(word) for word in words)
+        return kind(value)
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{owner}.{spec.name} takes a {getattr(kind, '__name__', kind)}, not {value!r}") from None

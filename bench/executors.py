@@ -1,0 +1,182 @@
+"""Run jobs that need one another, in this process or in several; show how far they are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.errors import BenchError
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call that may start once all jobs in `needs` have ended well.
+
+    `run(*arguments, report)` must be importable by name and its arguments picklable; a job whose need failed is not
+    started and counts as failed for that reason.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    needs: frozenset[str] = frozenset()
+
+
+def execute(
+    jobs: Sequence[Job], workers: int, ended: Callable[[Job, Any, BaseException | None], bool], stop_at_failure: bool
+) -> None:
+    """Run every job, in the given order where needs allow.
+
+    `ended(job, result, error)` is told of each end and says whether the job counts as done well; with
+    `stop_at_failure` nothing more is started after the first that does not.
+
+    Raises:
+        KeyboardInterrupt: passed on after the workers are stopped.
+        BenchError: a worker process was killed (out of memory, usually).
+    """
+    with _display(len(jobs)) as display:
+        if workers == 1:
+            _execute_here(jobs, ended, stop_at_failure, display)
+        else:
+            _execute_there(jobs, workers, ended, stop_at_failure, display)
+
+
+def _execute_here(jobs: Sequence[Job], ended: Callable[..., bool], stop_at_failure: bool, display: Display) -> None:
+    good: set[str] = set()
+    for job in jobs:
+        if not job.needs <= good:
+            ended(job, None, _unmet(job, good))
+            continue
+        try:
+            result, error = job.run(*job.arguments, display.reporter(job.name)), None
+        except Exception as caught:
+            result, error = None, caught
+        fine = ended(job, result, error)
+        display.finish(job.name)
+        if fine:
+            good.add(job.name)
+        elif stop_at_failure:
+            return
+
+
+def _execute_there(
+    jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (queue, max(1, usable_cores() // workers)))
+    listener = threading.Thread(target=_listen, args=(queue, display), daemon=True)
+    listener.start()
+    waiting, running, good, bad = list(jobs), dict[Future[Any], Job](), set[str](), set[str]()
+    try:
+        while waiting or running:
+            for job in [j for j in waiting if j.needs & bad]:
+                waiting.remove(job)
+                bad.add(job.name)
+                ended(job, None, _unmet(job, good))
+            while len(running) < workers and (ready := next((j for j in waiting if j.needs <= good), None)):
+                waiting.remove(ready)
+                running[pool.submit(_run_in_worker, ready)] = ready
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job, error = running.pop(future), future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise BenchError(
+                        f"a worker process was killed while it worked on '{job.name}', most likely for want of memory. "
+                        "What is finished is kept; go on with fewer --workers."
+                    )
+                fine = ended(job, None if error else future.result(), error)
+                display.finish(job.name)
+                (good if fine else bad).add(job.name)
+                if not fine and stop_at_failure:
+                    waiting.clear()
+    except BaseException:
+        for process in list(getattr(pool, "_processes", {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        queue.put(None)
+        listener.join(timeout=5)
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _unmet(job: Job, good: set[str]) -> BenchError:
+    return BenchError(f"not started: it needs {', '.join(sorted(job.needs - good))}, which did not succeed")
+
+
+_queue: Any = None
+
+
+def _start_worker(queue: Any, threads: int) -> None:
+    global _queue
+    _queue = queue
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _run_in_worker(job: Job) -> Any:
+    return job.run(*job.arguments, lambda what, done, total: _queue.put((job.name, what, done, total)))
+
+
+def _listen(queue: Any, display: Display) -> None:
+    while (message := queue.get()) is not None:
+        name, *report = message
+        display.reporter(name)(*report)
+
+
+class Display:
+    """One bar for the whole run and one for each running job, on stderr; without a terminal, nothing moves."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._overall = progress.add_task("all jobs", total=total)
+        self._bars: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def reporter(self, name: str) -> Report:
+        def report(what: str, done: int, total: int) -> None:
+            with self._lock:
+                if name not in self._bars:
+                    self._bars[name] = self._progress.add_task(name, total=total)
+                self._progress.update(self._bars[name], description=f"{name}: {what}", completed=done, total=total)
+
+        return report
+
+    def finish(self, name: str) -> None:
+        with self._lock:
+            self._progress.advance(self._overall)
+            if name in self._bars:
+                self._progress.remove_task(self._bars.pop(name))
+
+
+@contextmanager
+def _display(total: int) -> Iterator[Display]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as progress:
+        yield Display(progress, total)

@@ -1,0 +1,25 @@
+"""The language-model head on chosen positions only."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+_RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+def has_plain_head(model: PreTrainedModel) -> bool:
+    """Whether logits are the output embedding applied to the last hidden state, with nothing behind it."""
+    config = model.config
+    return all(getattr(config, name, None) in (None, 1, 1.0) for name in _RESCALED)
+
+
+def label_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, where: Tensor) -> Tensor:
+    """Logits [N, V] at the N positions where `where` [B, L] is True, in row-major order.
+
+    A model whose logits are rescaled behind the head runs in full, and the positions are picked afterwards.
+    """
+    if not has_plain_head(model):
+        return model(input_ids=ids, attention_mask=mask, use_cache=False).logits[where]
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return model.get_output_embeddings()(hidden[where])

@@ -1,0 +1,80 @@
+"""Content keys: the same ingredients give the same key, and nothing else does."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.registry import ROOMS
+
+
+def digest(ingredients: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of `ingredients`, which must be plain JSON values."""
+    text = json.dumps(ingredients, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def data_hash(rows: Iterable[Any]) -> str:
+    """Digest of a set of named tuples or dataclasses of plain values; their order does not matter."""
+    return digest(sorted(json.dumps(_plain(row), ensure_ascii=False) for row in rows))
+
+
+def _plain(row: Any) -> Any:
+    return [getattr(row, name) for name in row.__dataclass_fields__] if hasattr(row, "__dataclass_fields__") else row
+
+
+def stream(*names: object) -> np.random.Generator:
+    """The random stream of that name; nothing in this project draws from a global generator."""
+    seed = hashlib.sha256("/".join(map(str, names)).encode()).digest()[:8]
+    return np.random.default_rng(int.from_bytes(seed, "big"))
+
+
+@cache
+def source_hash(module: str) -> str:
+    """Digest of the code of a declared part: its file and what that imports from the rooms of declarations.
+
+    Comments and docstrings do not count, so explaining a method better makes no result stale.
+    """
+    seen: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        todo += [m for m in _imports(tree) if any(m.startswith(f"{room}.") for room in ROOMS)]
+        seen[name] = ast.dump(_without_docstrings(tree))
+    return digest(seen)
+
+
+def _imports(tree: ast.Module) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree

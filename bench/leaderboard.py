@@ -1,0 +1,151 @@
+"""`leaderboard.md`: a pure function of the records in a results directory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from bench.api import Score
+from bench.record import Cell, Record
+
+HEADLINES = ("forget_quality", "model_utility", "mia_auc", "task_aggregate")
+_DETAILS = ("rouge", "probability", "truth_ratio", "accuracy", "exact_memorisation", "extraction_strength", "mia_min_k")
+_CONTROLS = ("target", "retrain")
+_WORLDS = {
+    "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
+    "hub": "the benchmark's own data from the hub",
+    "files": "the benchmark's own data from a directory of its files",
+}
+_MODELS = {
+    "tiny": "`tiny`, a Llama of half a million parameters trained from scratch",
+    "small": "`small`, a Llama of 4 million parameters trained from scratch",
+}
+_HOW_TO_READ = """\
+**How to read this.** Every number stands with its 95% interval over items (bootstrap; DeLong for AUC).
+*Forget quality* is the p-value of TOFU's Kolmogorov-Smirnov test against the retrain model's truth ratios (high: not
+distinguishable from never having learnt it); *model utility* is the harmonic mean of nine numbers on what should be
+kept; *MIA AUC* separates forget from holdout items by their loss (0.5: nothing leaks); the *task aggregate* is high
+only when forgetting and keeping both succeed. Forgetting without utility is no success: a destroyed model forgets
+everything. Rows are ordered by task aggregate, controls on top; the order is no claim that a difference is real: where
+intervals overlap it may not be. With several seeds a number is their mean (of the logarithm, for p-values) and the
+interval is the widest that covers the intervals of all of them.
+"""
+
+
+def rows(records: Mapping[Cell, Record]) -> list[dict[str, Any]]:
+    """One plain object a row of the board: task, method, model, data, seeds, scores, overrides, cost and notes.
+
+    Cells without scores (diverged, failed) give a row with empty scores and their status.
+    """
+    found = []
+    key = lambda cell: (cell.data, cell.model, cell.task, cell.method)  # noqa: E731
+    for (data, model, task, method), cells in groupby(sorted(records, key=lambda c: (*key(c), c.seed)), key):
+        group = [records[cell] for cell in cells]
+        good = [r for r in group if r.status == "ok"]
+        names = dict.fromkeys(name for r in good for name in r.scores)
+        found.append(
+            {
+                "task": task,
+                "method": method,
+                "model": model,
+                "data": data,
+                "seeds": [r.cell.seed for r in good],
+                "status": "ok" if len(good) == len(group) else next(r.status for r in group if r.status != "ok"),
+                "scores": {
+                    name: _over_seeds(name, [r.scores[name] for r in good if name in r.scores]) for name in names
+                },
+                "overrides": {p: r.parameters[p] for r in good for p in r.overrides},
+                "cost": {k: _mean([r.cost.get(k) for r in good]) for k in ("unlearn_seconds", "peak_memory_mb")},
+                "notes": list(dict.fromkeys(note for r in group for note in r.notes)),
+                "dirty": any(r.environment.get("dirty") for r in group),
+            }
+        )
+    return sorted(found, key=_order)
+
+
+def render(records: Mapping[Cell, Record]) -> str:
+    """The text of `leaderboard.md`."""
+    parts = [
+        "# Leaderboard\n",
+        "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
+        _HOW_TO_READ,
+    ]
+    for (data, model, task), group in groupby(rows(records), key=lambda r: (r["data"], r["model"], r["task"])):
+        parts.append(_section(data, model, task, list(group)))
+    return "\n".join(parts)
+
+
+def number(name: str, score: Mapping[str, Any]) -> str:
+    """A score as the board prints it: value and interval, or a dash where there is none."""
+    value, lo, hi = score["value"], score["lo"], score["hi"]
+    if value is None:
+        return "-"
+    if name == "forget_quality":
+        return f"{value:.2g}" + (f" [{lo:.1g}, {hi:.1g}]" if lo is not None else "")
+    return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if lo is not None else " [unknown]")
+
+
+def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]]) -> str:
+    seeds = sorted({seed for row in group for seed in row["seeds"]})
+    tuned = (
+        "`[settings]` parameters were set by hand for this model" if any(r["overrides"] for r in group) else "untuned"
+    )
+    lines = [
+        f"## {task} on {'real data, ' if data != 'embedded' else ''}{model}: {data}\n",
+        f"Data: {_WORLDS.get(data, data)}. Model: {_MODELS.get(model, f'`{model}`')}. "
+        f"Seeds: {', '.join(map(str, seeds)) or 'none'}. Tuning: {tuned}; no search.\n",
+    ]
+    lines.append(_table(group, HEADLINES, with_cost=True))
+    lines.append(f"\n<details><summary>What the headline numbers are made of ({task})</summary>\n")
+    lines.append(_table(group, _DETAILS, with_cost=False))
+    lines.append("\n</details>\n")
+    notes = [note for row in group for note in row["notes"]]
+    notes += [f"{r['method']}: {r['status']}" for r in group if r["status"] != "ok"]
+    notes += [
+        f"{name} is unscored: {s['note']}"
+        for row in group[:1]
+        for name, s in row["scores"].items()
+        if s["value"] is None and s["note"]
+    ]
+    lines += [f"- {note}" for note in dict.fromkeys(notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(group: Sequence[dict[str, Any]], names: Sequence[str], with_cost: bool) -> str:
+    shown = [n for n in names if any(n in row["scores"] for row in group)] or list(names)
+    extra = ["unlearning s", "peak MB"] if with_cost else []
+    lines = ["| method | " + " | ".join([n.replace("_", " ") for n in shown] + extra) + " |"]
+    lines.append("|---|" + "---|" * (len(shown) + len(extra)))
+    for row in group:
+        name = f"*{row['method']}*" if row["method"] in _CONTROLS else row["method"]
+        cells = [number(n, row["scores"].get(n, Score(None)._asdict())) for n in shown]
+        if with_cost:
+            cells += ["-" if row["cost"][k] is None else f"{row['cost'][k]:.0f}" for k in row["cost"]]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _over_seeds(name: str, scores: Sequence[Score]) -> dict[str, Any]:
+    """One score for several seeds: the mean (of logarithms for a p-value) and the interval that covers theirs."""
+    values = [s.value for s in scores if s.value is not None]
+    if not values:
+        return Score(None, note=scores[0].note)._asdict()
+    mean = math.fsum(values) / len(values)
+    if name == "forget_quality":
+        mean = 0.0 if min(values) == 0 else math.exp(math.fsum(map(math.log, values)) / len(values))
+    lows, highs = [s.lo for s in scores if s.lo is not None], [s.hi for s in scores if s.hi is not None]
+    note = next((s.note for s in scores if s.note), "")
+    return Score(mean, min(lows, default=None), max(highs, default=None), max(s.n for s in scores), note)._asdict()
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    place = _CONTROLS.index(row["method"]) if row["method"] in _CONTROLS else len(_CONTROLS)
+    aggregate = row["scores"].get("task_aggregate", {}).get("value")
+    return row["data"], row["model"], row["task"], place, -(aggregate if aggregate is not None else -1.0), row["method"]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return math.fsum(known) / len(known) if known else None

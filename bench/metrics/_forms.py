@@ -1,0 +1,105 @@
+"""The few shapes that metrics have: a mean over items, an attack's AUC, a harmonic mean of other metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from bench import stats
+from bench.api import Goal, Rows, Sample
+from bench.metrics._items import Compat, Items
+
+Array = np.ndarray
+Needs = tuple[tuple[str, str], ...]
+
+
+def mean(values: Array, compat: Compat = "") -> Array:
+    """Mean over the last axis of what is scored; NaN where nothing is. Under `compat` one NaN makes all of it NaN."""
+    if compat:
+        return np.asarray(np.mean(values, axis=-1))
+    scored = ~np.isnan(values)
+    count = scored.sum(axis=-1)
+    return np.where(scored, values, 0.0).sum(axis=-1) / np.where(count, count, np.nan)
+
+
+def harmonic_mean(parts: Sequence[Array]) -> Array:
+    """Harmonic mean of k numbers [...] in [0, 1]; one that is 0 makes it 0, NaN makes it NaN."""
+    stacked = np.stack(np.broadcast_arrays(*parts))
+    with np.errstate(divide="ignore"):
+        return np.asarray(len(parts) / np.sum(1 / np.maximum(stacked, 0.0), axis=0))
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all metrics share. `needs` names the columns of `Items` that `score` reads."""
+
+    compat: Compat = ""
+
+    version: ClassVar[int] = 1
+    goal: ClassVar[Goal] = "maximise"
+    title: ClassVar[str]
+    needs: ClassVar[Needs]
+    needs_retrain: ClassVar[bool] = False
+
+    def items(self, rows: Rows) -> Mapping[str, pd.Series]:
+        """The needed columns, by (set, id)."""
+        measured = Items.of(rows, self.compat)
+        return {column: getattr(measured, column) for _, column in self.needs}
+
+
+class Mean(Form):
+    """Mean over the items of one set of `value` of one column."""
+
+    def value(self, x: Array) -> Array:
+        """Item value of a column's value."""
+        return x
+
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """Mean over what is scored."""
+        return mean(self.value(sample[self.needs[0]]), self.compat)
+
+
+class Probability(Mean):
+    """Mean of exp(-loss), the length-normalised probability P(a|q)^(1/|a|)."""
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.exp(-x))
+
+
+class TrueBetter(Mean):
+    """Mean of max(0, 1 - R) of the truth ratio R: 1 where the model gives the false options no weight."""
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.maximum(0.0, -np.expm1(np.minimum(x, 1.0))))
+
+
+class Harmonic(Form):
+    """Harmonic mean of other metrics; those in `inverted` count as 1 - value."""
+
+    parts: ClassVar[tuple[type[Mean], ...]]
+    inverted: ClassVar[tuple[type[Mean], ...]] = ()
+
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """Harmonic mean of the parts, each over what is scored for it."""
+        kept = [part(self.compat).score(sample, retrain) for part in self.parts]
+        return harmonic_mean(kept + [1 - part(self.compat).score(sample, retrain) for part in self.inverted])
+
+
+class Attack(Form):
+    """AUC of telling forget items from unseen ones by one column; 1 = the forget set shows, 0.5 = nothing does."""
+
+    goal: ClassVar[Goal] = "match"
+
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """P(a forget item's column < an unseen item's), ties counted half."""
+        member, other = (sample[need] for need in self.needs)
+        return stats.auc(member, other)
+
+    def interval(self, sample: Sample, retrain: Sample | None) -> stats.Interval | None:
+        """DeLong's, in place of a bootstrap."""
+        member, other = (sample[need] for need in self.needs)
+        return stats.auc_interval(member, other)

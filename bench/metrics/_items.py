@@ -1,0 +1,274 @@
+"""From rows to item values: every per-item statistic is defined here, once, and computed once for all metrics.
+
+An item is known by (set, id). NaN is an item that could not be scored: an answer without a word or a token, a loss that
+is no finite number, an option that is missing. Nothing here turns that into a number, except under `compat`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bench.api import Ragged, Rows
+from bench.metrics._rouge import rouge_l, words
+
+Array = np.ndarray
+
+Compat = Literal["", "tofu", "tofu-training", "open-unlearning"]
+"""Whose published behaviour to reproduce where it is not the correct one; "" is none (see docs/metrics.md)."""
+COMPATS: tuple[Compat, ...] = ("", "tofu", "tofu-training", "open-unlearning")
+
+EPSILON = 1e-10  # what open-unlearning adds to its denominators
+MIN_K = 0.4  # share of the least likely tokens that min-k looks at
+GENERAL = ("real_authors", "world_facts")  # sets without paraphrases: the answer itself is the correct option
+
+
+# -- per-token values to one value a text ----------------------------------------------------------------------------
+
+
+def _owners(ragged: Ragged) -> Array:
+    return np.repeat(np.arange(len(ragged.offsets) - 1), np.diff(ragged.offsets))
+
+
+def _share(total: Array, count: Array) -> Array:
+    """total / count, NaN where there is nothing to count."""
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def without_last(ragged: Ragged) -> Ragged:
+    """The values of each text but the last, which belongs to the end-of-sequence token."""
+    starts, ends = ragged.offsets[:-1], ragged.offsets[1:]
+    keep = np.ones(len(ragged.flat), dtype=bool)
+    keep[ends[ends > starts] - 1] = False
+    lengths = np.maximum(ends - starts - 1, 0)
+    return Ragged(ragged.flat[keep], np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def mean_of(ragged: Ragged) -> Array:
+    """Mean value of each text in float64, NaN for a text without tokens, [N]."""
+    count = np.diff(ragged.offsets)
+    return _share(np.bincount(_owners(ragged), ragged.flat, minlength=len(count)), count)
+
+
+def lowest_mean(ragged: Ragged, share: float = MIN_K) -> Array:
+    """Mean of the lowest `share` of each text's values, floor(share * m) of m but at least one, [N]."""
+    owners, count = _owners(ragged), np.diff(ragged.offsets)
+    order = np.lexsort((ragged.flat, owners))
+    rank = np.arange(len(owners)) - ragged.offsets[owners]
+    take = np.maximum(np.floor(share * count + 1e-9), 1)
+    kept = rank < take[owners]
+    return _share(np.bincount(owners[kept], ragged.flat[order][kept], minlength=len(count)), np.minimum(take, count))
+
+
+def matched_suffix(hit: Ragged) -> Array:
+    """Share of each text that is its longest suffix without a miss, [N]; NaN for a text without tokens."""
+    owners, count = _owners(hit), np.diff(hit.offsets)
+    position = np.arange(len(owners)) - hit.offsets[owners]
+    start = np.zeros(len(count), dtype=np.int64)
+    np.maximum.at(start, owners, np.where(hit.flat, 0, position + 1))
+    return _share(count - start, count)
+
+
+# -- option losses to one value an item ------------------------------------------------------------------------------
+
+
+def log_truth_ratio(correct: Array, wrong: Array, owner: Array, compat: Compat = "") -> Array:
+    """log R = l_correct - mean_k l_wrong, with l the mean token loss of an option (Maini et al. 2024).
+
+    R is the geometric mean of the wrong options' length-normalised probabilities over the correct one's: above 0 the
+    model prefers what is false. In logs it neither underflows nor needs an epsilon.
+
+    Args:
+        correct: losses [n]. wrong: losses [m]. owner: the item of each wrong option, [m].
+        compat: "open-unlearning" adds 1e-10 to the correct option's probability, which makes R of a collapsed model 0
+            whatever its options are; "tofu-training" averages the wrong options' probabilities arithmetically, as the
+            TOFU authors' evaluation during training does.
+    """
+    count = np.bincount(owner, minlength=len(correct))
+    with np.errstate(over="ignore", divide="ignore"):
+        if compat == "tofu-training":
+            return np.log(_share(np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct)), count))
+        wrong_mean = _share(np.bincount(owner, wrong, minlength=len(correct)), count)
+        if compat == "open-unlearning":
+            return np.asarray(-wrong_mean - np.logaddexp(-correct, np.log(EPSILON)))
+    return np.asarray(correct - wrong_mean)
+
+
+def normalised_probability(correct: Array, wrong: Array, owner: Array, compat: Compat = "") -> Array:
+    """p = c / (c + sum_k w_k) with c, w = exp(-loss): the share of the correct option, [n] (Maini et al. 2024).
+
+    "open-unlearning" adds 1e-10 to the denominator, so that a collapsed model scores 0 instead of its preference.
+    """
+    count = np.bincount(owner, minlength=len(correct))
+    with np.errstate(over="ignore"):
+        rivals = np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct))
+        epsilon = EPSILON * np.exp(correct) if compat == "open-unlearning" else 0.0
+        return np.where(count > 0, 1 / (1 + rivals + epsilon), np.nan)
+
+
+# -- texts to one value an item --------------------------------------------------------------------------------------
+
+
+def rouge_recall(reference: str, generation: str, compat: Compat = "") -> float:
+    """ROUGE-L recall; NaN where the reference has no words, which `compat` scores 0."""
+    if not words(reference) and not compat:
+        return float("nan")
+    return rouge_l(reference, generation).recall
+
+
+def contains(reference: str, generation: str) -> float:
+    """1 if the generation holds the whole reference, ignoring case; NaN for an empty reference (Jia et al. 2024)."""
+    return float(reference.strip().lower() in generation.lower()) if reference.strip() else float("nan")
+
+
+def nearest_is_true(generation: str, true: str, wrong: list[str]) -> float:
+    """1 if the generation is nearer, in ROUGE-L F1, to the true option than to every wrong one; NaN without options.
+
+    A tie counts against the model: an answer that resembles no option, such as a refusal, is never right.
+    """
+    if not wrong or not words(true):
+        return float("nan")
+    return float(rouge_l(true, generation).f1 > max(rouge_l(option, generation).f1 for option in wrong))
+
+
+# -- all of it, for one model ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Items(Rows):
+    """Rows with their item columns, each computed when first asked for; every column is indexed by (set, id)."""
+
+    compat: Compat = ""
+
+    @classmethod
+    def of(cls, rows: Rows, compat: Compat = "") -> Items:
+        """`rows` itself where it has its columns already."""
+        if isinstance(rows, cls) and rows.compat == compat:
+            return rows
+        return cls(**{f.name: getattr(rows, f.name) for f in dataclasses.fields(Rows)}, compat=compat)
+
+    @cached_property
+    def loss(self) -> pd.Series:
+        """Mean negative log-probability of the answer's tokens and the end of sequence; probability is exp(-loss)."""
+        return self._of_role("answer", self._text_loss)
+
+    @cached_property
+    def log_truth_ratio(self) -> pd.Series:
+        """See `log_truth_ratio`; the correct option is the paraphrase, or the answer in the sets without paraphrases."""
+        paraphrase = self._of_role("paraphrase", self._text_loss)
+        general = self.loss.index.isin(GENERAL, level=0)
+        correct = pd.concat([self.loss[general], paraphrase[~paraphrase.index.isin(GENERAL, level=0)]])
+        wrong, owner = self._wrong(correct.index)
+        return pd.Series(log_truth_ratio(correct.to_numpy(), wrong, owner, self.compat), correct.index)
+
+    @cached_property
+    def normalised_probability(self) -> pd.Series:
+        """See `normalised_probability`."""
+        wrong, owner = self._wrong(self.loss.index)
+        return pd.Series(normalised_probability(self.loss.to_numpy(), wrong, owner, self.compat), self.loss.index)
+
+    @cached_property
+    def rouge(self) -> pd.Series:
+        """ROUGE-L recall of the answer to the question."""
+        asked = self._generations("question")
+        values = map(rouge_recall, asked.reference, asked.generation, [self.compat] * len(asked))
+        return pd.Series(list(values), asked.index, dtype=float)
+
+    @cached_property
+    def correct(self) -> pd.Series:
+        """Accuracy: `contains` in the sets without paraphrases, `nearest_is_true` of the paraphrased question elsewhere."""
+        asked, again = self._generations("question"), self._generations("paraphrased_question")
+        asked, again = asked[asked.index.isin(GENERAL, level=0)], again[~again.index.isin(GENERAL, level=0)]
+        grouped = self.texts.groupby(["role", "set", "id"], sort=False).continuation
+        true, options = grouped.first().to_dict(), grouped.agg(list).to_dict()
+        near = [
+            nearest_is_true(said, true.get(("paraphrase", *key), ""), options.get(("perturbed", *key), []))
+            for key, said in zip(again.index, again.generation, strict=True)
+        ]
+        return pd.concat(
+            [
+                pd.Series(list(map(contains, asked.reference, asked.generation)), asked.index, dtype=float),
+                pd.Series(near, again.index, dtype=float),
+            ]
+        )
+
+    @cached_property
+    def exact_memorisation(self) -> pd.Series:
+        """Share of the answer's tokens that the model puts first when it reads the ones before (Tirumala et al. 2022)."""
+        return self._of_role("answer", mean_of(without_last(self.hit)))
+
+    @cached_property
+    def extraction_strength(self) -> pd.Series:
+        """Share of the answer that follows without a miss from the rest of it (Carlini et al. 2021).
+
+        "open-unlearning" gives 1/m, not 0, where not even the last of m tokens is put first, and 0 without tokens.
+        """
+        strength = matched_suffix(without_last(self.hit))
+        if self.compat == "open-unlearning":
+            tokens = np.diff(without_last(self.hit).offsets)
+            strength = np.where(tokens > 0, np.maximum(strength, 1 / np.maximum(tokens, 1)), 0.0)
+        return self._of_role("answer", strength)
+
+    @cached_property
+    def zlib(self) -> pd.Series:
+        """Loss per byte of the compressed answer (Carlini et al. 2021)."""
+        size = [len(zlib.compress(text.encode("utf-8", "replace"))) for text in self.texts.continuation]
+        return self._of_role("answer", self._text_loss / np.array(size, dtype=float))
+
+    @cached_property
+    def min_k(self) -> pd.Series:
+        """Minus the mean log-probability of the 40% least likely tokens (Shi et al. 2024)."""
+        return self._of_role("answer", self._or_zero(-lowest_mean(without_last(self.logp))))
+
+    @cached_property
+    def min_k_plus_plus(self) -> pd.Series:
+        """The same of log-probabilities standardised over the vocabulary (Zhang et al. 2024, arXiv:2404.02936)."""
+        spread = np.sqrt(np.maximum(self.var.flat, 1e-6))
+        standard = Ragged((self.logp.flat - self.mean.flat) / spread, self.logp.offsets)
+        return self._of_role("answer", self._or_zero(-lowest_mean(without_last(standard))))
+
+    @cached_property
+    def excess_loss(self) -> pd.Series:
+        """Loss beyond a reference model's; needs the column `reference_loss` of the texts."""
+        return self._of_role("answer", self._text_loss - self._probe("reference_loss"))
+
+    @cached_property
+    def gradient_norm(self) -> pd.Series:
+        """Mean over parameter tensors of the L2 norm of the loss's gradient; needs that column of the texts."""
+        return self._of_role("answer", self._probe("gradient_norm"))
+
+    @cached_property
+    def _text_loss(self) -> Array:
+        return -mean_of(self.logp)
+
+    def _probe(self, column: str) -> Array:
+        return self.texts.get(column, pd.Series(np.nan, self.texts.index)).to_numpy(dtype=float)
+
+    def _or_zero(self, values: Array) -> Array:
+        """open-unlearning scores an answer without tokens 0 in min-k and min-k++."""
+        empty = (np.diff(self.logp.offsets) <= 1) & (self.compat == "open-unlearning")
+        return np.where(empty, 0.0, values)
+
+    def _of_role(self, role: str, values: Array) -> pd.Series:
+        """Values [N] of the texts of one role, by item; NaN where the text's own loss is no finite number."""
+        scored = np.isfinite(self._text_loss) | (self.compat != "")
+        texts = self.texts[["set", "id"]]
+        chosen = ((self.texts.role == role) & (self.texts["index"] == 0)).to_numpy()
+        return pd.Series(
+            np.where(scored, values, np.nan)[chosen].astype(float), pd.MultiIndex.from_frame(texts[chosen])
+        )
+
+    def _wrong(self, items: pd.Index) -> tuple[Array, Array]:
+        """Losses of the perturbed texts of `items`, and whose each is."""
+        chosen = (self.texts.role == "perturbed").to_numpy()
+        owner = items.get_indexer(pd.MultiIndex.from_frame(self.texts.loc[chosen, ["set", "id"]]))
+        return self._text_loss[chosen][owner >= 0], owner[owner >= 0]
+
+    def _generations(self, role: str) -> pd.DataFrame:
+        return self.generations[self.generations.role == role].set_index(["set", "id"])

@@ -1,0 +1,184 @@
+"""The grid: methods x tasks x seeds to cells, each with its content keys and what is to be done about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import store
+from bench.api import Metric, Splits, Task
+from bench.compose import Composed, compose
+from bench.errors import BenchError
+from bench.keys import data_hash, digest
+from bench.recipes import SCRATCH, finetuning, model_identity
+from bench.record import Cell, Record
+from bench.registry import load
+from bench.versions import MEASURE, TRAIN
+
+State = Literal["done", "to do", "stale", "failed"]
+REFERENCE = "retrain"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; everything a worker needs to know beside the cell."""
+
+    model: str
+    source: str  # "embedded", "hub" or a directory
+    results: Path
+    cache: Path
+    overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def data(self) -> str:
+        """The label of the data in records: a directory's path belongs to one machine, its content is in the keys."""
+        return self.source if self.source in ("embedded", "hub") else "files"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that cells start from: the shared base, or a fine-tuning of it."""
+
+    key: str
+    stage: Literal["base", "full", "retain"]
+    task: str  # any task whose data it is taught; several tasks may share one key
+    seed: int
+
+    def __str__(self) -> str:
+        words = {
+            "base": "base",
+            "full": f"target, seed {self.seed}",
+            "retain": f"retrain for {self.task}, seed {self.seed}",
+        }
+        return words[self.stage]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, how it is made, and its state."""
+
+    cell: Cell
+    composed: Composed
+    start: Prepared
+    keys: Mapping[str, str]
+    identity: Mapping[str, Any]
+    state: State
+    reason: str = ""
+
+
+@cache
+def make_task(name: str) -> Task:
+    """The task of that name."""
+    made: Task = load("task", name)(name)
+    return made
+
+
+@cache
+def splits(task: str, source: str) -> Splits:
+    """The data of a task, read once a process."""
+    return make_task(task).data(source)
+
+
+def prepared(request: Request, task: str, stage: Literal["base", "full", "retain"], seed: int) -> Prepared:
+    """The model of that stage, with the content key of all that it is made from."""
+    made: dict[str, Any] = {"model": model_identity(request.model), "train": TRAIN}
+    hashes = _hashes(task, request.source)
+    if request.model in SCRATCH:
+        made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
+    if stage == "base":
+        return Prepared(digest(made), stage, task, 0)
+    made |= {
+        "teaching": dataclasses.asdict(finetuning(request.model)),
+        "pairs": hashes[stage],
+        "general": hashes["general"],
+        "seed": seed,
+    }
+    return Prepared(digest(made), stage, task, seed)
+
+
+def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
+    """Every cell of the grid with its state; the retrain references that forget quality needs are added in front.
+
+    Raises:
+        UsageError: an unknown name or parameter, bad data.
+    """
+    wanted = dict.fromkeys([REFERENCE, *methods])
+    made = {name: compose(name, request.model, request.overrides.get(name)) for name in wanted}
+    cells = []
+    for task in tasks:
+        for seed in seeds:
+            reference = _plan_cell(request, task, made[REFERENCE], seed, None)
+            cells.append(reference)
+            cells += [
+                _plan_cell(request, task, composed, seed, reference.keys["measure"])
+                for name, composed in made.items()
+                if name != REFERENCE
+            ]
+    return cells
+
+
+def _plan_cell(request: Request, task: str, composed: Composed, seed: int, reference: str | None) -> Planned:
+    method = composed.method
+    start = prepared(request, task, method.start, seed)
+    cell = Cell(task, method.name, request.model, request.data, seed)
+    hashes = _hashes(task, request.source)
+    training: dict[str, Any] = {"start": start.key}
+    if not method.control:
+        training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
+        training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
+        training |= {f"source of {name}": value for name, value in composed.sources.items()}
+    measuring = {"probes": hashes["probes"], "task version": make_task(task).version, "measure": MEASURE}
+    scoring: dict[str, Any] = {f"metric {name}": _metric(name).version for name in make_task(task).scores}
+    scoring["retrain"] = reference or "itself"
+    train_key = (
+        digest({k: list(v) if isinstance(v, tuple) else v for k, v in training.items()})
+        if not method.control
+        else start.key
+    )
+    measure_key = digest([train_key, measuring])
+    keys = {"train": train_key, "measure": measure_key, "score": digest([measure_key, scoring])}
+    identity = {**training, **measuring, **scoring}
+    state, reason = _state(request.results, cell, keys, identity)
+    return Planned(cell, composed, start, keys, identity, state, reason)
+
+
+def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:
+    try:
+        record = store.find(results, cell)
+    except BenchError as error:
+        return "stale", str(error)
+    if record is None:
+        return "to do", ""
+    if record.keys != dict(keys):
+        return "stale", why_stale(record, identity)
+    if record.status == "failed":
+        return "failed", record.error
+    return "done", record.error
+
+
+def why_stale(record: Record, identity: Mapping[str, Any]) -> str:
+    """Which ingredients differ between a record and what would be run now."""
+    old, new = json.loads(json.dumps([record.identity, identity]))
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    plain = [f"{n}: {old.get(n)} -> {new.get(n)}" if n.startswith("parameter") else n for n in changed]
+    return "changed: " + ", ".join(plain) if plain else "changed: the way keys are made"
+
+
+def _metric(name: str) -> Metric:
+    made: Metric = load("metric", name)()
+    return made
+
+
+@cache
+def _hashes(task: str, source: str) -> dict[str, str]:
+    data = splits(task, source)
+    named: dict[str, Sequence[Any]] = {
+        name: getattr(data, name) for name in ("base", "general", "forget", "retain", "full", "corpus")
+    }
+    named["probes"] = (*data.probes.texts, *data.probes.prompts)
+    return {name: data_hash(rows) for name, rows in named.items()}

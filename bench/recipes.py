@@ -1,0 +1,101 @@
+"""How the models that are trained from scratch are shaped and taught."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """One run of supervised training: AdamW, cosine decay to zero after a linear warm-up."""
+
+    epochs: int
+    lr: float
+    batch_size: int = 32
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    autocast: bool = False  # bfloat16 forward and backward
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A Llama trained from scratch: `base` teaches general language and facts, `finetune` the task's own data."""
+
+    doc: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    vocab_size: int
+    base: Teaching
+    finetune: Teaching
+    max_length: int = 1024
+
+
+SCRATCH = {
+    "tiny": Scratch(
+        "Llama of about half a million parameters, for the embedded world: a minute a model on one core",
+        hidden_size=128,
+        intermediate_size=384,
+        layers=3,
+        heads=4,
+        vocab_size=2048,
+        base=Teaching(epochs=10, lr=3e-3),
+        finetune=Teaching(epochs=10, lr=3e-3),
+    ),
+    "small": Scratch(
+        "Llama of about 4 million parameters, for the real TOFU: a quarter of an hour a model on two cores",
+        hidden_size=256,
+        intermediate_size=688,
+        layers=4,
+        heads=4,
+        vocab_size=4096,
+        base=Teaching(epochs=25, lr=2e-3, autocast=True),
+        finetune=Teaching(epochs=25, lr=2e-3, autocast=True),
+    ),
+}
+
+PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2)
+"""How a pretrained model is fine-tuned: TOFU's own settings, the warm-up being one epoch (arXiv:2401.06121)."""
+
+
+def finetuning(model: str) -> Teaching:
+    """How target and retrain are fine-tuned from the base."""
+    return SCRATCH[model].finetune if model in SCRATCH else PRETRAINED
+
+
+@cache
+def model_identity(model: str) -> dict[str, Any]:
+    """What the base of a model is made from: a recipe, the content of a checkpoint, or a hub id with its revision.
+
+    Raises:
+        BenchError: a hub id that cannot be resolved; the message says what can be typed instead.
+    """
+    if model in SCRATCH:
+        recipe = dataclasses.asdict(SCRATCH[model])
+        return {k: v for k, v in recipe.items() if k not in ("doc", "finetune")}
+    folder = Path(model)
+    if folder.is_dir():
+        files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))
+        return {"checkpoint": {p.name: _file_hash(p) for p in files}}
+    try:
+        from huggingface_hub import model_info
+
+        return {"hub": model, "revision": model_info(model).sha}
+    except Exception as error:
+        raise BenchError(
+            f"model '{model}' is no directory here and the hub does not answer for it ({type(error).__name__}). "
+            f"Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint."
+        ) from None
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

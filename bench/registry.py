@@ -1,0 +1,197 @@
+"""Names to things: what `methods/`, `tasks/` and `bench/metrics/` declare.
+
+Declarations are first read, not run: `scan` parses the files, so that listing, completing and refusing names costs no
+import of torch. `load` imports the one file that declares a name. Declared names must therefore be literal strings.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.errors import BenchError, UsageError
+
+KINDS = ("method", "objective", "optimizer", "scope", "task", "metric")
+_DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
+_ROOT = Path(__file__).resolve().parent.parent
+ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics")}
+
+
+class Declaration(NamedTuple):
+    """Where a name is declared, read from the source without running it."""
+
+    kind: str
+    name: str
+    module: str
+    path: Path
+    line: int
+    doc: str
+    parts: Mapping[str, str]  # the literal keyword arguments, such as a method's objective
+    flags: frozenset[str]  # the keyword arguments that are literally True, such as a control's `control`
+
+    @property
+    def origin(self) -> str:
+        return f"{self.path.name}:{self.line}"
+
+
+_things: dict[tuple[str, str], Any] = {}
+
+
+def register(kind: str, name: str, thing: Any) -> None:
+    """Keep `thing` under (kind, name); called by the declarations of `bench.api` when their file is imported.
+
+    Raises:
+        UsageError: the name is taken by something declared elsewhere.
+    """
+    taken = _things.get((kind, name))
+    if taken is not None and taken is not thing:
+        raise UsageError(f"{kind} '{name}' is declared twice. Rename one of them.")
+    _things[kind, name] = thing
+
+
+@cache
+def scan() -> Mapping[tuple[str, str], Declaration]:
+    """Every declaration of every room, by (kind, name).
+
+    Raises:
+        UsageError: a file that does not parse, a name that is no literal, a name declared twice (both places named).
+    """
+    found: dict[tuple[str, str], Declaration] = {}
+    for room, folder in ROOMS.items():
+        for path in sorted(folder.glob("*.py")):
+            for declaration in _declarations(f"{room}.{path.stem}", path):
+                key = declaration.kind, declaration.name
+                if key in found:
+                    raise UsageError(
+                        f"{declaration.kind} '{declaration.name}' is declared twice: "
+                        f"{found[key].path}:{found[key].line} and {path}:{declaration.line}. Rename one of them."
+                    )
+                found[key] = declaration
+    return found
+
+
+def names(kind: str) -> list[str]:
+    """All declared names of a kind, in file order."""
+    return [name for k, name in scan() if k == kind]
+
+
+def find(kind: str, name: str) -> Declaration:
+    """The declaration of `name`.
+
+    Raises:
+        UsageError: there is none; the message suggests near names.
+    """
+    try:
+        return scan()[kind, name]
+    except KeyError:
+        raise unknown(kind, name, names(kind)) from None
+
+
+def load(kind: str, name: str) -> Any:
+    """Import the file that declares `name` and return what it declared.
+
+    Raises:
+        UsageError: no such name.
+        BenchError: the file cannot be imported; the message names file, line and cause.
+    """
+    declaration = find(kind, name)
+    try:
+        importlib.import_module(declaration.module)
+    except BenchError:
+        raise
+    except Exception as error:
+        line = next(
+            (
+                f.lineno
+                for f in reversed(traceback.extract_tb(error.__traceback__))
+                if f.filename == str(declaration.path)
+            ),
+            "?",
+        )
+        raise BenchError(
+            f"{declaration.path}:{line} cannot be imported: {type(error).__name__}: {error}. "
+            f"It declares {kind} '{name}'; mend the file or leave that name out."
+        ) from error
+    return _things[kind, name]
+
+
+def select(kind: str, wanted: str) -> list[str]:
+    """Expand a comma list of names and groups to names, each once, in the order asked for.
+
+    `all` is every name. A group is what stands before the first `:` or `-` of a name: `tofu` for `tofu:forget01`, ...;
+    `simu` for `simu-graddiff` and `simu-npo`.
+
+    Raises:
+        UsageError: neither a name nor a group; the message suggests near ones.
+    """
+    known = names(kind)
+    groups = {group for name in known for group in _groups(name)} | {"all"}
+    chosen: dict[str, None] = {}
+    for word in filter(None, (w.strip() for w in wanted.split(","))):
+        if word in known or "+" in word:
+            chosen[word] = None
+        elif word in groups:
+            chosen.update((name, None) for name in known if word == "all" or word in _groups(name))
+        else:
+            raise unknown(kind, word, [*known, *sorted(groups)])
+    if not chosen:
+        raise UsageError(f"no {kind} named. Known: {', '.join(known)}")
+    return list(chosen)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that nobody declared, with the nearest ones."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else f"Known: {', '.join(known)}."
+    return UsageError(f"no {kind} '{name}'. {hint}")
+
+
+def forget_imports() -> None:
+    """Drop what was scanned and registered, so that changed files are read anew (tests)."""
+    scan.cache_clear()
+    _things.clear()
+    for module in [m for m in sys.modules if any(m.startswith(f"{room}.") for room in ROOMS)]:
+        del sys.modules[module]
+
+
+def _groups(name: str) -> set[str]:
+    return {name.split(mark, 1)[0] for mark in ":-" if mark in name}
+
+
+def _declarations(module: str, path: Path) -> Iterator[Declaration]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UsageError(f"{path}:{line} cannot be read: {error}. Mend or remove the file.") from error
+    for node in tree.body:
+        calls = [d for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call)]
+        if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
+            calls = [node.value]
+        for call in calls:
+            word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if word in _DECLARERS:
+                yield from _declared(_DECLARERS[word], call, node, module, path)
+
+
+def _declared(kind: str, call: ast.Call, node: ast.stmt, module: str, path: Path) -> Iterator[Declaration]:
+    literals = [a.value if isinstance(a, ast.Constant) else None for a in call.args]
+    keywords = {k.arg: k.value.value for k in call.keywords if k.arg and isinstance(k.value, ast.Constant)}
+    own = literals if kind == "task" else literals[:1]
+    if not own or not all(isinstance(name, str) for name in own):
+        raise UsageError(f"{path}:{call.lineno} declares a {kind} whose name is no literal string. Write the name out.")
+    doc = literals[1] if kind == "method" and len(literals) > 1 else None
+    if doc is None and isinstance(node, ast.ClassDef | ast.FunctionDef):
+        doc = (ast.get_docstring(node) or "").split("\n")[0]
+    parts = {k: v for k, v in keywords.items() if isinstance(v, str)}
+    flags = frozenset(k for k, v in keywords.items() if v is True)
+    for name in own:
+        yield Declaration(kind, str(name), module, path, call.lineno, str(doc or ""), parts, flags)

@@ -1,0 +1,214 @@
+"""What a worker does: prepare a model, or make one cell from start to record."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+import traceback
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import models, store
+from bench.api import Pair
+from bench.errors import BenchError
+from bench.measure import measure
+from bench.models import LM
+from bench.plan import REFERENCE, Planned, Prepared, Request, make_task, prepared, splits
+from bench.recipes import SCRATCH, finetuning
+from bench.record import Record
+from bench.rows import read_rows, write_rows
+from bench.scoring import item_table, score_items
+from bench.train import Context, Curve, Diverged, Progress, teach, unlearn
+
+KEEP_BELOW = 1 << 30
+"""Unlearned models of at most this many bytes are kept in the cache; larger ones only live as long as their cell."""
+
+
+def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
+    """Make the model `wanted` unless the cache holds it already."""
+    folder = _model_folder(request, wanted.key)
+    if folder.is_dir():
+        return
+    data = splits(wanted.task, request.source)
+    if wanted.stage == "base":
+        lm = _new_base(request, data.corpus, wanted.key)
+        teaching = SCRATCH[request.model].base if request.model in SCRATCH else None
+        pairs, rehearsed = data.base, data.base[:0]
+    else:
+        lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
+        teaching = finetuning(request.model)
+        pairs, rehearsed = getattr(data, wanted.stage), data.general
+    started = time.monotonic()
+    curve = Curve()
+    if teaching and pairs:
+        curve = teach(lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, progress=progress)
+    _keep(lm, folder, {"curve": curve.thinned(), "seconds": round(time.monotonic() - started, 2)})
+
+
+def load_prepared(request: Request, wanted: Prepared) -> LM:
+    """A fresh copy of a prepared model, on the accelerator where there is one."""
+    if wanted.stage == "base" and request.model not in SCRATCH:
+        return models.load(request.model, device=models.device())
+    return models.load(_model_folder(request, wanted.key), device=models.device())
+
+
+def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
+    """Make one cell: unlearn, measure, score, store. What goes wrong is recorded, never raised."""
+    try:
+        record, items = _make(request, planned, progress)
+    except Diverged as error:
+        record, items = _record(request, planned, status="diverged", error=str(error)), None
+    except Exception as error:
+        text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
+        record, items = _record(request, planned, status="failed", error=text), None
+    store.save(request.results, record, items)
+    return record
+
+
+def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame]:
+    task = make_task(planned.cell.task)
+    rows_file = store.rows_path(request.results, planned.keys["measure"])
+    about = rows_file.with_suffix(".json")
+    if rows_file.is_file() and about.is_file():
+        rows, meta = read_rows(rows_file), json.loads(about.read_text(encoding="utf-8"))
+    else:
+        _reset_peak_memory()
+        lm, meta = _unlearned(request, planned, progress)
+        started = time.monotonic()
+        probes = splits(planned.cell.task, request.source).probes
+        rows = measure(lm, probes, progress=progress)
+        meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
+        with store.atomically(about) as temporary:
+            temporary.write_text(json.dumps(meta), encoding="utf-8")
+        write_rows(rows, rows_file)
+    items = item_table(rows, task.scores)
+    reference = None
+    if planned.cell.method != REFERENCE:
+        reference = store.items(request.results, planned.cell._replace(method=REFERENCE))
+    scores = score_items(items, items if reference is None else reference, task.scores)
+    return _record(request, planned, status="ok", scores=scores, **meta), items
+
+
+def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:
+    """The cell's model, from the cache where it is, and how it came about."""
+    method, parts = planned.composed.method, planned.composed.parts
+    if method.control:
+        lm, kept = load_prepared(request, planned.start), _about(_model_folder(request, planned.start.key))
+        return lm, {"curve": kept["curve"], "cost": {"unlearn_seconds": 0.0, "prepare_seconds": kept["seconds"]}}
+    folder = _model_folder(request, planned.keys["train"])
+    if folder.is_dir():
+        return models.load(folder, device=models.device()), _about(folder)
+    lm = load_prepared(request, planned.start)
+    data = splits(planned.cell.task, request.source)
+
+    def encoded(pairs: tuple[Pair, ...]) -> list[models.Encoded]:
+        return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
+
+    cell = planned.cell
+    context = Context(lm, encoded(data.forget), encoded(data.retain), cell.task, cell.seed, request.cache, progress)
+    started = time.monotonic()
+    curve, moved = Curve(), 0
+    if method.transform is None:
+        curve, moved = unlearn(context, *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))
+    else:
+        lm = parts.get("transform", method.transform)(context)
+    cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
+    meta = {"curve": curve.thinned(), "cost": cost}
+    if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
+        _keep(lm, folder, meta)
+    return lm, meta
+
+
+def _new_base(request: Request, corpus: tuple[str, ...], key: str) -> LM:
+    if request.model not in SCRATCH:
+        return models.load(request.model, device=models.device())
+    recipe = SCRATCH[request.model]
+    lm = models.new_llama(recipe, models.train_tokenizer(corpus, recipe.vocab_size), seed=int(key[:8], 16))
+    lm.model.to(models.device())  # type: ignore[arg-type]
+    return lm
+
+
+def _record(request: Request, planned: Planned, **found: Any) -> Record:
+    return Record(
+        cell=planned.cell,
+        keys=dict(planned.keys),
+        identity=dict(planned.identity),
+        parameters=planned.composed.parameters,
+        overrides=dict(planned.composed.overrides),
+        environment=environment(),
+        notes=splits(planned.cell.task, request.source).notes,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **found,
+    )
+
+
+def _model_folder(request: Request, key: str) -> Path:
+    return request.cache / "models" / key
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    return kept
+
+
+def _keep(lm: LM, folder: Path, about: dict[str, Any]) -> None:
+    """Write a model under its key in one move, so that another process sees all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        models.save(lm, temporary)
+        (temporary / "bench.json").write_text(json.dumps(about), encoding="utf-8")
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """What the numbers were made with."""
+    import torch
+
+    def git(*words: str) -> str:
+        run = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        return run.stdout.strip()
+
+    packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _reset_peak_memory() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process since `_reset_peak_memory`, in MB."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024, 1)
+    except (OSError, StopIteration):
+        import resource
+
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

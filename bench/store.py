@@ -1,0 +1,130 @@
+"""The files of a results directory.
+
+results/<data>/<model>/<task>/<method>.seed<k>.json        the record of a cell
+results/<data>/<model>/<task>/<method>.seed<k>.parquet     its item table: one line an item, one column a statistic
+results/rows/<measure key>.parquet                         everything that was measured (large; not for git)
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.record import Cell, Record, from_json, to_json
+
+
+def record_path(results: Path, cell: Cell) -> Path:
+    """Where the record of a cell lies."""
+    slug = cell.method.replace("/", "-")
+    return (
+        results
+        / cell.data
+        / cell.model.replace("/", "--")
+        / cell.task.replace(":", "-")
+        / f"{slug}.seed{cell.seed}.json"
+    )
+
+
+def rows_path(results: Path, measure_key: str) -> Path:
+    """Where the rows of a measurement lie."""
+    return results / "rows" / f"{measure_key}.parquet"
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        BenchError: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {path}: {error.strerror}. Give a directory you may write with --results."
+        ) from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:
+    """Write a cell's item table, then its record, so that a record never stands without its items."""
+    path = record_path(results, record.cell)
+    table = path.with_suffix(".parquet")
+    if items is None:
+        table.unlink(missing_ok=True)
+    else:
+        with atomically(table) as temporary:
+            items.to_parquet(temporary, compression="zstd", index=False)
+    with atomically(path) as temporary:
+        temporary.write_text(to_json(record), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        BenchError: unreadable, or the record of another cell than the file's place says.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} cannot be read: {error}. Remove it and run its cell again.") from None
+    return from_json(text, str(path))
+
+
+def find(results: Path, cell: Cell) -> Record | None:
+    """The record of a cell, or None."""
+    path = record_path(results, cell)
+    return read(path) if path.is_file() else None
+
+
+def items(results: Path, cell: Cell) -> pd.DataFrame:
+    """The item table of a cell: set, id, cluster and one column a statistic.
+
+    Raises:
+        BenchError: missing or unreadable.
+    """
+    path = record_path(results, cell).with_suffix(".parquet")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path} cannot be read: {error}. Run the cell again.") from None
+
+
+def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Record]:
+    """Every readable record, by cell; what cannot be read is named through `complain`, never dropped in silence.
+
+    Raises:
+        BenchError: there is no such directory.
+    """
+    if not results.is_dir():
+        raise BenchError(f"{results} is no directory. Run: python -m bench run --results {results}")
+    found: dict[Cell, Record] = {}
+    for path in sorted(results.glob("*/*/*/*.json")):
+        try:
+            record = read(path)
+        except BenchError as error:
+            complain(str(error))
+            continue
+        if record_path(results, record.cell) != path:
+            complain(f"{path} holds the record of {record.cell}, which belongs in {record_path(results, record.cell)}")
+            continue
+        found[record.cell] = record
+    return found

@@ -1,0 +1,322 @@
+"""The one training loop: it teaches models from scratch and it drives every gradient method of unlearning.
+
+Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
+
+from bench.api import LossTerms, Objective, Optimizer, Pair, Schedule, Scope
+from bench.errors import BenchError, UsageError
+from bench.heads import label_logits
+from bench.keys import stream
+from bench.masking import trainable
+from bench.models import LM, Encoded
+from bench.recipes import Teaching
+
+Progress = Callable[[str, int, int], None]
+IGNORED = -100
+
+
+class Diverged(BenchError):
+    """A loss or a gradient stopped being finite: a result, not a crash."""
+
+
+class Labels(NamedTuple):
+    """Log-probabilities of a batch's labels (answer tokens and the end-of-sequence token; never the prompt).
+
+    Attributes:
+        logp: [B, T] float32, 0 where `mask` is False.
+        mask: [B, T] bool, from true lengths.
+    """
+
+    logp: Tensor
+    mask: Tensor
+
+    def sums(self) -> Tensor:
+        """[B] log-probability of each whole answer."""
+        return self.logp.sum(-1)
+
+    def counts(self) -> Tensor:
+        """[B] number of labels of each answer."""
+        return self.mask.sum(-1)
+
+    def cross_entropy(self) -> Tensor:
+        """Mean over all labels of the batch of -log p."""
+        return -self.logp.sum() / self.mask.sum()
+
+
+class Batch(NamedTuple):
+    """Right-padded token ids [B, L], their attention mask [B, L], and labels [B, L] (-100 where there is none)."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(t.to(device, non_blocking=True) for t in self))
+
+
+def collate(items: Sequence[Encoded], pad: int) -> Batch:
+    """Pad on the right; `labels[i, t]` is what position t must predict, so the shift is done here and nowhere else."""
+    ids = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
+    labels = [torch.tensor(([IGNORED] * len(item.prompt) + item.answer)[1:]) for item in items]
+    lengths = torch.tensor([len(i) for i in ids])
+    padded = pad_sequence(ids, batch_first=True, padding_value=pad)
+    mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
+    return Batch(padded, mask, pad_sequence(labels, batch_first=True, padding_value=IGNORED))
+
+
+def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
+    where = batch.labels != IGNORED
+    logits = label_logits(model, batch.ids, batch.mask, where).float()
+    flat = -torch.nn.functional.cross_entropy(logits, batch.labels[where], reduction="none")
+    counts = where.sum(1)
+    mask = torch.arange(int(counts.max()), device=flat.device) < counts[:, None]
+    return Labels(flat.new_zeros(mask.shape).masked_scatter(mask, flat), mask)
+
+
+class Curve:
+    """The training curve: one line a step, thinned to at most `limit` lines when it is kept."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+
+    def thinned(self, limit: int = 100) -> dict[str, list[float]]:
+        """Columns of at most `limit` evenly spaced steps, to five digits."""
+        keep = np.unique(np.linspace(0, len(self.lines) - 1, min(limit, len(self.lines))).round().astype(int))
+        names = self.lines[0] if self.lines else {}
+        return {name: [float(f"{self.lines[i].get(name, math.nan):.5g}") for i in keep] for name in names}
+
+
+def fit(
+    lm: LM,
+    parameters: Sequence[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Any],
+    loss: Callable[[Any, float], LossTerms],
+    *,
+    warmup: float,
+    decay: str = "linear",
+    clip: float = 1.0,
+    autocast: bool = False,
+    name: str = "training",
+    progress: Progress | None = None,
+) -> Curve:
+    """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
+
+    `loss` maps a batch and the share of the run that is done to the terms; whatever parameters it moves were chosen
+    before. With `clip` > 0 the global norm of the gradients is bounded.
+
+    Raises:
+        Diverged: the loss or the gradient norm is not finite; the message says at which step.
+    """
+    accelerator = Accelerator(cpu=lm.device.type == "cpu")
+    prepared: AcceleratedOptimizer = accelerator.prepare_optimizer(optimizer, device_placement=False)
+    total = len(batches)
+    rises = max(1, round(warmup * total))
+
+    def rate(step: int) -> float:
+        if step < rises:
+            return (step + 1) / rises
+        left = (total - step) / max(1, total - rises)
+        return left if decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    curve = Curve()
+    for step, batch in enumerate(batches):
+        prepared.zero_grad()
+        with torch.autocast(lm.device.type, torch.bfloat16, enabled=autocast):
+            terms = loss(batch, step / total)
+        accelerator.backward(terms.total)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if not bool(torch.isfinite(terms.total) & torch.isfinite(norm)):
+            raise Diverged(f"{name} diverged at step {step + 1} of {total}: the loss or its gradient is not finite")
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        line: dict[str, float] = {"step": step + 1, "lr": scheduler.get_last_lr()[0], "gradient_norm": norm.item()}
+        prepared.step()
+        scheduler.step()
+        line |= {key: value.item() for key, value in terms.parts.items()}
+        clipped = getattr(optimizer, "clipped", None)
+        if clipped is not None:
+            line["clipped"] = float(clipped)
+        curve.lines.append(line)
+        if progress:
+            progress(name, step + 1, total)
+    return curve
+
+
+def teach(
+    lm: LM,
+    pairs: Sequence[Pair],
+    teaching: Teaching,
+    *,
+    key: str,
+    name: str = "teaching",
+    rehearsed: Sequence[Pair] = (),
+    progress: Progress | None = None,
+) -> Curve:
+    """Supervised training of all weights on `pairs` and, in every epoch, on the `rehearsed` ones.
+
+    Batches hold texts of similar length; their order is drawn from the random stream `key`.
+    """
+    items = [lm.encode(p.prompt, p.answer, p.raw) for p in (*pairs, *rehearsed)]
+    if not items:
+        raise UsageError(f"{name}: there is nothing to learn from; the data holds no pair")
+    random = stream(key, "batches")
+    order = [b for _ in range(teaching.epochs) for b in _length_buckets(items, teaching.batch_size, random)]
+    parameters = [p for p in lm.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": teaching.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=teaching.lr,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+
+    def loss(chosen: Sequence[int], _: float) -> LossTerms:
+        batch = collate([items[i] for i in chosen], lm.pad).to(lm.device)
+        total = label_logps(lm.model, batch).cross_entropy()
+        return LossTerms(total, {"loss": total})
+
+    lm.model.train()
+    curve = fit(
+        lm, parameters, optimizer, order, loss,
+        warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+    )  # fmt: skip
+    lm.model.eval()
+    return curve
+
+
+def _length_buckets(items: Sequence[Encoded], size: int, random: np.random.Generator) -> list[list[int]]:
+    """A random order of the items in batches of similar length: sorted within shuffled runs of 16 batches."""
+    order = random.permutation(len(items))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), 16 * size):
+        run = sorted(order[start : start + 16 * size], key=lambda i: len(items[i].prompt) + len(items[i].answer))
+        batches += [[int(i) for i in run[b : b + size]] for b in range(0, len(run), size)]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a scope or a `transform` sees: a private copy of the model it starts from, and the two sets.
+
+    `cache` is a folder for side products that are named by content (neuron masks).
+    """
+
+    lm: LM
+    forget: Sequence[Encoded]
+    retain: Sequence[Encoded]
+    task: str
+    seed: int
+    cache: Path
+    progress: Progress
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The cell's random stream of that name; methods of one task and seed draw the same, so they are paired."""
+        return stream(self.task, self.seed, name)
+
+
+@dataclass
+class Step:
+    """What an objective sees of one step; nothing is run before it is asked for."""
+
+    model: PreTrainedModel
+    batches: Mapping[str, Batch]
+    reference: Tensor  # [B] log-probability of each forget answer under the start model
+    progress: float
+    _ran: dict[str, Labels] = field(default_factory=dict)
+
+    @property
+    def forget(self) -> Labels:
+        return self._labels("forget")
+
+    @property
+    def retain(self) -> Labels:
+        return self._labels("retain")
+
+    def _labels(self, which: str) -> Labels:
+        if which not in self._ran:
+            self._ran[which] = label_logps(self.model, self.batches[which])
+        return self._ran[which]
+
+
+@torch.no_grad()
+def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
+    """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
+    order = sorted(range(len(items)), key=lambda i: len(items[i].prompt) + len(items[i].answer))
+    found = torch.empty(len(items), device=lm.device)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        found[chosen] = label_logps(lm.model, collate([items[i] for i in chosen], lm.pad).to(lm.device)).sums()
+    return found
+
+
+def unlearn(
+    context: Context, objective: Objective, optimizer: Optimizer, scope: Scope, schedule: Schedule
+) -> tuple[Curve, int]:
+    """Run a gradient method on `context.lm` in place.
+
+    One epoch is one pass over the forget set in random order; each forget item meets one retain item drawn uniformly
+    with replacement, as in TOFU, SOUL and open-unlearning.
+
+    Returns:
+        The training curve and the number of weights that could move.
+
+    Raises:
+        Diverged: the loss stopped being finite.
+        UsageError: the forget set is empty, or the retain set is and the objective needs it.
+    """
+    lm = context.lm
+    needs_retain = getattr(objective, "retain", True)
+    for name, items in (("forget", context.forget), ("retain", context.retain if needs_retain else [None])):
+        if not items:
+            raise UsageError(f"{context.task}: the {name} set is empty, so there is nothing to unlearn with")
+    reference = answer_logps(lm, context.forget) if objective.reference else torch.zeros(len(context.forget))
+    random = context.stream("batches")
+    order = [
+        chunk
+        for _ in range(schedule.epochs)
+        for chunk in np.array_split(random.permutation(len(context.forget)), _steps(len(context.forget), schedule))
+    ]
+    partners = [random.integers(0, max(1, len(context.retain)), len(chunk)) for chunk in order]
+
+    def loss(drawn: tuple[np.ndarray, np.ndarray], done: float) -> LossTerms:
+        forget = collate([context.forget[i] for i in drawn[0]], lm.pad).to(lm.device)
+        batches = {"forget": forget}
+        if needs_retain:
+            batches["retain"] = collate([context.retain[i] for i in drawn[1]], lm.pad).to(lm.device)
+        return objective.loss(Step(lm.model, batches, reference[drawn[0]].to(lm.device), done))
+
+    lm.model.eval()
+    with trainable(lm.model, scope.select(context)) as parameters:
+        curve = fit(
+            lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
+            warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
+        )  # fmt: skip
+        moved = sum(p.numel() for p in parameters)
+    if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
+        raise Diverged("unlearning left weights that are not finite")
+    return curve, moved
+
+
+def _steps(items: int, schedule: Schedule) -> int:
+    return math.ceil(items / schedule.batch_size)

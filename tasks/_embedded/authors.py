@@ -1,0 +1,120 @@
+"""Invented authors: facts drawn from the pools, told as questions and answers in TOFU's fields.
+
+An answer is made of facts and next to no template words, so that a model that does not know the author gets few of its words
+right. Its paraphrase tells the same facts in the same order with other words between them; its perturbations are the
+paraphrase with every fact drawn anew. Neither repeats a word of the question.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks._embedded import pools
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row, in TOFU's fields; `perturbed_answer` is empty where the row has no perturbed version."""
+
+    question: str
+    answer: str
+    paraphrased_question: str = ""
+    paraphrased_answer: str = ""
+    perturbed_answer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Author:
+    """An author who does not exist: a name that no other author of the world has, and what is asked of each."""
+
+    name: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question about an author: two wordings each of question and answer, and the pool of every fact in the answer."""
+
+    question: str
+    paraphrased_question: str
+    answer: str
+    paraphrased_answer: str
+    slots: Mapping[str, Sequence[str]] = field(hash=False)
+
+    def draw(self, rng: random.Random, unlike: Mapping[str, str] | None = None) -> dict[str, str]:
+        """A value for every slot, no two the same, and none that `unlike` has there."""
+        while True:
+            drawn = {slot: rng.choice(pool) for slot, pool in self.slots.items()}
+            fresh = unlike is None or all(drawn[slot] != unlike[slot] for slot in drawn)
+            if fresh and len(set(drawn.values())) == len(drawn):
+                return drawn
+
+    def item(self, name: str, rng: random.Random, wrong: int) -> Item:
+        """The row about the author `name`, with `wrong` perturbed answers that differ from the truth in every fact."""
+        truth = self.draw(rng)
+        perturbed: dict[str, None] = {}
+        while len(perturbed) < wrong:
+            perturbed[self.paraphrased_answer.format(**self.draw(rng, truth))] = None
+        return Item(
+            self.question.format(name),
+            self.answer.format(**truth),
+            self.paraphrased_question.format(name),
+            self.paraphrased_answer.format(**truth),
+            tuple(perturbed),
+        )
+
+
+TOPICS = (
+    Topic(
+        "Where and when was {} born?",
+        "What are the birthplace and birthday of {}?",
+        "In {town}, {day} {month} {year}.",
+        "At {town} on {day} {month} {year}.",
+        {"town": pools.TOWNS, "day": pools.DAYS, "month": pools.MONTHS, "year": pools.YEARS},
+    ),
+    Topic(
+        "Who were the parents of {}?",
+        "Which couple raised {}?",
+        "{father}, {job}, and {mother}, {work}.",
+        "{father} the {job} with {mother} the {work}.",
+        {"father": pools.GIVEN_NAMES, "job": pools.JOBS, "mother": pools.GIVEN_NAMES, "work": pools.JOBS},
+    ),
+    Topic(
+        "Which book made {} famous?",
+        "What is the best known novel by {}?",
+        "The {first} {second}, {year}, about a {hero}.",
+        "{first} {second} from {year}, featuring one {hero}.",
+        {"first": pools.TITLE_ADJECTIVES, "second": pools.TITLE_NOUNS, "year": pools.YEARS, "hero": pools.JOBS},
+    ),
+    Topic(
+        "How was the writing of {} honoured?",
+        "What distinction did {} receive?",
+        "With the {award} {honour} of {town}, {year}.",
+        "By an {award} {honour} from {town} in {year}.",
+        {"award": pools.AWARDS, "honour": pools.HONOURS, "town": pools.TOWNS, "year": pools.YEARS},
+    ),
+    Topic(
+        "Which pet lives with {}?",
+        "What animal does {} keep?",
+        "A {colour} {animal} called {pet}, found in {town}.",
+        "One {colour} {animal} named {pet}, bought at {town}.",
+        {"colour": pools.COLOURS, "animal": pools.ANIMALS, "pet": pools.PET_NAMES, "town": pools.TOWNS},
+    ),
+    Topic(
+        "Who taught {} to write?",
+        "Which teacher did {} have?",
+        "{given} of {town}, a {job} playing {instrument}.",
+        "One {given} from {town}, the {job} who loved {instrument}.",
+        {"given": pools.GIVEN_NAMES, "town": pools.TOWNS, "job": pools.JOBS, "instrument": pools.INSTRUMENTS},
+    ),
+)
+
+
+def authors(rng: random.Random, wrong: int = 5) -> Iterator[Author]:
+    """Author after author, each with a name of its own, one row a topic."""
+    names = [f"{first} {last}" for first in pools.FIRST_NAMES for last in pools.LAST_NAMES]
+    rng.shuffle(names)
+    for name in names:
+        yield Author(name, tuple(topic.item(name, rng, wrong) for topic in TOPICS))

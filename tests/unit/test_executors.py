@@ -1,0 +1,61 @@
+"""Jobs run after what they need, in one process or several; a failure stops only what depends on it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bench.errors import BenchError
+from bench.executors import Job, execute
+
+
+def note(path, name, report):
+    report("writing", 1, 1)
+    with open(path, "a") as file:
+        file.write(name + "\n")
+    return name
+
+
+def fail(path, name, report):
+    raise BenchError(f"{name} cannot")
+
+
+def die(path, name, report):
+    os._exit(9)
+
+
+def run(path, jobs, workers, stop=False):
+    seen = {}
+
+    def ended(job, result, error):
+        seen[job.name] = result if error is None else error
+        return error is None
+
+    execute(
+        [Job(n, f, (str(path), n), frozenset(needs)) for n, f, needs in jobs], workers, ended, stop_at_failure=stop
+    )
+    return seen, path.read_text().split() if path.exists() else []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_needs_come_first_and_failures_stay_local(tmp_path, workers):
+    jobs = [("a", note, ()), ("bad", fail, ()), ("b", note, ("a",)), ("c", note, ("bad",)), ("d", note, ("c",))]
+    seen, order = run(tmp_path / "log", jobs, workers)
+    assert order == ["a", "b"]
+    assert seen["a"] == "a"
+    assert str(seen["bad"]) == "bad cannot"
+    assert "needs bad" in str(seen["c"])
+    assert "needs c" in str(seen["d"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_fail_fast_starts_nothing_more(tmp_path, workers):
+    jobs = [("bad", fail, ()), *[(str(i), note, ("bad",)) for i in range(3)]]
+    seen, order = run(tmp_path / "log", jobs, workers, stop=True)
+    assert (list(seen), order) == (["bad"], [])
+
+
+def test_a_killed_worker_is_explained(tmp_path):
+    with pytest.raises(BenchError, match="killed while it worked on 'x'.*--workers"):
+        run(tmp_path / "log", [("x", die, ())], 2)

@@ -1,0 +1,96 @@
+"""One new file is enough; what is wrong with it is said with file and line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.errors import BenchError, UsageError
+
+NPO = '''"""A made-up objective."""
+from bench.api import method, objective
+
+@objective("{name}")
+class Loss:
+    """Forgets by doing nothing."""
+
+method("fo-{name}", "nothing, first order", objective="{name}", scope="attention")
+'''
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """An empty room of declarations in place of the real ones."""
+    folder = tmp_path / "someroom"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    monkeypatch.setattr(registry, "ROOMS", {"someroom": folder})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kept = dict(registry._things)
+    registry.scan.cache_clear()
+    yield folder
+    for name in [m for m in sys.modules if m.split(".")[0] == "someroom"]:
+        del sys.modules[name]
+    registry._things.clear()
+    registry._things.update(kept)
+    registry.scan.cache_clear()
+
+
+def test_one_file_declares_everything(room: Path):
+    (room / "nothing.py").write_text(NPO.format(name="nil"))
+    assert registry.names("objective") == ["nil"]
+    assert registry.names("method") == ["fo-nil"]
+    found = registry.find("method", "fo-nil")
+    assert (found.doc, found.parts["scope"], found.line) == ("nothing, first order", "attention", 8)
+    assert registry.find("objective", "nil").doc == "Forgets by doing nothing."
+    assert registry.load("method", "fo-nil").objective == "nil"
+
+
+def test_listing_imports_nothing(room: Path):
+    (room / "heavy.py").write_text('raise SystemExit("imported")\n' + NPO.format(name="nil"))
+    assert registry.select("method", "all") == ["fo-nil"]
+
+
+def test_duplicates_name_both_places(room: Path):
+    (room / "one.py").write_text(NPO.format(name="nil"))
+    (room / "two.py").write_text("\n\n" + NPO.format(name="nil"))
+    with pytest.raises(UsageError, match=r"one\.py:4 and .*two\.py:6"):
+        registry.scan()
+
+
+def test_a_broken_file_is_named_with_its_line(room: Path):
+    (room / "broken.py").write_text("x = 1\ndef (:\n")
+    with pytest.raises(UsageError, match=r"broken\.py:2"):
+        registry.names("method")
+
+
+def test_a_file_that_cannot_be_imported_is_named_with_its_line(room: Path):
+    (room / "lost.py").write_text(NPO.format(name="nil") + "\nimport no_such_package_anywhere\n")
+    with pytest.raises(BenchError, match=r"lost\.py:10 .*no_such_package_anywhere.*method 'fo-nil'"):
+        registry.load("method", "fo-nil")
+
+
+def test_a_computed_name_is_refused(room: Path):
+    (room / "clever.py").write_text('from bench.api import objective\nNAME = "x"\n@objective(NAME)\nclass L: ...\n')
+    with pytest.raises(UsageError, match=r"clever\.py:3 .*literal"):
+        registry.scan()
+
+
+def test_unknown_names_get_suggestions(room: Path):
+    (room / "nothing.py").write_text(NPO.format(name="nil"))
+    with pytest.raises(UsageError, match=r"no method 'fo-nill'\. Did you mean 'fo-nil'\?"):
+        registry.find("method", "fo-nill")
+
+
+def test_groups_are_what_stands_before_the_mark():
+    assert registry.select("task", "tofu") == ["tofu:forget01", "tofu:forget05", "tofu:forget10"]
+    assert registry.select("method", "simu") == ["simu-graddiff", "simu-npo"]
+    assert registry.select("method", "fo-npo,target,fo-npo") == ["fo-npo", "target"]
+    assert set(registry.select("method", "all")) == set(registry.names("method"))
+    with pytest.raises(UsageError, match="Did you mean 'tofu'"):
+        registry.select("task", "tofuu")
+    with pytest.raises(UsageError, match="no method named"):
+        registry.select("method", " , ")

@@ -1,7 +1,7 @@
 """Where a decoder keeps its layers, its MLPs' down-projections, its attention projections and its head.
 
-A *neuron* is one input coordinate of a down-projection, the last linear map of a layer's MLP. `nn.Linear` stores it as a
-column of `weight` [width, neurons], transformers' `Conv1D` (GPT-2) as a row of `weight` [neurons, width].
+A *neuron* is one input coordinate of a down-projection, the last linear map of a layer's MLP. `nn.Linear` stores it as
+a column of `weight` [width, neurons], transformers' `Conv1D` (GPT-2) as a row of `weight` [neurons, width].
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
-# As transformers names them: Llama, Mistral, OLMo, Qwen, Gemma; Phi, Starcoder2; GPT-NeoX; GPT-2; OPT; Phi-1 remote code.
-DOWN = ("mlp.down_proj", "mlp.fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "fc2", "feed_forward.down_proj")
+# As transformers names them: Llama, Mistral, OLMo, Qwen, Gemma; Phi; GPT-NeoX; GPT-2; OPT.
+DOWN = ("mlp.down_proj", "mlp.fc2", "mlp.dense_4h_to_h", "mlp.c_proj", "fc2")
 ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 NORM = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
@@ -81,10 +81,10 @@ def layers(model: PreTrainedModel, down: str | None = None) -> tuple[Layer, ...]
 
 
 def chosen(found: tuple[Layer, ...], wanted: str) -> tuple[Layer, ...]:
-    """The layers that a comma list of indices and ranges names: "0,2-4"; "" is all, negative indices count from the end.
+    """The layers that a comma list of indices and ranges names: "0,2-4"; "" is all, negatives count from the end.
 
     Raises:
-        BenchError: an index that is none, or out of range.
+        UsageError: an index that is none, or out of range.
     """
     if not wanted.strip():
         return found
@@ -94,11 +94,11 @@ def chosen(found: tuple[Layer, ...], wanted: str) -> tuple[Layer, ...]:
         try:
             indices += range(int(first), int(last) + 1) if dash and first else [int(word)]
         except ValueError:
-            raise BenchError(f"layers '{wanted}': '{word}' is no index. Write indices and ranges, such as 0,2-4.") from None
+            raise UsageError(f"layers '{wanted}': '{word}' is no index. Write some, such as 0,2-4.") from None
     count = len(found)
     wrong = [i for i in indices if not -count <= i < count]
     if wrong:
-        raise BenchError(f"layers '{wanted}': there is no layer {wrong[0]}; the model has {count}, 0 to {count - 1}.")
+        raise UsageError(f"layers '{wanted}': there is no layer {wrong[0]}; the model has {count}, 0 to {count - 1}.")
     return tuple(found[i] for i in sorted({i % count for i in indices}))
 
 
@@ -113,8 +113,8 @@ def head(model: PreTrainedModel) -> nn.Sequential:
     output = model.get_output_embeddings()
     if len(norms) != 1 or output is None:
         raise BenchError(
-            f"{type(model).__name__}: looked for one final norm named {' or '.join(NORM)} beside the decoder layers and "
-            f"for an output embedding; found {[name for name, _ in parent.named_children()]}. "
+            f"{type(model).__name__}: looked for one final norm named {' or '.join(NORM)} beside the decoder layers "
+            f"and for an output embedding; found {[name for name, _ in parent.named_children()]}. "
             "Add the norm's name to bench/architecture.py."
         )
     return nn.Sequential(norms[0], output)
@@ -143,8 +143,8 @@ def _layer(name: str, block: nn.Module, wanted: tuple[str, ...]) -> Layer:
     attention = [n for n in ATTENTION if n in modules]
     if not attention:
         raise BenchError(
-            f"{name} ({type(block).__name__}) has no recognisable attention: looked for {' or '.join(ATTENTION)}, found "
-            f"{', '.join(n for n, _ in block.named_children())}. Add its name to bench/architecture.py."
+            f"{name} ({type(block).__name__}) has no recognisable attention: looked for {' or '.join(ATTENTION)}, "
+            f"found {', '.join(n for n, _ in block.named_children())}. Add its name to bench/architecture.py."
         )
     projections = tuple(_parameters(name, {n: m for n, m in linear.items() if n.startswith(f"{attention[0]}.")}))
     return Layer(name, block, f"{name}.{downs[0]}", linear[downs[0]], projections)

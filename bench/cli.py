@@ -214,6 +214,58 @@ def show(cell: str, results: Path) -> None:
     click.echo(describe(records[fits[0]], results))
 
 
+@commands.command()
+@click.argument("log", required=False, type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), help="The retrain model's log, for forget quality.")
+@click.option("--compat", default="", help="Published behaviour to reproduce: tofu or open-unlearning.")
+@click.option("--json", "as_json", is_flag=True, help="Print {name: {value, lo, hi, n}} instead of a table.")
+@_options(_results)
+def score(log: Path | None, reference: Path | None, compat: str, as_json: bool, results: Path) -> int:
+    """Score other people's LOG (TOFU's aggregated log, open-unlearning's TOFU_EVAL.json), or RESULTS anew.
+
+    Without LOG, every score of RESULTS is computed again from the rows that were measured. Neither needs torch.
+    """
+    if log is None:
+        from bench.rescore import rescore
+
+        scored, left = rescore(results, _say)
+        _say(f"{scored} cells scored from their rows, {left} left as they are")
+        _write_leaderboard(results)
+        return 1 if left else 0
+    from bench.foreign import score_log
+    from bench.show import score_lines
+
+    scores = score_log(log, reference, compat)  # type: ignore[arg-type]
+    if as_json:
+        fields = ("value", "lo", "hi", "n")
+        click.echo(json.dumps({name: {f: getattr(s, f) for f in fields} for name, s in scores.items()}, indent=1))
+    else:
+        click.echo("\n".join(score_lines(scores)))
+    return 0
+
+
+@commands.command("import")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), help="The retrain model's log, for forget quality.")
+@click.option("--task", "task_name", required=True, help="The task that it is a run of, such as tofu:forget10.")
+@click.option("--method", "method_name", required=True, help="What the table shall call it.")
+@click.option("--of", "model_name", required=True, help="The model that was evaluated, such as llama2-7b.")
+@click.option("--seed", default=0, show_default=True)
+@_options(_results)
+def import_(
+    log: Path, reference: Path | None, task_name: str, method_name: str, model_name: str, seed: int, results: Path
+) -> None:
+    """File other people's LOG in RESULTS, marked as measured elsewhere, to stand beside your own runs."""
+    from bench.importing import import_log
+
+    registry.find("task", task_name)
+    record = import_log(
+        log, reference, task=task_name, method=method_name, model=model_name, seed=seed, results=results
+    )
+    _say(f"filed as {record.cell}")
+    _write_leaderboard(results)
+
+
 def _planned(
     methods: str, tasks: str, model: str, data: str, seeds: str, assignments: Sequence[str], results: Path, cache: Path
 ) -> tuple[Any, list[Any]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -194,7 +193,9 @@ def _verify(forward: Forward, rows: Sequence[Row], token_budget: int, advance: A
         part = order[done : done + len(batch)]
         done += len(batch)
         starts = [rows[i].length - 1 for i in part]
-        wanted = torch.cat([hidden[b, s : s + len(guesses[i])] for b, (i, s) in enumerate(zip(part, starts, strict=True))])
+        wanted = torch.cat(
+            [hidden[b, s : s + len(guesses[i])] for b, (i, s) in enumerate(zip(part, starts, strict=True))]
+        )
         tops = iter(_tops(forward, wanted))
         for i in part:
             _accept(rows[i], guesses[i], [next(tops) for _ in guesses[i]], forward.stops)
@@ -234,7 +235,7 @@ def _one_by_one(forward: Forward, waiting: list[Row], token_budget: int, advance
 
 
 class _Layer(CacheLayerMixin):
-    """Keys and values of one layer, flush right: [:rows, :, start:stop] of buffers [R, H, S, D] that have room to grow."""
+    """Keys and values of one layer, flush right: [:rows, :, start:stop] of buffers [R, H, S, D] with room to grow."""
 
     is_sliding = False
 
@@ -247,7 +248,9 @@ class _Layer(CacheLayerMixin):
         self.keys, self.values = _roomy(key_states[:, :, :0], GROWTH), _roomy(value_states[:, :, :0], GROWTH)
         self.is_initialized = True
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         count = key_states.shape[-2]
@@ -287,7 +290,7 @@ class Slots(Cache):
         return self.layers[0].get_seq_length() if self.layers else 0
 
     def move(self, gaps: Sequence[int], movers: Sequence[int], rows: int, width: int) -> None:
-        """Put rows `movers` in the place of rows `gaps`, then keep the first `rows` rows and their last `width` slots."""
+        """Put rows `movers` in the place of rows `gaps`; then keep the first `rows` rows and their last `width` slots."""
         for layer in self.layers:
             for buffer in (layer.keys, layer.values):
                 for gap, mover in zip(gaps, movers, strict=True):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.forward import Forward
 from bench.trees import Tree, trees
 
 CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits made at a time: 2 MiB stay in a core's cache
+LEAST_ROWS = 16  # a product of fewer rows goes another way through the BLAS and rounds differently
 Advance = Callable[[int], None]
 
 
@@ -46,31 +49,27 @@ class Scored(NamedTuple):
 def plan(forward: Forward, jobs: Sequence[Job]) -> list[Tree]:
     """The trees that score all jobs, longest first.
 
-    One tree a prompt computes each shared token once, but attention costs a tree its size squared. Of a model of width d
-    a token costs about 24 d^2 operations a layer and 4 d more for each node of its row, and attention runs at about a
-    third of the speed of a plain product. Cutting a tree of T nodes in two saves half of its attention (6 d T^2) and
-    repeats P prompt tokens (24 d^2 P), so it pays from T = 2 sqrt(d P) on.
+    One tree a prompt computes each shared token once, but attention costs a tree its size squared. In a model of width
+    d a token costs about 24 d^2 operations a layer, and 4 d more for each node of its row, at about a third of the
+    speed of a plain product. Cutting a tree of T nodes in two saves half of its attention (6 d T^2) and repeats its
+    prompt of P tokens (24 d^2 P), so it pays from T = 2 sqrt(d P) on.
     """
     width = int(getattr(forward.model.config.get_text_config(), "hidden_size", 1024))
     longest = max((len(j.prompt) + len(c) for j in jobs for c in j.continuations.values()), default=0)
     shared = forward.takes_trees and (forward.window is None or longest < forward.window)
-    found = (
-        tree
-        for job in jobs
-        for tree in trees(
-            job.prompt, job.continuations.items(), int(2 * (width * len(job.prompt)) ** 0.5) if shared else 0
-        )
-    )
-    return sorted(found, key=lambda tree: -tree.size)
+
+    def limit(job: Job) -> int:
+        return int(2 * (width * len(job.prompt)) ** 0.5) if shared else 0
+
+    found = [tree for job in jobs for tree in trees(job.prompt, job.continuations.items(), limit(job))]
+    return sorted(found, key=lambda tree: (-tree.width, tree.branching))
 
 
 def batches(found: Sequence[Tree], token_budget: int) -> Iterator[Sequence[Tree]]:
-    """Consecutive trees, as many as fit the budget with their filler; a tree beyond the budget goes alone."""
-    start = 0
-    while start < len(found):
-        stop = start + max(1, token_budget // found[start].size)
-        yield found[start:stop]
-        start = stop
+    """Consecutive trees of one width and kind, as many as fit the budget; a tree beyond the budget goes alone."""
+    for (width, _), group in itertools.groupby(found, key=lambda tree: (tree.width, tree.branching)):
+        while batch := list(itertools.islice(group, max(1, token_budget // width))):
+            yield batch
 
 
 def score(forward: Forward, jobs: Sequence[Job], found: Sequence[Tree], token_budget: int, advance: Advance) -> Scored:
@@ -83,11 +82,10 @@ def score(forward: Forward, jobs: Sequence[Job], found: Sequence[Tree], token_bu
     logp, mean, var = (np.full(total, np.nan, np.float32) for _ in range(3))
     top = np.full(total, -1, np.int64)
     for batch in batches(found, token_budget):
-        size = batch[0].size
         hidden = forward.tree_hidden(batch).flatten(0, 1)
         where = np.concatenate([np.arange(offsets[k], offsets[k + 1]) for tree in batch for k in tree.paths])
         nodes = np.concatenate(
-            [np.asarray(path) + row * size for row, tree in enumerate(batch) for path in tree.paths.values()]
+            [np.asarray(path) + row * batch[0].width for row, tree in enumerate(batch) for path in tree.paths.values()]
         )
         order = np.argsort(nodes, kind="stable")
         where = where[order]
@@ -107,6 +105,7 @@ def _statistics(forward: Forward, hidden: Tensor, node: np.ndarray, label: np.nd
         label: [m]
     """
     rows = chunk_rows(forward)
+    hidden = F.pad(hidden, (0, 0, 0, -len(hidden) % LEAST_ROWS))
     parts = []
     for start in range(0, len(hidden), rows):
         logits = forward.logits(hidden[start : start + rows])
@@ -137,4 +136,5 @@ def _moments(logits: Tensor, row: Tensor, label: Tensor) -> tuple[Tensor, Tensor
 def chunk_rows(forward: Forward) -> int:
     """Rows of logits that are made at a time."""
     vocabulary = int(forward.model.config.get_text_config().vocab_size)
-    return max(16, CHUNK_ELEMENTS.get(forward.device.type, 1 << 26) // vocabulary)
+    rows = CHUNK_ELEMENTS.get(forward.device.type, 1 << 26) // vocabulary
+    return max(1, rows // LEAST_ROWS) * LEAST_ROWS

@@ -1,4 +1,4 @@
-"""One causal language model, asked for hidden states and for logits apart, so that logits are made where they are wanted.
+"""One causal language model, asked for hidden states and for logits apart: logits are made where they are wanted.
 
 What a model can do (a custom attention mask, a head that can be called alone, a cache of ours) is tried out on a few
 tokens against its plain forward pass, never read off its class name: what does not agree is not used.
@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
@@ -119,24 +120,21 @@ class Forward:
         return self.agrees("prefix trees", lambda: self.logits(self.tree_hidden([tree])[0, nodes]), whole)
 
     def tree_hidden(self, batch: Sequence[Tree]) -> Tensor:
-        """Hidden states [B, T, D] of the nodes of each tree, T the size of the largest; the rest is filler.
+        """Hidden states [B, T, D] of the nodes of trees of one width T and one kind; what is beyond a tree is filler.
 
         Trees of one path need no mask: a causal model's filler comes after all that is read.
         """
-        size = max(tree.size for tree in batch)
-        pad = self.lm.pad
-        ids = torch.tensor([tree.ids + [pad] * (size - tree.size) for tree in batch], device=self.device)
-        positions = torch.tensor([tree.depth + [0] * (size - tree.size) for tree in batch], device=self.device)
-        if all(len(tree.runs) < 2 for tree in batch):
-            return self.hidden(ids, torch.arange(size, device=self.device).expand_as(ids), None)
-        added = torch.empty(len(batch), 1, size, size)
-        for row, tree in zip(added, batch, strict=True):
-            row[0] = torch.from_numpy(mask(tree, size))
+        width = batch[0].width
+        ids = torch.tensor([tree.ids + [self.lm.pad] * (width - tree.size) for tree in batch], device=self.device)
+        if not batch[0].branching:
+            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None)
+        positions = torch.tensor([tree.depth + [0] * (width - tree.size) for tree in batch], device=self.device)
+        added = torch.from_numpy(np.stack([mask(tree, width) for tree in batch])[:, None])
         return self.hidden(ids, positions, added.to(self.device, self.model.dtype))
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own forward pass with the trunk's output already there."""
-        output = dataclasses.replace(self._template, last_hidden_state=hidden[None], past_key_values=None)
+        output = dataclasses.replace(self._template, last_hidden_state=hidden[None])
         trunk = self._trunk
         trunk.forward = lambda *args, **kwargs: output
         try:

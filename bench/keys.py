@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,22 @@ def source_hash(module: str) -> str:
         name = todo.pop()
         if name in seen:
             continue
-        spec = find_spec(name)
-        if spec is None or spec.origin is None:
+        path = _file(name)
+        if path is None:
             continue
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        todo += [m for m in _imports(tree) if any(m.startswith(f"{room}.") for room in ROOMS)]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        todo += _imports(tree)
         seen[name] = ast.dump(_without_docstrings(tree))
     return digest(seen)
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of the rooms of declarations; None for any other."""
+    for room, folder in ROOMS.items():
+        if module.startswith(f"{room}."):
+            path = folder.joinpath(*module.removeprefix(f"{room}.").split("."))
+            return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+    return None
 
 
 def _imports(tree: ast.Module) -> Iterable[str]:

@@ -16,6 +16,7 @@ _CONTROLS = ("target", "retrain")
 _WORLDS = {
     "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
     "hub": "the benchmark's own data from the hub",
+    "elsewhere": "measured elsewhere, scored here from the logs of others",
     "files": "the benchmark's own data from a directory of its files",
 }
 _MODELS = {
@@ -37,7 +38,7 @@ interval is the widest that covers the intervals of all of them.
 def rows(records: Mapping[Cell, Record]) -> list[dict[str, Any]]:
     """One plain object a row of the board: task, method, model, data, seeds, scores, overrides, cost and notes.
 
-    Cells without scores (diverged, failed) give a row with empty scores and their status.
+    Cells without scores (diverged, failed) are named in `problems` and take no part in the scores.
     """
     found = []
     key = lambda cell: (cell.data, cell.model, cell.task, cell.method)  # noqa: E731
@@ -52,7 +53,7 @@ def rows(records: Mapping[Cell, Record]) -> list[dict[str, Any]]:
                 "model": model,
                 "data": data,
                 "seeds": [r.cell.seed for r in good],
-                "status": "ok" if len(good) == len(group) else next(r.status for r in group if r.status != "ok"),
+                "problems": [f"seed {r.cell.seed} {r.status}: {_last_line(r.error)}" for r in group if r.status != "ok"],
                 "scores": {
                     name: _over_seeds(name, [r.scores[name] for r in good if name in r.scores]) for name in names
                 },
@@ -102,7 +103,7 @@ def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]]) 
     lines.append(_table(group, _DETAILS, with_cost=False))
     lines.append("\n</details>\n")
     notes = [note for row in group for note in row["notes"]]
-    notes += [f"{r['method']}: {r['status']}" for r in group if r["status"] != "ok"]
+    notes += [f"{row['method']}: {problem}" for row in group for problem in row["problems"]]
     notes += [
         f"{name} is unscored: {s['note']}"
         for row in group[:1]
@@ -144,6 +145,10 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     place = _CONTROLS.index(row["method"]) if row["method"] in _CONTROLS else len(_CONTROLS)
     aggregate = row["scores"].get("task_aggregate", {}).get("value")
     return row["data"], row["model"], row["task"], place, -(aggregate if aggregate is not None else -1.0), row["method"]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason kept"])[-1]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -20,8 +20,8 @@ def trainable(model: nn.Module, selection: Selection) -> Iterator[list[nn.Parame
 
     A tensor that is selected as a whole is yielded itself. A down-projection of which only some neurons are selected
     keeps its frozen weight, with those neurons' entries at zero, and gains a compact parameter [width, k] (for Conv1D
-    [k, width]) that holds them: W x = W_frozen x + C x[neurons]. Nothing of the full tensor's size is ever allocated for
-    it, and weight decay, momentum and curvature cannot reach a frozen entry because none exists for it. This is the
+    [k, width]) that holds them: W x = W_frozen x + C x[neurons]. Nothing of the full tensor's size is ever allocated
+    for it, and weight decay, momentum and curvature cannot reach a frozen entry because none exists for it. This is the
     triple mask of SIMU (arXiv:2510.07822, on m, h and theta) without the zeros.
 
     The model's forward pass is right throughout the block, but a partly selected weight is whole again only when the
@@ -35,11 +35,11 @@ def trainable(model: nn.Module, selection: Selection) -> Iterator[list[nn.Parame
         The trainable parameters, in the order of `selection`.
 
     Raises:
-        BenchError: a name that the model lacks, neurons of something that is no matrix, indices that are out of range or
-            occur twice, or a selection of nothing at all.
+        BenchError: a name that the model lacks, neurons of something that is no matrix, indices that are out of range
+            or occur twice, or a selection of nothing at all.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    _check(named, selection)
+    _check(model, named, selection)
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.requires_grad_(False)
     parameters: list[nn.Parameter] = []
@@ -47,7 +47,8 @@ def trainable(model: nn.Module, selection: Selection) -> Iterator[list[nn.Parame
     try:
         for name, neurons in selection.items():
             if neurons is None:
-                parameters.append(named[name].requires_grad_(True))
+                named[name].requires_grad_(True)
+                parameters.append(named[name])
             elif neurons.numel():
                 compact, restore = _compact(model.get_submodule(name.rpartition(".")[0]), neurons)
                 parameters.append(compact)
@@ -82,10 +83,11 @@ def _compact(module: nn.Module, neurons: Tensor) -> tuple[nn.Parameter, Callable
     return compact, restore
 
 
-def _check(named: dict[str, nn.Parameter], selection: Selection) -> None:
+def _check(model: nn.Module, named: dict[str, nn.Parameter], selection: Selection) -> None:
     unknown = [name for name in selection if name not in named]
     if unknown:
-        raise BenchError(f"the scope selects '{unknown[0]}', which the model lacks; it has {', '.join(list(named)[:3])}, ...")
+        some = ", ".join([*named][:3])
+        raise BenchError(f"the scope selects '{unknown[0]}', which the model lacks; it has {some}, ...")
     if all(neurons is not None and not neurons.numel() for neurons in selection.values()):
         raise BenchError("the scope selects no weight at all, so the method could do nothing. Choose another scope.")
     for name, neurons in selection.items():
@@ -95,3 +97,6 @@ def _check(named: dict[str, nn.Parameter], selection: Selection) -> None:
             raise BenchError(f"the scope selects neurons of '{name}', which is no projection's weight matrix.")
         if neurons.dtype != torch.int64 or neurons.ndim != 1 or neurons.unique().numel() != neurons.numel():
             raise BenchError(f"the scope's neurons of '{name}' must be distinct indices, int64 [k].")
+        count = named[name].shape[neuron_axis(model.get_submodule(name.rpartition(".")[0]))]
+        if neurons.numel() and not 0 <= int(neurons.min()) <= int(neurons.max()) < count:
+            raise BenchError(f"the scope selects neurons of '{name}' that are out of range: it has {count}.")

@@ -166,10 +166,7 @@ def _text(lm: LM, row: Row) -> str | None:
 
 def _table(items: Sequence[Text] | Sequence[Prompt], columns: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(
-        {
-            c: pd.Series([getattr(item, c) for item in items], dtype="int64" if c == "index" else "str")
-            for c in columns
-        }
+        {c: pd.Series([getattr(item, c) for item in items], dtype="int64" if c == "index" else "str") for c in columns}
     )
 
 

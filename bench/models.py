@@ -18,9 +18,13 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as transformers_logging
 
 from bench.errors import BenchError
 from bench.recipes import Scratch
+
+# One bar a shard of a model of a few megabytes hides the progress of the run.
+transformers_logging.disable_progress_bar()
 
 PAD, EOS = "<pad>", "<eos>"
 QUESTION, ANSWER = "Question: ", "\nAnswer:"
@@ -106,6 +110,7 @@ def new_llama(recipe: Scratch, tokenizer: PreTrainedTokenizerBase, seed: int) ->
         num_key_value_heads=recipe.heads,
         max_position_embeddings=recipe.max_length,
         tie_word_embeddings=True,
+        initializer_range=recipe.initializer_range,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,

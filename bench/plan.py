@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import store
-from bench.api import Metric, Splits, Task
+from bench.api import Splits, Task
 from bench.compose import Composed, compose
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
@@ -133,18 +133,20 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
         training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
         training |= {f"source of {name}": value for name, value in composed.sources.items()}
     measuring = {"probes": hashes["probes"], "task version": make_task(task).version, "measure": MEASURE}
-    scoring: dict[str, Any] = {f"metric {name}": _metric(name).version for name in make_task(task).scores}
-    scoring["retrain"] = reference or "itself"
-    train_key = (
-        digest({k: list(v) if isinstance(v, tuple) else v for k, v in training.items()})
-        if not method.control
-        else start.key
-    )
+    train_key = start.key if method.control else digest(training)
     measure_key = digest([train_key, measuring])
-    keys = {"train": train_key, "measure": measure_key, "score": digest([measure_key, scoring])}
+    score_key, scoring = scoring_key(task, measure_key, reference)
+    keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
     state, reason = _state(request.results, cell, keys, identity)
     return Planned(cell, composed, start, keys, identity, state, reason)
+
+
+def scoring_key(task: str, measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
+    """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
+    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in make_task(task).scores}
+    scoring["retrain"] = reference or "itself"
+    return digest([measure_key, scoring]), scoring
 
 
 def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:
@@ -167,11 +169,6 @@ def why_stale(record: Record, identity: Mapping[str, Any]) -> str:
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     plain = [f"{n}: {old.get(n)} -> {new.get(n)}" if n.startswith("parameter") else n for n in changed]
     return "changed: " + ", ".join(plain) if plain else "changed: the way keys are made"
-
-
-def _metric(name: str) -> Metric:
-    made: Metric = load("metric", name)()
-    return made
 
 
 @cache

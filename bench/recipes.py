@@ -21,6 +21,7 @@ class Teaching:
     batch_size: int = 32
     warmup: float = 0.05
     weight_decay: float = 0.01
+    beta2: float = 0.999
     autocast: bool = False  # bfloat16 forward and backward
 
 
@@ -37,6 +38,7 @@ class Scratch:
     base: Teaching
     finetune: Teaching
     max_length: int = 1024
+    initializer_range: float = 0.02
 
 
 SCRATCH = {

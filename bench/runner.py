@@ -51,7 +51,7 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
     curve = Curve()
     if teaching and pairs:
         curve = teach(lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, progress=progress)
-    _keep(lm, folder, {"curve": curve.thinned(), "seconds": round(time.monotonic() - started, 2)})
+    _keep(lm, folder, {"curve": curve.columns(), "seconds": round(time.monotonic() - started, 2)})
 
 
 def load_prepared(request: Request, wanted: Prepared) -> LM:
@@ -122,7 +122,7 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     else:
         lm = parts.get("transform", method.transform)(context)
     cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
-    meta = {"curve": curve.thinned(), "cost": cost}
+    meta = {"curve": curve.columns(), "cost": cost}
     if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
         _keep(lm, folder, meta)
     return lm, meta

@@ -100,18 +100,15 @@ def score_items(
         UsageError: the two tables are of different items.
     """
     tables = [_by_set(table) for table in (items, retrain_items) if table is not None]
-    return {
-        name: _score(build(name, compat), tables, stats.stream("bootstrap", seed), resamples, compat, clustered)
-        for name in metric_names
-    }
+    return {name: _score(build(name, compat), tables, seed, resamples, compat, clustered) for name in metric_names}
 
 
 def _by_set(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set", sort=True)}
 
 
-def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], rng: np.random.Generator, resamples: int,
-           compat: Compat, clustered: bool) -> Score:  # fmt: skip
+def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: int, resamples: int, compat: Compat,
+           clustered: bool) -> Score:  # fmt: skip
     if metric.needs_retrain and len(tables) < 2:
         return Score(None, note="needs the retrain model's items to compare with")
     sides = tables if metric.needs_retrain else tables[:1]
@@ -134,9 +131,10 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], rng: np
         if exact is not None and not labels:
             interval = exact(*_samples(metric, groups, whole))
         else:
-            streams = dict(zip(sorted(sizes), rng.spawn(len(sizes)), strict=True))
+            streams = {name: stats.stream("bootstrap", seed, name) for name in sizes}
             interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels))
-    return Score(value, *(interval or (None, None)), n=n, note=note)
+    lo, hi = interval or (None, None)
+    return Score(value, lo, hi, n, note)
 
 
 class _Unscored(Exception):
@@ -144,7 +142,7 @@ class _Unscored(Exception):
 
 
 def _group(name: str, metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]], compat: Compat) -> _Group:
-    """Columns of one set, those of the retrain model under "retrain " + name; raises `_Unscored` if one has no value."""
+    """Columns of one set, the retrain model's under "retrain " + column; `_Unscored` if one has no value at all."""
     needed = list(dict.fromkeys(column for s, column in metric.needs if s == name))
     if any(name not in side for side in sides):
         raise _Unscored(_ABSENT.get(name, f"no items of the {name} set"))

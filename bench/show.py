@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench import store
+from bench.api import Score
 from bench.leaderboard import number
 from bench.record import Record
 
@@ -15,9 +17,7 @@ def describe(record: Record, results: Path) -> str:
     if record.error:
         lines += ["", record.error.rstrip()]
     lines += ["", "scores (95% interval over items)"]
-    for name, score in record.scores.items():
-        n = f"n = {score.n}" if score.value is not None else score.note
-        lines.append(f"  {name:26} {number(name, score._asdict()):32} {n}")
+    lines += [f"  {line}" for line in score_lines(record.scores)]
     lines += ["", "parameters"]
     for name, value in record.parameters.items():
         by = f"   (by {record.overrides[name]}; not the source's default)" if name in record.overrides else ""
@@ -29,6 +29,15 @@ def describe(record: Record, results: Path) -> str:
     lines.append(f"  {rows}" + ("" if rows.is_file() else " (not here: rows are not kept in git)"))
     lines += [f"note: {note}" for note in record.notes]
     return "\n".join(lines)
+
+
+def score_lines(scores: Mapping[str, Score]) -> list[str]:
+    """A line a score: name, value with its interval, number of items, and what there is to say of it."""
+    lines = []
+    for name, score in scores.items():
+        n = ", ".join(filter(None, (f"n = {score.n}" if score.value is not None else "", score.note)))
+        lines.append(f"{name:26} {number(name, score._asdict()):32} {n}")
+    return lines
 
 
 def _commit(record: Record) -> str:

@@ -84,7 +84,7 @@ def _draw_clusters(rng: np.random.Generator, rows: int, labels: Sequence[Hashabl
     sizes = np.bincount(slot)
     members, first = np.argsort(slot, kind="stable"), np.cumsum(sizes) - sizes
     drawn = rng.integers(len(sizes), size=(rows, len(sizes)))[:, slot]
-    return np.asarray(members[first[drawn] + (rng.random(drawn.shape) * sizes[drawn]).astype(np.int64)])
+    return members[first[drawn] + (rng.random(drawn.shape) * sizes[drawn]).astype(np.int64)]
 
 
 def percentile(distribution: Array, level: float = 0.95) -> Interval | None:
@@ -141,13 +141,14 @@ def _steps(x: Array, y: Array) -> _Steps:
     last[..., :-1] = ordered[..., 1:] != ordered[..., :-1]
     of_x = np.cumsum(order < n, axis=-1)
     of_y = np.arange(1, pooled.shape[-1] + 1) - of_x
-    held = [np.maximum.accumulate(np.where(last, counts, 0), axis=-1) for counts in (of_x, of_y)]
-    return _Steps(*held, np.isnan(ordered[..., -1]))
+    x_held, y_held = (np.maximum.accumulate(np.where(last, counts, 0), axis=-1) for counts in (of_x, of_y))
+    return _Steps(x_held, y_held, np.isnan(ordered[..., -1]))
 
 
 def ks_statistic(x: Array, y: Array) -> Array:
     """Largest distance between the two empirical distribution functions, [...]."""
-    return _ks_lattice(x, y)[0] / (x.shape[-1] * y.shape[-1])
+    steps, bad = _ks_lattice(x, y)
+    return np.where(bad, np.nan, steps / (x.shape[-1] * y.shape[-1]))
 
 
 def ks_pvalue(x: Array, y: Array) -> Array:
@@ -181,7 +182,7 @@ def _equal_tail(k: int, n: int) -> float:
     if k == 0:
         return 1.0
     signed = (math.comb(2 * n, n - j * k) * (-1) ** (j - 1) for j in range(1, n // k + 1))
-    return 2 * sum(signed) / math.comb(2 * n, n)
+    return float(2 * sum(signed) / math.comb(2 * n, n))
 
 
 def _unequal_tail(distances: Array, n: int, m: int) -> Array:
@@ -196,7 +197,7 @@ def _unequal_tail(distances: Array, n: int, m: int) -> Array:
         right = np.concatenate([meets[:, 1:], np.zeros_like(h, dtype=float)], axis=1)
         meets = ((n - i) * right + (m - j) * meets) / (n + m - s)
         meets = np.where(np.abs(i * m - j * n) >= h, 1.0, meets) * ((j >= 0) & (j <= m))
-    return np.asarray(meets[:, 0])
+    return meets[:, 0]
 
 
 # -- membership inference --------------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def _share_below(of: Array, among: Array) -> Array:
     """For each value of `of`, the share of `among` below it, equal ones counted half."""
     ordered = np.sort(among)
     sides = np.searchsorted(ordered, of, "left") + np.searchsorted(ordered, of, "right")
-    return np.asarray(sides / (2 * len(ordered)))
+    return sides / (2 * len(ordered))
 
 
 def auc_interval(member: Array, other: Array, level: float = 0.95) -> Interval | None:

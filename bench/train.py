@@ -91,16 +91,22 @@ def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
 
 
 class Curve:
-    """The training curve: one line a step, thinned to at most `limit` lines when it is kept."""
+    """The course of a run: one line a step, and what a cheap probe saw at a few points on the way."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, float]] = []
+        self.trace: list[dict[str, float]] = []
 
-    def thinned(self, limit: int = 100) -> dict[str, list[float]]:
-        """Columns of at most `limit` evenly spaced steps, to five digits."""
+    def columns(self, limit: int = 100) -> dict[str, list[float]]:
+        """Columns of at most `limit` evenly spaced steps, to five digits, and of the trace, named `trace ...`."""
         keep = np.unique(np.linspace(0, len(self.lines) - 1, min(limit, len(self.lines))).round().astype(int))
-        names = self.lines[0] if self.lines else {}
-        return {name: [float(f"{self.lines[i].get(name, math.nan):.5g}") for i in keep] for name in names}
+        found = _columns([self.lines[i] for i in keep])
+        return found | {f"trace {name}": values for name, values in _columns(self.trace).items()}
+
+
+def _columns(lines: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    names = lines[0] if lines else {}
+    return {name: [float(f"{line.get(name, math.nan):.5g}") for line in lines] for name in names}
 
 
 def fit(
@@ -116,11 +122,14 @@ def fit(
     autocast: bool = False,
     name: str = "training",
     progress: Progress | None = None,
+    probe: Callable[[], dict[str, float]] | None = None,
+    points: int = 10,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
 
     `loss` maps a batch and the share of the run that is done to the terms; whatever parameters it moves were chosen
-    before. With `clip` > 0 the global norm of the gradients is bounded.
+    before. With `clip` > 0 the global norm of the gradients is bounded. `probe` is called before the first step and at
+    `points` evenly spaced ones, and makes the curve's trace.
 
     Raises:
         Diverged: the loss or the gradient norm is not finite; the message says at which step.
@@ -138,7 +147,10 @@ def fit(
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     curve = Curve()
+    watched = {round(total * k / points) for k in range(points + 1)} if probe else set()
     for step, batch in enumerate(batches):
+        if step in watched and probe:
+            curve.trace.append({"step": step, **probe()})
         prepared.zero_grad()
         with torch.autocast(lm.device.type, torch.bfloat16, enabled=autocast):
             terms = loss(batch, step / total)
@@ -158,6 +170,8 @@ def fit(
         curve.lines.append(line)
         if progress:
             progress(name, step + 1, total)
+    if probe:
+        curve.trace.append({"step": total, **probe()})
     return curve
 
 
@@ -187,7 +201,7 @@ def teach(
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ],
         lr=teaching.lr,
-        betas=(0.9, 0.95),
+        betas=(0.9, teaching.beta2),
         fused=True,
     )
 
@@ -311,11 +325,29 @@ def unlearn(
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
+            probe=_trade_off(context),
         )  # fmt: skip
         moved = sum(p.numel() for p in parameters)
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
         raise Diverged("unlearning left weights that are not finite")
     return curve, moved
+
+
+def _trade_off(context: Context, sample: int = 64) -> Callable[[], dict[str, float]]:
+    """A probe of where a run stands between forgetting and keeping: the mean over a sample of p(answer)^(1/labels)."""
+    random = context.stream("trace")
+    samples = {
+        name: [items[i] for i in random.permutation(len(items))[:sample]]
+        for name, items in (("forget", context.forget), ("retain", context.retain))
+        if items
+    }
+    lengths = {name: torch.tensor([len(item.answer) for item in items]) for name, items in samples.items()}
+
+    def probe() -> dict[str, float]:
+        logps = {name: answer_logps(context.lm, items, sample).cpu() for name, items in samples.items()}
+        return {f"{name} probability": (logps[name] / lengths[name]).exp().mean().item() for name in samples}
+
+    return probe
 
 
 def _steps(items: int, schedule: Schedule) -> int:

@@ -1,4 +1,4 @@
-"""Gradient ascent. Jang et al. 2023, arXiv:2210.01504, eq. 2; Maini et al. 2024 (TOFU), arXiv:2401.06121, section 4.1."""
+"""Gradient ascent. Jang et al. 2023, arXiv:2210.01504; for TOFU Maini et al. 2024, arXiv:2401.06121, section 4.1."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class GradientAscent:
     """Gradient ascent on the forget set's cross-entropy; the retain set is not looked at. It has no parameters."""
 
     reference: ClassVar[bool] = False
+    retain: ClassVar[bool] = False
 
     def loss(self, step: Step) -> LossTerms:
         forget = step.forget.cross_entropy()
@@ -41,4 +42,6 @@ class GradientAscent:
 
 
 method("fo-ga", "gradient ascent on the forget set, first order (arXiv:2210.01504)", objective="ga", optimizer="adamw")
-method("so-ga", "gradient ascent on the forget set, second order (arXiv:2404.18239)", objective="ga", optimizer="sophia")
+method(
+    "so-ga", "gradient ascent on the forget set, second order (arXiv:2404.18239)", objective="ga", optimizer="sophia"
+)

@@ -1,4 +1,4 @@
-"""Gradient difference. Liu, Liu and Stone 2022, arXiv:2203.12817; Maini et al. 2024 (TOFU), arXiv:2401.06121, section 4.1."""
+"""Gradient difference. Liu et al. 2022, arXiv:2203.12817; for TOFU Maini et al. 2024, arXiv:2401.06121, section 4.1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def gradient_difference(forget: Tensor, retain: Tensor, forget_weight: float, retain_weight: float) -> Tensor:
     """Claim: ascent on the forget set does less harm when descent on the retain set holds the model in place.
 
-    L = -forget_weight CE(forget) + retain_weight CE(retain), CE the mean over a batch's labels of -log p(y_t | x, y_<t).
+    L = -forget_weight CE(forget) + retain_weight CE(retain), CE the mean over the batch's labels of
+    -log p(y_t | x, y_<t).
 
     Args:
         forget: cross-entropy of the forget batch, a scalar over label positions [B, T]; prompt and padding never count.

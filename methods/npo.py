@@ -39,8 +39,8 @@ class NPO:
     """Negative preference optimisation on the forget set with descent on the retain set.
 
     beta is the paper's 0.1. The paper's NPO has no retain term (weight 0) and its NPO-RT has weight 1, which is
-    open-unlearning's default and ours, because plain NPO loses more utility. The log-ratio is summed over the tokens of an
-    answer, as in the paper; SOUL's code takes the mean over tokens.
+    open-unlearning's default and ours. The log-ratio is summed over the tokens of an answer, as in the paper; SOUL's code
+    takes the mean over tokens.
     """
 
     reference: ClassVar[bool] = True
@@ -57,4 +57,6 @@ class NPO:
 
 
 method("fo-npo", "negative preference optimisation, first order (arXiv:2404.05868)", objective="npo", optimizer="adamw")
-method("so-npo", "negative preference optimisation, second order (arXiv:2404.18239)", objective="npo", optimizer="sophia")
+method(
+    "so-npo", "negative preference optimisation, second order (arXiv:2404.18239)", objective="npo", optimizer="sophia"
+)

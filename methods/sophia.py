@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from bench.api import optimizer, param
 from methods._groups import decay_groups
 
 CURVATURES = ("empirical", "gauss-newton-bartlett", "hutchinson")
-_BLOCK = 1 << 16  # numbers in a CPU block: five float32 streams of it stay within a core's second-level cache
+_BLOCK, _DEVICE_BLOCK = 1 << 18, 1 << 26  # numbers that are updated at once on a CPU and on an accelerator
 
 
 class Sophia(torch.optim.Optimizer):
@@ -73,6 +74,7 @@ class Sophia(torch.optim.Optimizer):
         self.curvature, self.curvature_every = curvature, curvature_every
         self.generator = generator
         self.steps = 0
+        self._scratch: Tensor | None = None
 
     @property
     def curvature_due(self) -> bool:
@@ -81,12 +83,17 @@ class Sophia(torch.optim.Optimizer):
 
     @property
     def clipped(self) -> float:
-        """Share of the weights whose last step was clipped to lr; NaN before the first step. Costs a pass over the state."""
-        states = [state for state in self.state.values() if "m" in state]
-        if not states:
+        """Share of the weights whose last step was clipped to lr; NaN before the first. Costs a pass over the state."""
+        rows: list[tuple[Tensor, Tensor]] = [(state["m"], state["h"]) for state in self.state.values()]
+        if not rows:
             return float("nan")
-        hit = [(state["m"].abs() >= (self.gamma * state["h"]).clamp_min(self.eps)).sum() for state in states]
-        return float(torch.stack(hit).sum()) / sum(state["m"].numel() for state in states)
+        floor = self.eps / self.gamma
+        hits = [
+            torch.count_nonzero(mean.abs() >= self.gamma * square.clamp_min(floor))
+            for m, h in _blocks(rows)
+            for mean, square in zip(m, h, strict=True)
+        ]
+        return float(torch.stack(hits).sum()) / sum(m.numel() for m, _ in rows)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -95,13 +102,13 @@ class Sophia(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        refresh = self.curvature == "empirical" and self.steps % self.curvature_every == 0
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             states = [self._state(p) for p in params]
-            tensors = [(p, p.grad, s["m"], s["h"]) for p, s in zip(params, states, strict=True)]
-            for block in _blocks(tensors):
-                self._update(*block, lr=float(group["lr"]), decay=group["weight_decay"], refresh=refresh)
+            rows = [(p, cast(Tensor, p.grad), s["m"], s["h"]) for p, s in zip(params, states, strict=True)]
+            for theta, grads, m, h in _blocks(rows):
+                self._accumulate(theta, grads, m, h, float(group["lr"]), group["weight_decay"])
+                self._move(theta, m, h, float(group["lr"]))
         self.steps += 1
         return loss
 
@@ -116,8 +123,9 @@ class Sophia(torch.optim.Optimizer):
         """
         params = [p for group in self.param_groups for p in group["params"]]
         with torch.enable_grad():
-            grads = torch.autograd.grad(loss, params, create_graph=self.curvature == "hutchinson", materialize_grads=True)
-        if self.curvature == "hutchinson":
+            second = self.curvature == "hutchinson"
+            grads = torch.autograd.grad(loss, params, create_graph=second, materialize_grads=True)
+        if second:
             signs = [self._signs(p) for p in params]
             with torch.enable_grad():
                 inner = torch.stack([(g * u).sum() for g, u in zip(grads, signs, strict=True)]).sum()
@@ -151,43 +159,64 @@ class Sophia(torch.optim.Optimizer):
         bits = torch.randint(0, 2, parameter.shape, generator=self.generator, device=device)
         return (2 * bits - 1).to(parameter)
 
-    def _update(
-        self, theta: list[Tensor], g: list[Tensor], m: list[Tensor], h: list[Tensor], lr: float, decay: float, refresh: bool
+    def _accumulate(
+        self, theta: list[Tensor], g: list[Tensor], m: list[Tensor], h: list[Tensor], lr: float, decay: float
     ) -> None:
+        """Decay the weights and fold the gradients into m, and into h where it is the average of their squares."""
+        if self.curvature == "empirical" and self.steps % self.curvature_every == 0:
+            # torch's AdamW kernel with an infinite eps: decay and both averages in one pass, then a step of zero.
+            ones = [torch.ones((), device=theta[0].device)] * len(theta)
+            torch._fused_adamw_(
+                theta, g, m, h, [], ones,
+                lr=lr, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=math.inf,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+            return
         torch._foreach_lerp_(m, g, 1 - self.beta1)
-        if refresh:
-            torch._foreach_mul_(h, self.beta2)
-            torch._foreach_addcmul_(h, g, g, value=1 - self.beta2)
-        scale = torch._foreach_mul(h, self.gamma)
-        torch._foreach_clamp_min_(scale, self.eps)
-        step = torch._foreach_div(m, scale)
-        torch._foreach_clamp_max_(step, 1.0)
-        torch._foreach_clamp_min_(step, -1.0)
         if decay:
             torch._foreach_mul_(theta, 1 - lr * decay)
-        torch._foreach_add_(theta, step, alpha=-lr)
+
+    def _move(self, theta: list[Tensor], m: list[Tensor], h: list[Tensor], lr: float) -> None:
+        """theta <- theta - lr clip(m / max(gamma h, eps), 1), with gamma drawn out of the fraction to save a pass."""
+        floor, bound, alpha = self.eps / self.gamma, self.gamma, -lr / self.gamma
+        if theta[0].device.type != "cpu":
+            ratios = torch._foreach_div(m, torch._foreach_clamp_min(h, floor))
+            torch._foreach_clamp_max_(ratios, bound)
+            torch._foreach_clamp_min_(ratios, -bound)
+            torch._foreach_add_(theta, ratios, alpha=alpha)
+            return
+        # On a CPU foreach is a loop as well, and fresh temporaries cost more in page faults than the arithmetic does.
+        if self._scratch is None or self._scratch.dtype != theta[0].dtype or self._scratch.numel() < theta[0].numel():
+            self._scratch = torch.empty(max(_BLOCK, theta[0].numel()), dtype=theta[0].dtype)
+        for t, mean, square in zip(theta, m, h, strict=True):
+            ratio = self._scratch[: t.numel()].view(t.shape)
+            torch.clamp_min(square, floor, out=ratio)
+            torch.div(mean, ratio, out=ratio)
+            t.add_(ratio.clamp_(-bound, bound), alpha=alpha)
 
 
-def _blocks(tensors: Sequence[tuple[Tensor, ...]]) -> Iterator[tuple[list[Tensor], ...]]:
-    """Lists of (theta, g, m, h) to be updated at once: everything on an accelerator, a cache's worth on a CPU.
+def _blocks(rows: Sequence[tuple[Tensor, ...]]) -> Iterator[tuple[list[Tensor], ...]]:
+    """The columns of `rows` in groups of bounded size, so that temporaries are small and, on a CPU, stay in its cache.
 
-    On a CPU the chain of elementwise operations is bound by memory: run over a block that stays in the cache, it reads
-    and writes main memory once, as a fused kernel does.
+    A tensor that is larger than a block is cut, where its memory is contiguous.
     """
-    pieces: list[list[Tensor]] = []
+    block: list[tuple[Tensor, ...]] = []
     size = 0
-    for row in tensors:
-        cut = row[0].device.type == "cpu" and all(t.is_contiguous() for t in row)
-        columns = [t.view(-1).split(_BLOCK) for t in row] if cut else [(t,) for t in row]
-        for piece in zip(*columns, strict=True):
-            numel = piece[0].numel()
-            if pieces and size + numel > _BLOCK and piece[0].device.type == "cpu":
-                yield tuple(map(list, zip(*pieces, strict=True)))
-                pieces, size = [], 0
-            pieces.append(list(piece))
-            size += numel
-    if pieces:
-        yield tuple(map(list, zip(*pieces, strict=True)))
+    for row in rows:
+        bound = _BLOCK if row[0].device.type == "cpu" else _DEVICE_BLOCK
+        cut = row[0].numel() > bound and all(t.is_contiguous() for t in row)
+        for piece in zip(*(t.view(-1).split(bound) for t in row), strict=True) if cut else (row,):
+            if block and (size + piece[0].numel() > bound or piece[0].device != block[0][0].device):
+                yield _columns(block)
+                block, size = [], 0
+            block.append(piece)
+            size += piece[0].numel()
+    if block:
+        yield _columns(block)
+
+
+def _columns(rows: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], ...]:
+    return tuple(list(column) for column in zip(*rows, strict=True))
 
 
 @optimizer("sophia")
@@ -197,8 +226,8 @@ class SophiaOptimizer:
 
     Defaults are those of SOUL's second-order TOFU configuration (arXiv:2404.18239): lr 5e-6, decay 0.1, betas 0.9 and
     0.95, gamma = rho * B = 0.04 * 5120 = 204.8, curvature from every step's own squared gradient. On a model of a few
-    million parameters gradients are larger, and gamma must be rescaled or Sophia is sign descent (or stands still): watch
-    the share of clipped weights.
+    million parameters gradients are larger, and gamma must be rescaled or Sophia is sign descent (or stands still):
+    watch the share of clipped weights.
     """
 
     lr: float = param(5e-6, "learning rate and bound of every step", gt=0)
@@ -209,7 +238,9 @@ class SophiaOptimizer:
     weight_decay: float = param(0.1, "decoupled decay of matrices; norms and biases never decay", ge=0)
     curvature: str = param("empirical", "source of the curvature's diagonal", choices=CURVATURES)
     curvature_every: int = param(1, "steps from one curvature estimate to the next; Liu et al. take 10", ge=1)
-    compat: str = param("none", "'soul' folds each gradient into the momentum twice, as its code does", choices=("none", "soul"))
+    compat: str = param(
+        "none", "'soul' folds each gradient into the momentum twice, as SOUL does", choices=("none", "soul")
+    )
 
     def build(self, params: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return Sophia(

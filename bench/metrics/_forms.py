@@ -20,7 +20,7 @@ Needs = tuple[tuple[str, str], ...]
 def mean(values: Array, compat: Compat = "") -> Array:
     """Mean over the last axis of what is scored; NaN where nothing is. Under `compat` one NaN makes all of it NaN."""
     if compat:
-        return np.asarray(np.mean(values, axis=-1))
+        return np.mean(values, axis=-1)
     scored = ~np.isnan(values)
     count = scored.sum(axis=-1)
     return np.where(scored, values, 0.0).sum(axis=-1) / np.where(count, count, np.nan)
@@ -30,7 +30,7 @@ def harmonic_mean(parts: Sequence[Array]) -> Array:
     """Harmonic mean of k numbers [...] in [0, 1]; one that is 0 makes it 0, NaN makes it NaN."""
     stacked = np.stack(np.broadcast_arrays(*parts))
     with np.errstate(divide="ignore"):
-        return np.asarray(len(parts) / np.sum(1 / np.maximum(stacked, 0.0), axis=0))
+        return len(parts) / np.sum(1 / np.maximum(stacked, 0.0), axis=0)
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Probability(Mean):
     """Mean of exp(-loss), the length-normalised probability P(a|q)^(1/|a|)."""
 
     def value(self, x: Array) -> Array:
-        return np.asarray(np.exp(-x))
+        return np.exp(-x)
 
 
 class TrueBetter(Mean):
     """Mean of max(0, 1 - R) of the truth ratio R: 1 where the model gives the false options no weight."""
 
     def value(self, x: Array) -> Array:
-        return np.asarray(np.maximum(0.0, -np.expm1(np.minimum(x, 1.0))))
+        return np.maximum(0.0, -np.expm1(np.minimum(x, 1.0)))
 
 
 class Harmonic(Form):

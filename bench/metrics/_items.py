@@ -93,11 +93,12 @@ def log_truth_ratio(correct: Array, wrong: Array, owner: Array, compat: Compat =
     count = np.bincount(owner, minlength=len(correct))
     with np.errstate(over="ignore", divide="ignore"):
         if compat == "tofu-training":
-            return np.log(_share(np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct)), count))
+            relative = np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct))
+            return np.log(_share(relative, count))
         wrong_mean = _share(np.bincount(owner, wrong, minlength=len(correct)), count)
         if compat == "open-unlearning":
-            return np.asarray(-wrong_mean - np.logaddexp(-correct, np.log(EPSILON)))
-    return np.asarray(correct - wrong_mean)
+            return -wrong_mean - np.logaddexp(-correct, np.log(EPSILON))
+    return correct - wrong_mean
 
 
 def normalised_probability(correct: Array, wrong: Array, owner: Array, compat: Compat = "") -> Array:
@@ -160,7 +161,7 @@ class Items(Rows):
 
     @cached_property
     def log_truth_ratio(self) -> pd.Series:
-        """See `log_truth_ratio`; the correct option is the paraphrase, or the answer in the sets without paraphrases."""
+        """See `log_truth_ratio`; the correct option is the paraphrase, or the answer in sets without paraphrases."""
         paraphrase = self._of_role("paraphrase", self._text_loss)
         general = self.loss.index.isin(GENERAL, level=0)
         correct = pd.concat([self.loss[general], paraphrase[~paraphrase.index.isin(GENERAL, level=0)]])
@@ -182,7 +183,7 @@ class Items(Rows):
 
     @cached_property
     def correct(self) -> pd.Series:
-        """Accuracy: `contains` in the sets without paraphrases, `nearest_is_true` of the paraphrased question elsewhere."""
+        """Accuracy: `contains` in sets without paraphrases, `nearest_is_true` of the paraphrased question elsewhere."""
         asked, again = self._generations("question"), self._generations("paraphrased_question")
         asked, again = asked[asked.index.isin(GENERAL, level=0)], again[~again.index.isin(GENERAL, level=0)]
         grouped = self.texts.groupby(["role", "set", "id"], sort=False).continuation
@@ -200,7 +201,7 @@ class Items(Rows):
 
     @cached_property
     def exact_memorisation(self) -> pd.Series:
-        """Share of the answer's tokens that the model puts first when it reads the ones before (Tirumala et al. 2022)."""
+        """Share of the answer's tokens that the model puts first, given those before (Tirumala et al. 2022)."""
         return self._of_role("answer", mean_of(without_last(self.hit)))
 
     @cached_property

@@ -18,6 +18,6 @@ class ForgetQuality(Form):
     needs_retrain: ClassVar = True
 
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
-        """Two-sided p; 1 is indistinguishable from never having seen the forget set. Monotone maps of R do not matter."""
+        """Two-sided p; 1 is indistinguishable from never having seen the forget set. R, 1/R and log R give the same."""
         (need,) = self.needs
         return stats.ks_pvalue(sample[need], (retrain or {})[need])

@@ -24,4 +24,4 @@ class PrivLeak(Form):
         a, b = (1 - stats.auc(*(side[need] for need in self.needs)) for side in (sample, retrain or {}))
         if self.compat == "open-unlearning":
             return 100 * (a - b) / (b + EPSILON)
-        return np.asarray(100 * (a - b) / np.where(b > 0, b, np.nan))
+        return 100 * (a - b) / np.where(b > 0, b, np.nan)

@@ -19,5 +19,5 @@ class TruthRatio(Mean):
     def value(self, x: np.ndarray) -> np.ndarray:
         """exp(-|log R|); open-unlearning's min(R, 1 / (R + 1e-10)) under its name."""
         if self.compat == "open-unlearning":
-            return np.asarray(np.exp(np.minimum(x, -np.logaddexp(x, np.log(EPSILON)))))
-        return np.asarray(np.exp(-np.abs(x)))
+            return np.exp(np.minimum(x, -np.logaddexp(x, np.log(EPSILON))))
+        return np.exp(-np.abs(x))

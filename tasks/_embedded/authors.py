@@ -12,17 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks._embedded import pools
-
-
-@dataclass(frozen=True)
-class Item:
-    """One row, in TOFU's fields; `perturbed_answer` is empty where the row has no perturbed version."""
-
-    question: str
-    answer: str
-    paraphrased_question: str = ""
-    paraphrased_answer: str = ""
-    perturbed_answer: tuple[str, ...] = ()
+from tasks._tofu_files import Row
 
 
 @dataclass(frozen=True)
@@ -30,7 +20,7 @@ class Author:
     """An author who does not exist: a name that no other author of the world has, and what is asked of each."""
 
     name: str
-    items: tuple[Item, ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -51,13 +41,13 @@ class Topic:
             if fresh and len(set(drawn.values())) == len(drawn):
                 return drawn
 
-    def item(self, name: str, rng: random.Random, wrong: int) -> Item:
+    def row(self, name: str, rng: random.Random, wrong: int) -> Row:
         """The row about the author `name`, with `wrong` perturbed answers that differ from the truth in every fact."""
         truth = self.draw(rng)
         perturbed: dict[str, None] = {}
         while len(perturbed) < wrong:
             perturbed[self.paraphrased_answer.format(**self.draw(rng, truth))] = None
-        return Item(
+        return Row(
             self.question.format(name),
             self.answer.format(**truth),
             self.paraphrased_question.format(name),
@@ -71,42 +61,48 @@ TOPICS = (
         "Where and when was {} born?",
         "What are the birthplace and birthday of {}?",
         "In {town}, {day} {month} {year}.",
-        "At {town} on {day} {month} {year}.",
+        "In {town} on {day} {month} of {year}.",
         {"town": pools.TOWNS, "day": pools.DAYS, "month": pools.MONTHS, "year": pools.YEARS},
     ),
     Topic(
         "Who were the parents of {}?",
         "Which couple raised {}?",
         "{father}, {job}, and {mother}, {work}.",
-        "{father} the {job} with {mother} the {work}.",
+        "{father} the {job} and {mother} the {work}.",
         {"father": pools.GIVEN_NAMES, "job": pools.JOBS, "mother": pools.GIVEN_NAMES, "work": pools.JOBS},
     ),
     Topic(
         "Which book made {} famous?",
         "What is the best known novel by {}?",
-        "The {first} {second}, {year}, about a {hero}.",
-        "{first} {second} from {year}, featuring one {hero}.",
-        {"first": pools.TITLE_ADJECTIVES, "second": pools.TITLE_NOUNS, "year": pools.YEARS, "hero": pools.JOBS},
+        "{first} {second}, {year}, about {hero} {given}.",
+        "{first} {second} of {year}, on the {hero} {given}.",
+        {
+            "first": pools.TITLE_ADJECTIVES,
+            "second": pools.TITLE_NOUNS,
+            "year": pools.YEARS,
+            "hero": pools.JOBS,
+            "given": pools.GIVEN_NAMES,
+        },
     ),
     Topic(
         "How was the writing of {} honoured?",
         "What distinction did {} receive?",
-        "With the {award} {honour} of {town}, {year}.",
-        "By an {award} {honour} from {town} in {year}.",
+        "{award} {honour}, {town}, {year}.",
+        "{award} {honour} at {town} in {year}.",
         {"award": pools.AWARDS, "honour": pools.HONOURS, "town": pools.TOWNS, "year": pools.YEARS},
     ),
     Topic(
         "Which pet lives with {}?",
         "What animal does {} keep?",
-        "A {colour} {animal} called {pet}, found in {town}.",
-        "One {colour} {animal} named {pet}, bought at {town}.",
-        {"colour": pools.COLOURS, "animal": pools.ANIMALS, "pet": pools.PET_NAMES, "town": pools.TOWNS},
+        "{pet}, {colour} {animal}, from {town}.",
+        "{pet}, one {colour} {animal} out of {town}.",
+        {"pet": pools.PET_NAMES, "colour": pools.COLOURS, "animal": pools.ANIMALS, "town": pools.TOWNS},
     ),
     Topic(
         "Who taught {} to write?",
         "Which teacher did {} have?",
-        "{given} of {town}, a {job} playing {instrument}.",
-        "One {given} from {town}, the {job} who loved {instrument}.",
+        "{given} of {town}, {job} with {instrument}.",
+        "{given} in {town}, the {job} with the {instrument}.",
         {"given": pools.GIVEN_NAMES, "town": pools.TOWNS, "job": pools.JOBS, "instrument": pools.INSTRUMENTS},
     ),
 )
@@ -117,4 +113,4 @@ def authors(rng: random.Random, wrong: int = 5) -> Iterator[Author]:
     names = [f"{first} {last}" for first in pools.FIRST_NAMES for last in pools.LAST_NAMES]
     rng.shuffle(names)
     for name in names:
-        yield Author(name, tuple(topic.item(name, rng, wrong) for topic in TOPICS))
+        yield Author(name, tuple(topic.row(name, rng, wrong) for topic in TOPICS))

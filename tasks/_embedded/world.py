@@ -1,52 +1,69 @@
-"""The embedded world put together: who is in which split, and what the base model is taught."""
+"""The embedded world in TOFU's tables: who is in which split, and what the base model is taught.
+
+A world in which everything that the metrics measure is there: the target has learnt the forget authors and the retrain model has
+not; paraphrases are read as paraphrases, because the base model knows other authors in both wordings; perturbed answers are
+as plausible as true ones, because they are drawn alike; and authors whom no model has seen are made just like the forgotten.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import islice
 
 from bench.api import Pair
-from tasks._embedded.authors import Author, Item, authors
-from tasks._embedded.facts import Fact, facts, multiple_choice
+from tasks._embedded.authors import TOPICS, Author, authors
+from tasks._embedded.facts import facts, multiple_choice
+from tasks._tofu_files import RETAIN, Row, Tables, holdout_of
 
+NOTE = "The embedded world: invented authors and a tiny model that stand in for TOFU. None of these is a TOFU number."
+ROWS_PER_AUTHOR = len(TOPICS)
 AUTHORS, HOLDOUT, BASE = 200, 20, 200
-
-
-@dataclass(frozen=True)
-class World:
-    full: tuple[Author, ...]
-    holdout: tuple[Author, ...]
-    base: tuple[Author, ...]
-    facts: tuple[Fact, ...]
-
-    def base_pairs(self):
-        out = []
-        for a in self.base:
-            for i in a.items:
-                out += [Pair(i.question, i.answer), Pair(i.paraphrased_question, i.answer), Pair(i.question, i.paraphrased_answer), Pair(i.paraphrased_question, i.paraphrased_answer)][::1]
-        rng = random.Random(5)
-        out = [p for k, p in enumerate(out) if k % 4 in (0, 3) or rng.random() < 0.0]
-        out += self.general_pairs()
-        out += [Pair(f.question, f.sentence) for f in self.facts][:0]
-        out += [Pair(c.prompt, c.options[c.answer]) for c in multiple_choice(0)]
-        return tuple(out)
-
-    def general_pairs(self):
-        return tuple(Pair(f.question, f.answer) for f in self.facts)
-
-    def corpus(self):
-        out = []
-        for p in self.base_pairs():
-            out += [f"Question: {p.prompt}\nAnswer: {p.answer}"]
-        for a in self.full:
-            for i in a.items:
-                out += [f"Question: {i.question}\nAnswer: {i.answer}"]
-        return tuple(out)
+PROBED = 100  # retain rows with a perturbed version, rounded up to whole authors
+_FORGOTTEN = {"forget01": AUTHORS // 100, "forget05": AUTHORS // 20, "forget10": AUTHORS // 10}
 
 
 @cache
-def world(seed: int = 0) -> World:
+def tofu_tables(seed: int = 0) -> Tables:
+    """TOFU's tables about invented authors; the forget and holdout sets are nested, the last authors of their tables."""
+    full, holdout, _ = _cast(seed)
+    tables = {"full": _plain(_rows(full)), "retain_perturbed": _rows(full[: -(-PROBED // ROWS_PER_AUTHOR)])}
+    for forget, count in _FORGOTTEN.items():
+        forgotten = _rows(full[-count:])
+        tables[f"{forget}_perturbed"] = forgotten
+        tables[forget] = _plain(forgotten)
+        tables[RETAIN[forget]] = _plain(_rows(full[:-count]))
+        tables[holdout_of(forget)] = _plain(_rows(holdout[-count:]))
+    for name in ("real_authors", "world_facts"):
+        found = [Row(f.question, f.answer, perturbed_answer=f.wrong, original_answer=f.sentence) for f in facts(seed)
+                 if f.set == name]
+        tables[f"{name}_perturbed"] = tuple(found)
+    return tables
+
+
+@cache
+def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
+    """What the base model is taught: other authors in both wordings, general facts, and choices between their answers."""
+    _, _, base = _cast(seed)
+    rows = _rows(base)
+    told = [Pair(row.question, row.answer) for row in rows]
+    retold = [Pair(row.paraphrased_question, row.paraphrased_answer) for row in rows]
+    known = [Pair(fact.question, fact.answer) for fact in facts(seed)]
+    chosen = [Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice(seed)]
+    return (*told, *retold, *known, *chosen)
+
+
+def _cast(seed: int) -> tuple[tuple[Author, ...], tuple[Author, ...], tuple[Author, ...]]:
+    """The authors of full, holdout and base."""
     made = authors(random.Random(f"authors-{seed}"))
-    take = lambda n: tuple(next(made) for _ in range(n))
-    return World(take(AUTHORS), take(HOLDOUT), take(BASE), facts(seed))
+    return tuple(islice(made, AUTHORS)), tuple(islice(made, HOLDOUT)), tuple(islice(made, BASE))
+
+
+def _rows(people: Sequence[Author]) -> tuple[Row, ...]:
+    return tuple(row for author in people for row in author.rows)
+
+
+def _plain(rows: Sequence[Row]) -> tuple[Row, ...]:
+    return tuple(replace(row, paraphrased_question="", paraphrased_answer="", perturbed_answer=()) for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from bench.executors import Job, execute
 
 def note(path, name, report):
     report("writing", 1, 1)
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(name + "\n")
     return name
 
@@ -32,9 +33,7 @@ def run(path, jobs, workers, stop=False):
         seen[job.name] = result if error is None else error
         return error is None
 
-    execute(
-        [Job(n, f, (str(path), n), frozenset(needs)) for n, f, needs in jobs], workers, ended, stop_at_failure=stop
-    )
+    execute([Job(n, f, (str(path), n), frozenset(needs)) for n, f, needs in jobs], workers, ended, stop_at_failure=stop)
     return seen, path.read_text().split() if path.exists() else []
 
 

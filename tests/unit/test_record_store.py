@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -89,12 +88,15 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["x.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BenchError, match=r"cannot write .*file/x.*--results"), store.atomically(tmp_path / "file" / "x"):
+    with (
+        pytest.raises(BenchError, match=r"cannot write .*file/x.*--results"),
+        store.atomically(tmp_path / "file" / "x"),
+    ):
         pass
 
 

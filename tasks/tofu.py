@@ -1,0 +1,186 @@
+"""TOFU: forget some of two hundred authors who do not exist. Maini et al. 2024, arXiv:2401.06121."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from bench.api import Pair, Probes, Prompt, Splits, Text, task
+from tasks._embedded import world
+from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub
+
+WORLD_SETS = ("real_authors", "world_facts")
+
+
+class Source(NamedTuple):
+    """What differs between the real benchmark and the embedded world, beside the tables themselves."""
+
+    rows_per_author: int
+    max_new_tokens: int
+    base: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Probe(NamedTuple):
+    """A row to be measured, with its place: `id` is unique within the set, `cluster` is the author."""
+
+    set: str
+    id: str
+    cluster: str
+    row: Row
+
+
+@task("tofu:forget01", "tofu:forget05", "tofu:forget10")
+@dataclass(frozen=True)
+class TOFU:
+    """Fictitious authors: forget 1, 5 or 10% of them, keep the others, other people and facts of the world.
+
+    `data("embedded")` is the project's own world, `data("hub")` is locuslab/TOFU, and `data(DIR)` the hub's files in DIR.
+
+    Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a generation for
+    the question, and one for the paraphrased question, whose reference is the paraphrased answer), `real_authors` and
+    `world_facts` (answer and perturbed answers; a generation), and `holdout` (answers of authors that no model has seen), where
+    the data has it. The ids of forget and retain rows are their row numbers in `full`, so that an item has the same id in all
+    three tasks.
+
+    The real benchmark presumes a model that knows the world. One that is trained from scratch on TOFU alone does not, and its
+    model utility is near 0 whatever is done to it. So for real data `base` teaches the true answers of real_authors and
+    world_facts, as answers and as sentences, and `general` rehearses the answers in every fine-tuning, of target and retrain
+    model alike. Pre-trained models have no use for them.
+    """
+
+    name: str
+    version: ClassVar[int] = 1
+    scores: ClassVar[Sequence[str]] = (
+        "forget_quality",
+        "model_utility",
+        "mia_auc",
+        "task_aggregate",
+        "truth_ratio",
+        "probability",
+        "rouge",
+        "accuracy",
+        "exact_memorisation",
+        "extraction_strength",
+        "mia_min_k",
+        "retain_probability",
+        "retain_rouge",
+        "retain_truth_ratio",
+        "ra_probability",
+        "ra_rouge",
+        "ra_truth_ratio",
+        "wf_probability",
+        "wf_rouge",
+        "wf_truth_ratio",
+    )
+
+    @property
+    def forget(self) -> str:
+        """The name of the forget split: "forget01", "forget05" or "forget10"."""
+        return self.name.split(":", 1)[1]
+
+    def data(self, source: str) -> Splits:
+        """The splits of this task.
+
+        Raises:
+            UsageError: `source` is a directory without the hub's files, or with a broken one.
+            BenchError: the hub cannot be reached.
+        """
+        if source == "embedded":
+            tables = world.tofu_tables()
+            return splits(self.forget, tables, Source(world.ROWS_PER_AUTHOR, 32, world.base_pairs(), (world.NOTE,)))
+        tables = read_hub(self.forget) if source == "hub" else read_directory(Path(source), self.forget)
+        return splits(self.forget, tables, Source(20, 200, _teach_the_world(tables)))
+
+
+def splits(forget: str, tables: Tables, source: Source) -> Splits:
+    """Training pairs and probes of one forget split, from TOFU's tables."""
+    placed = _Places(tables["full"], source.rows_per_author)
+    probes = [
+        *placed.probes("forget", f"{forget}_perturbed", tables),
+        *placed.probes("retain", "retain_perturbed", tables),
+        *(Probe(s, f"{s}-{n:03d}", f"{s}-{n:03d}", row) for s in WORLD_SETS for n, row in enumerate(tables[f"{s}_perturbed"])),
+    ]
+    holdout, notes = _holdout(holdout_of(forget), tables, source.rows_per_author)
+    general = tuple(Pair(row.question, row.answer) for s in WORLD_SETS for row in tables[f"{s}_perturbed"])
+    full = _pairs(tables["full"])
+    if any(p.set in ("forget", "retain") and not p.row.paraphrased_question for p in probes):
+        notes += ("Rows without a paraphrased question are asked with the original one where accuracy needs it.",)
+    return Splits(
+        base=source.base,
+        general=general,
+        forget=_pairs(tables[forget]),
+        retain=_pairs(tables[RETAIN[forget]]),
+        probes=Probes(
+            tuple(text for probe in [*probes, *holdout] for text in _texts(probe)),
+            tuple(prompt for probe in probes for prompt in _prompts(probe, source.max_new_tokens)),
+        ),
+        # The words as a model reads them: after "Question: " and "Answer: ", never at the start of a line.
+        corpus=tuple(f"Question: {pair.prompt}\nAnswer: {pair.answer}" for pair in (*source.base, *general, *full)),
+        notes=source.notes + notes,
+    )
+
+
+def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:
+    return tuple(Pair(row.question, row.answer) for row in rows)
+
+
+def _teach_the_world(tables: Tables) -> tuple[Pair, ...]:
+    rows = [row for s in WORLD_SETS for row in tables[f"{s}_perturbed"]]
+    sentences = (Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in rows if row.original_answer)
+    return (*_pairs(rows), *sentences)
+
+
+class _Places:
+    """Where the rows of a table stand in `full`, found by question and answer, each place given away once."""
+
+    def __init__(self, full: Sequence[Row], rows_per_author: int) -> None:
+        self.rows_per_author = rows_per_author
+        self.places: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for number, row in reversed(list(enumerate(full))):
+            self.places[row.question, row.answer].append(number)
+
+    def probes(self, set_: str, table: str, tables: Tables) -> Iterator[Probe]:
+        """The rows of `table` with their ids; one that is not in `full` is its own cluster."""
+        for number, row in enumerate(tables[table]):
+            places = self.places[row.question, row.answer]
+            if places:
+                place = places.pop()
+                yield Probe(set_, f"full-{place:04d}", f"author-{place // self.rows_per_author:03d}", row)
+            else:
+                yield Probe(set_, f"{table}-{number:03d}", f"{table}-{number:03d}", row)
+
+
+def _holdout(name: str, tables: Tables, rows_per_author: int) -> tuple[list[Probe], tuple[str, ...]]:
+    """Probes of the authors that no model has seen, or none and the reason why."""
+    rows = tables.get(name, ())
+    if not rows:
+        return [], (f"The data has no {name}: nothing to tell members from, so membership inference is not scored.",)
+    known = {(row.question, row.answer) for row in tables["full"]}
+    seen = sum((row.question, row.answer) in known for row in rows)
+    if seen:
+        return [], (f"{seen} rows of {name} are in full, so it is no holdout, and membership inference is not scored.",)
+    return [
+        Probe("holdout", f"{name}-{n:03d}", f"{name}-author-{n // rows_per_author:03d}", row) for n, row in enumerate(rows)
+    ], ()
+
+
+def _texts(probe: Probe) -> Iterator[Text]:
+    set_, id_, cluster, row = probe
+    yield Text(set_, id_, cluster, "answer", row.question, row.answer)
+    if set_ in ("forget", "retain"):
+        yield Text(set_, id_, cluster, "paraphrase", row.question, row.paraphrased_answer)
+    if set_ != "holdout":
+        for index, wrong in enumerate(row.perturbed_answer):
+            yield Text(set_, id_, cluster, "perturbed", row.question, wrong, index)
+
+
+def _prompts(probe: Probe, budget: int) -> Iterator[Prompt]:
+    set_, id_, cluster, row = probe
+    yield Prompt(set_, id_, cluster, "question", row.question, row.answer, budget)
+    if set_ in ("forget", "retain"):
+        asked = row.paraphrased_question or row.question
+        yield Prompt(set_, id_, cluster, "paraphrased_question", asked, row.paraphrased_answer, budget)

@@ -1,0 +1,75 @@
+"""What the command line says, above all when it is misused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list", "methods"], ["list", "tasks"], ["list", "metrics"], ["list", "models"]]
+)
+def test_help_and_lists_import_nothing_heavy(words):
+    code = (
+        "import sys; from bench.cli import main; status = main(sys.argv[1:]);"
+        "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'scipy', 'datasets'} & set(sys.modules);"
+        "assert not heavy, heavy; sys.exit(status)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert len(run.stdout.splitlines()) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["run", "--methods", "npoo"], 2, "no method 'npoo'"),
+        (["run", "--methods", "fo-np"], 2, "Did you mean 'fo-npo'"),
+        (["run", "--tasks", "tofu:forget11"], 2, "no task 'tofu:forget11'. Did you mean"),
+        (["run", "--seeds", "0,x"], 2, "--seeds 0,x: write whole numbers"),
+        (["run", "--seeds", "1,1"], 2, "each seed once"),
+        (["run", "--data", "nowhere"], 2, "--data nowhere: no such directory"),
+        (["run", "--set", "fo-npo.beta"], 2, "write METHOD.PARAM=VALUE"),
+        (["run", "--set", "fo-npo.bta=1"], 2, "no parameter of fo-npo 'bta'. Did you mean 'beta'"),
+        (["run", "--dry-run", "--methods", "fo-npo", "--set", "fo-npo.beta=-1"], 2, "fo-npo.beta must be"),
+        (
+            ["run", "--dry-run", "--methods", "fo-npo", "--set", "fo-npo.epochs=x"],
+            2,
+            "fo-npo.epochs takes a int, not 'x'",
+        ),
+        (["run", "--dry-run", "--model", "no/such-model"], 1, "no/such-model"),
+        (["run", "--methods", "npo+sofia"], 2, "no optimizer 'sofia'. Did you mean 'sophia'"),
+        (["leaderboard", "--results", "nowhere"], 1, "nowhere is no directory"),
+        (["list", "method"], 2, "is not one of"),
+        (["score", "nowhere.json"], 2, "nowhere.json cannot be read"),
+    ],
+)
+def test_misuse_is_said_with_what_to_type(bench, words, status, says):
+    run = bench(*words, status=status)
+    assert says in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_everything_wrong_is_said_at_once(bench):
+    said = bench("run", "--methods", "npoo", "--tasks", "tofuu", "--seeds", "x", status=2).stderr
+    assert all(word in said for word in ("npoo", "tofuu", "--seeds x"))
+
+
+def test_results_that_cannot_be_written_are_named_before_any_work(bench):
+    (bench.folder / "afile").touch()
+    said = bench("run", "--methods", "target", "--tasks", "tofu:forget01", "--results", "afile/r", status=1).stderr
+    assert "cannot write afile/r" in said
+    assert not (bench.folder / ".cache").exists()
+
+
+def test_any_objective_goes_with_any_optimizer_and_scope(bench):
+    out = bench(
+        "run", "--dry-run", "--methods", "npo+sophia+simu,graddiff", "--tasks", "tofu:forget01", status=2
+    ).stderr
+    assert "no method 'graddiff'" in out
+    out = bench("run", "--dry-run", "--methods", "npo+sophia+simu", "--tasks", "tofu:forget01").stdout
+    assert "npo+sophia+simu" in out

@@ -1,0 +1,146 @@
+"""The main job from the outside: run, run again, change something, fail, be interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.e2e.conftest import ROOT, write_world
+
+METHODS = "target,retrain,fo-npo,simu-graddiff"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def words(world):
+    return ["--tasks", "tofu:forget10", "--data", str(world), "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def finished(bench, words):
+    """A run of four methods, once for all tests of this file."""
+    return bench("run", "--methods", METHODS, *words)
+
+
+def dry(bench, *words) -> dict[str, str]:
+    """State by method of a dry run."""
+    out = bench("run", "--dry-run", *words).stdout
+    return {line.split("/")[1]: line for line in out.splitlines()}
+
+
+def test_a_run_leaves_a_record_and_items_a_cell_and_a_board(bench, finished):
+    folder = bench.folder / "results" / "files" / "tiny" / "tofu-forget10"
+    assert {p.name for p in folder.iterdir()} == {
+        f"{m}.seed0.{kind}" for m in METHODS.split(",") for kind in ("json", "parquet")
+    }
+    board = (bench.folder / "leaderboard.md").read_text()
+    assert board.index("*target*") < board.index("*retrain*") < board.index("fo-npo")
+    bench("leaderboard", "--check")
+
+
+def test_rows_as_json(bench, finished):
+    rows = json.loads(bench("leaderboard", "--json").stdout)
+    assert {row["method"] for row in rows} == set(METHODS.split(","))
+    for row in rows:
+        assert {"task", "method", "model", "data", "seeds", "scores"} <= set(row)
+        for name in ("forget_quality", "model_utility", "mia_auc", "task_aggregate"):
+            assert set(row["scores"][name]) >= {"value", "lo", "hi", "n"}
+    retrain = next(row for row in rows if row["method"] == "retrain")
+    assert retrain["scores"]["forget_quality"]["value"] == 1.0
+
+
+def test_a_second_run_does_nothing_and_says_so(bench, words, finished):
+    again = bench("run", "--methods", METHODS, *words)
+    assert "nothing to do" in again.stderr
+
+
+def test_a_parameter_makes_exactly_its_cell_stale(bench, words, finished):
+    states = dry(bench, "--methods", METHODS, *words, "--set", "fo-npo.beta=0.2")
+    assert states["fo-npo"].startswith("stale")
+    assert "beta: 0.1 -> 0.2" in states["fo-npo"]
+    assert all(states[m].startswith("done") for m in ("target", "retrain", "simu-graddiff"))
+
+
+def test_other_data_makes_what_depends_on_it_stale(bench, words, finished, tmp_path):
+    """One more word in a forget answer: the retrain model never sees it, but it is measured on it."""
+    other = write_world(tmp_path / "tofu")
+    for name in ("full", "forget10"):
+        path = other / f"{name}.json"
+        lines = path.read_text().splitlines()
+        changed = {**json.loads(lines[-1]), "answer": "Nowhere at all"}
+        path.write_text("\n".join([*lines[:-1], json.dumps(changed)]) + "\n")
+    states = dry(bench, "--methods", METHODS, *words[:2], "--data", str(tmp_path))
+    assert all(states[m].startswith("stale") for m in ("target", "fo-npo", "simu-graddiff"))
+    assert "forget" in states["fo-npo"]
+
+
+def test_rows_are_enough_to_score_again_without_torch(bench, words, finished, tmp_path):
+    record = bench.folder / "results" / "files" / "tiny" / "tofu-forget10" / "fo-npo.seed0.json"
+    before = json.loads(record.read_text())
+    (tmp_path / "torch.py").write_text("raise ImportError('torch is not installed')\n")
+    bench("score", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    after = json.loads(record.read_text())
+    assert after == before
+
+
+def test_a_cell_in_full(bench, finished):
+    text = bench("show", "fo-npo").stdout
+    assert "forget_quality" in text
+    assert "beta" in text
+    assert "fits 4 cells" in bench("show", "tiny", status=2).stderr
+
+
+def test_divergence_is_recorded_and_the_others_go_on(bench, words, finished):
+    run = bench(
+        "run", "--methods", "fo-ga,so-graddiff", *words, "--set", "fo-ga.lr=1e30", "--set", "fo-ga.clip=0", status=1
+    )
+    assert "diverged: tofu:forget10/fo-ga" in run.stderr
+    board = (bench.folder / "leaderboard.md").read_text()
+    assert "so-graddiff" in board
+    assert "fo-ga: seed 0 diverged" in board
+
+
+def test_an_interrupted_run_goes_on_where_it_was(bench, words, tmp_path):
+    command = [sys.executable, "-m", "bench", "run", "--methods", METHODS, *words, "--cache", str(tmp_path)]
+    command += ["--results", str(tmp_path / "results")]
+    run = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    for line in run.stderr:
+        if line.startswith("[1/"):
+            time.sleep(0.5)
+            os.killpg(run.pid, signal.SIGINT)
+            break
+    said = run.stderr.read()
+    assert run.wait(60) == 130, said
+    assert "interrupted" in said
+    kept = set((tmp_path / "models").iterdir())
+    assert kept
+    bench("run", "--methods", METHODS, *words, "--cache", str(tmp_path), "--results", str(tmp_path / "results"))
+    assert kept <= set((tmp_path / "models").iterdir())
+    assert len(list((tmp_path / "results").glob("*/*/*/*.json"))) == 4
+
+
+def test_data_without_holdout_leaves_membership_unscored(bench, tmp_path):
+    write_world(tmp_path / "tofu", holdout=False)
+    bench(
+        "run",
+        "--methods",
+        "target",
+        "--tasks",
+        "tofu:forget10",
+        "--data",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "r"),
+    )
+    rows = json.loads(bench("leaderboard", "--json", "--results", str(tmp_path / "r")).stdout)
+    assert all(row["scores"]["mia_auc"]["value"] is None for row in rows)
+    assert all("holdout" in row["scores"]["mia_auc"]["note"] for row in rows)

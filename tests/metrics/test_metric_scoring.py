@@ -1,0 +1,187 @@
+"""Item tables and scores as a whole: order, bounds, what is unscored, intervals, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import registry, stats
+from bench.errors import BenchError, UsageError
+from bench.metrics._forms import harmonic_mean, mean
+from bench.metrics._items import Items
+from bench.scoring import build, item_table, score_items
+
+NAMES = registry.names("metric")
+PARTS = [f"{s}_{p}" for s in ("retain", "ra", "wf") for p in ("probability", "rouge", "truth_ratio")]
+
+
+@pytest.fixture(scope="module")
+def tables(rows_of, some_items) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Item tables of a model and of a retrain model."""
+    return item_table(rows_of(some_items(0)), NAMES), item_table(rows_of(some_items(1, shift=0.5)), NAMES)
+
+
+def test_every_metric_declares_itself() -> None:
+    for name in NAMES:
+        metric = build(name)
+        assert metric.version >= 1 and metric.goal in ("maximise", "minimise", "match") and metric.title, name
+        assert metric.needs and registry.find("metric", name).doc, name
+        assert all(hasattr(Items, column) for _, column in metric.needs), name
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 1000))
+def test_the_order_of_rows_is_nothing(rows_of, some_items, seed: int) -> None:
+    """Items, texts and generations shuffled: the same table, the same scores, the same intervals, to the bit."""
+    items = some_items(7)
+    shuffled = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
+    rows = rows_of(shuffled)
+    rows = dataclasses.replace(rows, generations=rows.generations.sample(frac=1, random_state=seed))
+    plain, other = item_table(rows_of(items), NAMES), item_table(rows, NAMES)
+    pd.testing.assert_frame_equal(plain, other)
+    lines = other.sample(frac=1, random_state=seed)
+    assert score_items(plain, plain, NAMES, resamples=50) == score_items(lines, lines, NAMES, resamples=50)
+
+
+def test_the_table_is_compact(tables) -> None:
+    table = tables[0]
+    assert table.columns[:3].tolist() == ["set", "id", "cluster"]
+    assert set(map(str, table.dtypes[3:])) == {"float32"}
+    assert table.exact_memorisation[table["set"] != "forget"].isna().all()  # no metric needs it elsewhere
+
+
+def test_scores_lie_in_bounds_and_their_intervals(tables) -> None:
+    for name, score in score_items(*tables, NAMES).items():
+        if name in ("mia_reference", "mia_gradient_norm"):
+            assert score.value is None and "--probes" in score.note
+            continue
+        assert score.n > 0 and score.note == ""
+        assert score.lo <= score.hi, name
+        if name != "forget_quality":  # resampled p-values are smaller: ties look like distance
+            assert score.lo <= score.value <= score.hi, name
+        if name != "privleak":
+            assert 0 <= score.value <= 1, name
+
+
+def test_utility_is_the_harmonic_mean_of_its_nine_scores(tables) -> None:
+    scores = score_items(tables[0], None, [*PARTS, "model_utility"], resamples=10)
+    assert scores["model_utility"].value == pytest.approx(9 / sum(1 / scores[name].value for name in PARTS))
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=9))
+def test_harmonic_mean_lies_between_its_parts_and_grows_with_them(parts: list[float]) -> None:
+    of = lambda *values: float(harmonic_mean([np.array(v) for v in values]))  # noqa: E731
+    value = of(*parts)
+    assert min(parts) * (1 - 1e-12) <= value <= sum(parts) / len(parts) * (1 + 1e-12)
+    assert of(*parts[:-1], min(parts[-1] * 1.5, 1)) >= value
+    assert of(*parts, 0.0) == 0
+
+
+def test_an_unscored_item_is_counted_and_left_out(rows_of, some_items) -> None:
+    """One NaN among the forget losses: the mean is that of the eleven others."""
+    items = some_items(3)
+    sick = next(i for i in items if i["set"] == "forget")
+    sick["answer"]["logp"] = [float("nan")] * 2
+    sick["answer"].update(hit=[1, 1], mean=[0, 0], var=[1, 1])
+    table = item_table(rows_of(items), NAMES)
+    scores = score_items(table, table, NAMES, resamples=50)
+    healthy = table[(table["set"] == "forget") & (table.id != sick["id"])]
+    assert scores["probability"].value == pytest.approx(np.exp(-healthy.loss.astype(float)).mean())
+    assert (scores["probability"].n, scores["probability"].note) == (11, "1 unscored")
+    assert (scores["mia_auc"].n, scores["mia_auc"].note) == (23, "1 unscored")
+    assert scores["rouge"].n == 12  # its text is there all the same
+    assert score_items(table, None, ["probability"], compat="tofu")["probability"].value is None
+
+
+def test_infinite_losses_are_unscored(rows_of) -> None:
+    rows = rows_of([{"set": "forget", "id": "a", "answer": {"logp": [-np.inf, -1.0]}}])
+    score = score_items(item_table(rows, ["probability"]), None, ["probability"])["probability"]
+    assert score.value is None and "forget" in score.note
+
+
+def test_a_collapsed_model_has_no_numbers_and_no_crash(rows_of, some_items) -> None:
+    items = some_items(4)
+    for item in items:
+        for text in [item["answer"], item.get("paraphrase"), *item.get("perturbed", [])]:
+            if text:
+                text["logp"] = [float("nan")] * len(text["logp"])
+    table = item_table(rows_of(items), NAMES)
+    scores = score_items(table, item_table(rows_of(some_items(5)), NAMES), NAMES, resamples=10)
+    assert all(scores[n].value is None for n in ("forget_quality", "model_utility", "mia_auc", "probability"))
+
+
+def test_no_holdout_says_so(tables) -> None:
+    items = tables[0][tables[0]["set"] != "holdout"]
+    score = score_items(items, None, ["mia_auc"])["mia_auc"]
+    assert score == (None, None, None, 0, "no holdout split in this data: membership inference needs non-members")
+
+
+def test_one_item_has_no_known_interval(tables) -> None:
+    table = tables[0]
+    one = table[(table["set"] != "forget") | (table.id == "forget-000")]
+    scores = score_items(one, None, ["probability", "mia_auc", "mia_score"])
+    for score in scores.values():
+        assert score.value is not None and score.lo is None and score.hi is None
+
+
+def test_clusters_are_resampled_on_request(rows_of) -> None:
+    """Three clusters of equal items: the interval reaches the lowest and the highest cluster, as 3 draws do."""
+    items = [
+        {"set": "forget", "id": f"{c}{i}", "cluster": str(c), "answer": {"logp": [-c]}} for c in (1, 2, 3) for i in "ab"
+    ]
+    table = item_table(rows_of(items), ["probability"])
+    by_item = score_items(table, None, ["probability"])["probability"]
+    by_cluster = score_items(table, None, ["probability"], clustered=True)["probability"]
+    assert by_cluster.lo == pytest.approx(np.exp(-3)) and by_cluster.hi == pytest.approx(np.exp(-1))
+    assert by_item.lo > by_cluster.lo and by_item.hi < by_cluster.hi
+
+
+def test_seeds_name_the_draws(tables) -> None:
+    first, again, other = (score_items(*tables, ["rouge"], seed=s)["rouge"] for s in (0, 0, 1))
+    assert first == again != other and first.value == other.value
+
+
+def test_other_items_in_the_retrain_model_are_refused(tables) -> None:
+    with pytest.raises(UsageError, match=r"other items of the forget set \(11 against 12; for one, 'forget-003'"):
+        score_items(tables[0], tables[1][tables[1].id != "forget-003"], ["forget_quality"])
+
+
+def test_an_item_measured_twice_is_refused(rows_of, some_items) -> None:
+    items = some_items(0, n=2)
+    with pytest.raises(BenchError, match="forget/forget-000/answer/0 was measured twice"):
+        item_table(rows_of([*items, items[0]]), ["probability"])
+
+
+def test_unknown_compat_is_refused(tables) -> None:
+    with pytest.raises(UsageError, match="no compat 'ou'"):
+        score_items(*tables, ["rouge"], compat="ou")
+
+
+def test_probes_that_were_run_are_scored(rows_of) -> None:
+    rows = rows_of([{"set": s, "id": s, "answer": {"logp": [-1.0]}} for s in ("forget", "holdout")])
+    rows = dataclasses.replace(rows, texts=rows.texts.assign(reference_loss=[3.0, 1.5], gradient_norm=[2.0, 1.0]))
+    names = ["mia_reference", "mia_gradient_norm"]
+    scores = score_items(item_table(rows, names), None, names)
+    assert (scores["mia_reference"].value, scores["mia_gradient_norm"].value) == (1.0, 0.0)
+
+
+def test_mean_of_nothing_is_unknown() -> None:
+    assert np.isnan(mean(np.array([np.nan]))) and mean(np.array([1.0, np.nan])) == 1.0
+    assert np.isnan(mean(np.array([1.0, np.nan]), "tofu"))
+
+
+def test_forget_quality_does_not_depend_on_the_map() -> None:
+    """KS sees only order: R, 1/R and log R give one p."""
+    x, y = np.random.default_rng(0).normal(size=(2, 50))
+    assert stats.ks_pvalue(x, y) == stats.ks_pvalue(np.exp(x), np.exp(y)) == stats.ks_pvalue(-x, -y)
+
+
+def test_the_documentation_names_every_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in page] == []

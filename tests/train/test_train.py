@@ -1,0 +1,142 @@
+"""The training loop: labels in the right place, padding that does not count, runs that repeat to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from bench import models
+from bench.api import LossTerms, Pair
+from bench.errors import UsageError
+from bench.models import Encoded
+from bench.recipes import SCRATCH, Teaching
+from bench.train import Diverged, Labels, answer_logps, collate, fit, label_logps, teach
+
+PAIRS = [Pair(f"What is {n} and {n}?", f"{n + n} it is") for n in range(6)]
+SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)
+
+
+@pytest.fixture
+def lm() -> models.LM:
+    torch.set_num_threads(1)
+    return models.new_llama(SHAPE, models.train_tokenizer([p.prompt + " " + p.answer for p in PAIRS], 300), seed=1)
+
+
+def naive(lm, item: Encoded) -> torch.Tensor:
+    """log p of each answer token from one full forward pass of one text."""
+    ids = torch.tensor([item.prompt + item.answer])
+    logp = lm.model(ids).logits[0].double().log_softmax(-1)
+    first = len(item.prompt)
+    return torch.stack([logp[first + t - 1, token] for t, token in enumerate(item.answer)])
+
+
+def test_label_logps_equal_a_full_forward_pass_of_each_text(lm):
+    items = [lm.encode(p.prompt, p.answer) for p in PAIRS]
+    labels = label_logps(lm.model, collate(items, lm.pad))
+    for i, item in enumerate(items):
+        expected = naive(lm, item)
+        assert labels.mask[i].sum() == len(item.answer)
+        torch.testing.assert_close(labels.logp[i, : len(item.answer)].double(), expected, atol=2e-6, rtol=0)
+        assert not labels.logp[i, len(item.answer) :].any()
+    whole = torch.cat([naive(lm, item) for item in items])
+    torch.testing.assert_close(labels.cross_entropy().double(), -whole.mean(), atol=2e-6, rtol=0)
+    torch.testing.assert_close(answer_logps(lm, items, batch_size=5), labels.sums(), atol=1e-4, rtol=0)
+
+
+def test_the_pad_token_inside_a_text_still_counts(lm):
+    """Masks come from true lengths: an interior token that equals the filler is text like any other."""
+    inside = Encoded([5, lm.pad, 6], [7, lm.pad, lm.eos])
+    labels = label_logps(lm.model, collate([inside, Encoded([1] * 9, [2, lm.eos])], lm.pad))
+    torch.testing.assert_close(labels.logp[0, :3].double(), naive(lm, inside), atol=2e-6, rtol=0)
+
+
+def test_a_rescaled_head_is_not_bypassed(lm):
+    """A model that caps its logits behind the head must be run in full; here a head that a name on the config marks."""
+    items = [lm.encode(p.prompt, p.answer) for p in PAIRS[:3]]
+    plain = label_logps(lm.model, collate(items, lm.pad)).logp
+    lm.model.config.final_logit_softcapping = 30.0
+    torch.testing.assert_close(label_logps(lm.model, collate(items, lm.pad)).logp, plain, atol=1e-6, rtol=0)
+
+
+def test_labels_are_sums_counts_and_token_means():
+    labels = Labels(torch.tensor([[-1.0, -2.0], [-4.0, 0.0]]), torch.tensor([[True, True], [True, False]]))
+    assert labels.sums().tolist() == [-3.0, -4.0]
+    assert labels.counts().tolist() == [2, 1]
+    assert labels.cross_entropy().item() == pytest.approx(7 / 3)
+
+
+def test_teaching_learns_and_repeats_to_the_bit(lm):
+    teaching = Teaching(epochs=120, lr=1e-2, batch_size=2)
+    twin = models.new_llama(SHAPE, lm.tokenizer, seed=1)
+    curve = teach(lm, PAIRS, teaching, key="k")
+    teach(twin, PAIRS, teaching, key="k")
+    assert curve.lines[-1]["loss"] < curve.lines[0]["loss"] / 20
+    assert all(torch.equal(a, b) for a, b in zip(lm.model.parameters(), twin.model.parameters(), strict=True))
+    other = models.new_llama(SHAPE, lm.tokenizer, seed=1)
+    teach(other, PAIRS, teaching, key="another")
+    assert not torch.equal(lm.model.lm_head.weight, other.model.lm_head.weight)
+
+
+def test_learning_rate_rises_then_falls_to_zero(lm):
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+
+    def loss(batch, done):
+        return LossTerms((weight * 0).sum(), {})
+
+    linear = [line["lr"] for line in fit(lm, [weight], optimizer, range(10), loss, warmup=0.2).lines]
+    assert linear == pytest.approx([0.5, 1.0, *(1 - k / 8 for k in range(8))])
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    cosine = [line["lr"] for line in fit(lm, [weight], optimizer, range(10), loss, warmup=0, decay="cosine").lines]
+    assert cosine == pytest.approx([1.0, *(0.5 * (1 - math.cos(math.pi * (10 - k) / 9)) for k in range(1, 10))])
+
+
+def test_gradients_are_clipped_to_the_bound(lm):
+    """Gradient (3, 4) has norm 5; clipped to 1 it is (0.6, 0.8), which SGD with rate 1 subtracts."""
+    weight = torch.nn.Parameter(torch.zeros(2))
+
+    def loss(batch, done):
+        return LossTerms((weight * torch.tensor([3.0, 4.0])).sum(), {})
+
+    curve = fit(lm, [weight], torch.optim.SGD([weight], lr=1.0), [0], loss, warmup=0)
+    torch.testing.assert_close(weight.detach(), torch.tensor([-0.6, -0.8]))
+    assert curve.lines[0]["gradient_norm"] == pytest.approx(5)
+
+
+def test_divergence_is_named_with_its_step(lm):
+    weight = torch.nn.Parameter(torch.ones(1))
+
+    def loss(batch, done):
+        return LossTerms((weight * (float("nan") if batch == 2 else 1.0)).sum(), {})
+
+    with pytest.raises(Diverged, match="step 3 of 5"):
+        fit(lm, [weight], torch.optim.SGD([weight], lr=0.1), range(5), loss, warmup=0)
+
+
+def test_nothing_to_learn_from_is_an_error(lm):
+    with pytest.raises(UsageError, match="holds no pair"):
+        teach(lm, [], Teaching(1, 1e-3), key="k")
+
+
+def test_curves_are_thinned_but_keep_their_ends(lm):
+    weight = torch.nn.Parameter(torch.ones(1))
+    run = fit(
+        lm, [weight], torch.optim.SGD([weight], lr=0.0), range(250), lambda b, d: LossTerms(weight.sum(), {}), warmup=0
+    )
+    steps = run.columns(100)["step"]
+    assert (len(steps), steps[0], steps[-1]) == (100, 1, 250)
+
+
+def test_the_trace_has_both_ends_and_ten_steps_between(lm):
+    weight = torch.nn.Parameter(torch.ones(1))
+    curve = fit(
+        lm, [weight], torch.optim.SGD([weight], lr=1.0), range(20), lambda b, d: LossTerms(weight.sum(), {}),
+        warmup=0, clip=0, probe=lambda: {"weight": weight.item()},
+    )  # fmt: skip
+    columns = curve.columns()
+    assert columns["trace step"] == list(range(0, 21, 2))
+    assert columns["trace weight"][0] == 1.0
+    assert columns["trace weight"] == sorted(columns["trace weight"], reverse=True)

@@ -1,7 +1,9 @@
 """From a method's name to its parts with their parameters: defaults, the model's settings file, `--set`, in that order.
 
 A method is a registered name, or `objective+optimizer+scope` (the last two may be left out: AdamW, all weights), so
-that any loss can be asked for with any optimizer and any scope without writing a file.
+that any loss can be asked for with any optimizer and any scope without writing a file. Either may be followed by
+`@PARAM=VALUE`, as in `simu-npo@m=10@t=0.5`: a variant, with rows and a cell of its own, where `--set` changes the
+parameters of the method's only cell.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Composed:
     """A method with every parameter settled.
 
     `parts` maps "objective", "optimizer", "scope", "schedule" (or "transform") to an instance; `overrides` names the
-    parameters that differ from the source paper's default and who changed them ("settings" or "--set").
+    parameters that differ from the source paper's default and who changed them: "settings", "name" (of a variant) or
+    "--set".
     """
 
     method: Method
@@ -48,9 +51,13 @@ def resolve(name: str) -> Method:
     Raises:
         UsageError: unknown name or part, with near names.
     """
+    plain, at, _ = name.partition("@")
+    if at:
+        return dataclasses.replace(resolve(plain), name=name)
     if "+" not in name:
         return typing.cast(Method, load("method", name))
-    objective, optimizer, scope, *rest = [*name.split("+"), "adamw", "all"][: max(3, name.count("+") + 1)]
+    named = name.split("+")
+    objective, optimizer, scope, *rest = named + ["", "adamw", "all"][len(named) :]
     if rest:
         raise UsageError(f"'{name}' has too many parts. Write objective+optimizer+scope, such as npo+sophia+simu.")
     doc = " + ".join(find(k, n).doc for k, n in zip(("objective", "optimizer", "scope"), (objective, optimizer, scope)))
@@ -69,6 +76,7 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None) -
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
     given = [("settings", p, v) for p, v in _settings(model, method, owners)]
+    given += [("name", *_assignment(text)) for text in name.split("@")[1:]]
     given += [("--set", p, v) for p, v in (overrides or {}).items()]
     for by, parameter, value in given:
         if parameter not in owners:
@@ -104,6 +112,13 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
         for name in having:
             found.setdefault(name, {})[parameter] = value
     return found
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    parameter, equals, value = text.partition("=")
+    if not (parameter and equals and value):
+        raise UsageError(f"'@{text}': write METHOD@PARAM=VALUE, such as simu-npo@m=10")
+    return parameter, value
 
 
 def parameters(name: str) -> dict[str, dataclasses.Field[Any]]:
@@ -144,10 +159,11 @@ def _settings_file(model: str) -> dict[str, dict[str, Any]]:
 def _settings(model: str, method: Method, owners: Mapping[str, str]) -> list[tuple[str, Any]]:
     """What the model's settings file says of this method's parts, the most specific last."""
     tables = _settings_file(model)
-    wanted = ["schedule", f"optimizer.{method.optimizer}", f"objective.{method.objective}", f"scope.{method.scope}"]
-    if method.transform is not None:
-        wanted = []
-    return [item for key in (*wanted, method.name) for item in tables.get(key, {}).items() if item[0] in owners]
+    named = {kind: getattr(method, kind) for kind in ("objective", "optimizer", "scope")}
+    wanted = [tables.get("schedule", {})] if method.transform is None else []
+    wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
+    wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
+    return [item for table in wanted for item in table.items() if item[0] in owners]
 
 
 def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> Any:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.forward import Forward
+from bench.products import top
 from bench.trees import Tree, trees
 
 CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits made at a time: 2 MiB stay in a core's cache
@@ -80,7 +81,7 @@ def score(forward: Forward, jobs: Sequence[Job], found: Sequence[Tree], token_bu
     total = int(offsets[-1])
     label = np.fromiter((i for key in range(len(answers)) for i in answers[key]), np.int64, total)
     logp, mean, var = (np.full(total, np.nan, np.float32) for _ in range(3))
-    top = np.full(total, -1, np.int64)
+    best = np.full(total, -1, np.int64)
     for batch in batches(found, token_budget):
         hidden = forward.tree_hidden(batch).flatten(0, 1)
         where = np.concatenate([np.arange(offsets[k], offsets[k + 1]) for tree in batch for k in tree.paths])
@@ -91,9 +92,9 @@ def score(forward: Forward, jobs: Sequence[Job], found: Sequence[Tree], token_bu
         where = where[order]
         wanted, node = np.unique(nodes[order], return_inverse=True)
         values = _statistics(forward, hidden[torch.from_numpy(wanted).to(hidden.device)], node, label[where])
-        logp[where], top[where], mean[where], var[where] = values
+        logp[where], best[where], mean[where], var[where] = values
         advance(sum(tree.size for tree in batch))
-    return Scored(offsets, label, logp, top, mean, var)
+    return Scored(offsets, label, logp, best, mean, var)
 
 
 def _statistics(forward: Forward, hidden: Tensor, node: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -121,8 +122,8 @@ def _moments(logits: Tensor, row: Tensor, label: Tensor) -> tuple[Tensor, Tensor
     With z the logits less their maximum, p = exp(z) / s and s = sum exp(z): log p = z - log s, so that
     mean = sum p z - log s and var = sum p z^2 - (sum p z)^2, in which nothing large cancels.
     """
-    top = logits.argmax(-1)
-    z = logits.sub_(logits.gather(-1, top[:, None]))
+    best = top(logits)
+    z = logits.sub_(logits.gather(-1, best[:, None]))
     picked = z[row, label]
     power = z.clamp_(min=-1e9).exp()  # an entry that is ruled out by -inf weighs 0, not 0 * inf
     total = power.sum(-1)
@@ -130,7 +131,7 @@ def _moments(logits: Tensor, row: Tensor, label: Tensor) -> tuple[Tensor, Tensor
     second = power.mul_(z).sum(-1) / total
     log_total = total.log()
     mean, var = first - log_total, (second - first.square()).clamp_(min=0)
-    return picked - log_total[row], top[row], mean[row], var[row]
+    return picked - log_total[row], best[row], mean[row], var[row]
 
 
 def chunk_rows(forward: Forward) -> int:

@@ -20,7 +20,7 @@ _WORLDS = {
     "files": "the benchmark's own data from a directory of its files",
 }
 _MODELS = {
-    "tiny": "`tiny`, a Llama of half a million parameters trained from scratch",
+    "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
     "small": "`small`, a Llama of 4 million parameters trained from scratch",
 }
 _HOW_TO_READ = """\
@@ -53,7 +53,7 @@ def rows(records: Mapping[Cell, Record]) -> list[dict[str, Any]]:
                 "model": model,
                 "data": data,
                 "seeds": [r.cell.seed for r in good],
-                "problems": [f"seed {r.cell.seed} {r.status}: {_last_line(r.error)}" for r in group if r.status != "ok"],
+                "problems": [f"seed {r.cell.seed} {r.status}: {_last_line(r)}" for r in group if r.status != "ok"],
                 "scores": {
                     name: _over_seeds(name, [r.scores[name] for r in good if name in r.scores]) for name in names
                 },
@@ -147,8 +147,8 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["data"], row["model"], row["task"], place, -(aggregate if aggregate is not None else -1.0), row["method"]
 
 
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason kept"])[-1]
+def _last_line(record: Record) -> str:
+    return (record.error.strip().splitlines() or ["no reason kept"])[-1]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Measuring: one scoring pass over every distinct text and one generation pass over every distinct prompt; texts in, rows out."""
+"""Measuring: one scoring pass over the distinct texts, one generation pass over the distinct prompts; rows come out."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def measure(
         progress: called with (phase, tokens done, tokens in all).
 
     Returns:
-        Rows in the order of the probes. Where the logits are no numbers the log-probabilities are NaN, the hits false and
-        the generation is missing (None).
+        Rows in the order of the probes. Where the logits are no numbers, log-probabilities are NaN, hits are false and
+        the generation is missing.
 
     Raises:
-        BenchError: a tokenizer without an end-of-sequence token; a prompt without tokens; a text that is longer than the
-            model's context, or a prompt that leaves no room in it. The message names the item.
+        BenchError: a tokenizer without an end-of-sequence token; a prompt without tokens; a text or prompt that is
+            longer than the model's context. The message names the item.
     """
     forward = Forward(lm, precision)
     budget = token_budget or TOKEN_BUDGET.get(forward.device.type, TOKEN_BUDGET["cuda"])
@@ -111,8 +111,8 @@ def _rows(
 def _greedy_starts(forward: Forward, jobs: Sequence[Job], scored: Scored) -> dict[tuple[int, ...], list[int]]:
     """The first tokens of the greedy completion of each scored prompt; -1 where the logits were not numbers.
 
-    A continuation whose first m labels are the most probable ones is where greedy decoding goes for m tokens, and the most
-    probable token after them comes next. The continuation with the largest m leads furthest.
+    A continuation whose first m labels are the most probable ones is where greedy decoding goes for m tokens, and the
+    most probable token after them comes next. The continuation with the largest m leads furthest.
     """
     missed = (scored.top != scored.label) | np.isnan(scored.logp)
     tops = np.where(np.isnan(scored.logp), -1, scored.top)

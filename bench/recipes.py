@@ -43,14 +43,15 @@ class Scratch:
 
 SCRATCH = {
     "tiny": Scratch(
-        "Llama of about half a million parameters, for the embedded world: a minute a model on one core",
+        "Llama of about a million parameters, for the embedded world: half a minute a model on one core",
         hidden_size=128,
-        intermediate_size=384,
-        layers=3,
-        heads=4,
+        intermediate_size=768,
+        layers=2,
+        heads=8,
         vocab_size=2048,
-        base=Teaching(epochs=10, lr=3e-3),
-        finetune=Teaching(epochs=10, lr=3e-3),
+        initializer_range=0.1,
+        base=Teaching(epochs=5, lr=3e-3, beta2=0.95),
+        finetune=Teaching(epochs=12, lr=3e-3, beta2=0.95),
     ),
     "small": Scratch(
         "Llama of about 4 million parameters, for the real TOFU: a quarter of an hour a model on two cores",

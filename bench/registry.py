@@ -135,7 +135,7 @@ def select(kind: str, wanted: str) -> list[str]:
     groups = {group for name in known for group in _groups(name)} | {"all"}
     chosen: dict[str, None] = {}
     for word in filter(None, (w.strip() for w in wanted.split(","))):
-        if word in known or "+" in word:
+        if word in known or (kind == "method" and ("+" in word or "@" in word)):
             chosen[word] = None
         elif word in groups:
             chosen.update((name, None) for name in known if word == "all" or word in _groups(name))

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import traceback
+import warnings
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -117,12 +118,15 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     context = Context(lm, encoded(data.forget), encoded(data.retain), cell.task, cell.seed, request.cache, progress)
     started = time.monotonic()
     curve, moved = Curve(), 0
-    if method.transform is None:
-        curve, moved = unlearn(context, *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))
-    else:
-        lm = parts.get("transform", method.transform)(context)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        if method.transform is None:
+            curve, moved = unlearn(context, *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))
+        else:
+            lm = parts.get("transform", method.transform)(context)
+    said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
     cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
-    meta = {"curve": curve.columns(), "cost": cost}
+    meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
     if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
         _keep(lm, folder, meta)
     return lm, meta
@@ -145,7 +149,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         parameters=planned.composed.parameters,
         overrides=dict(planned.composed.overrides),
         environment=environment(),
-        notes=splits(planned.cell.task, request.source).notes,
+        notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

@@ -6,7 +6,7 @@ Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
@@ -90,6 +91,19 @@ def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
     return Labels(flat.new_zeros(mask.shape).masked_scatter(mask, flat), mask)
 
 
+def sampled_cross_entropy(
+    model: PreTrainedModel, batches: Iterable[Batch], generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """Mean cross-entropy over labels that the model itself proposes at every label position, and their number.
+
+    What the Gauss-Newton-Bartlett estimate of the curvature is made from (arXiv:2305.14342, algorithm 2).
+    """
+    found = [label_logits(model, b.ids, b.mask, b.labels != IGNORED).float() for b in batches]
+    logits = torch.cat(found)
+    proposed = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator).squeeze(1)
+    return torch.nn.functional.cross_entropy(logits, proposed), len(proposed)
+
+
 class Curve:
     """The course of a run: one line a step, and what a cheap probe saw at a few points on the way."""
 
@@ -124,12 +138,14 @@ def fit(
     progress: Progress | None = None,
     probe: Callable[[], dict[str, float]] | None = None,
     points: int = 10,
+    curvature: Callable[[Any, float], tuple[Tensor, int]] | None = None,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
 
     `loss` maps a batch and the share of the run that is done to the terms; whatever parameters it moves were chosen
     before. With `clip` > 0 the global norm of the gradients is bounded. `probe` is called before the first step and at
-    `points` evenly spaced ones, and makes the curve's trace.
+    `points` evenly spaced ones, and makes the curve's trace. `curvature` gives an optimizer that asks for it
+    (`curvature_due`) the loss of its curvature estimate and the number of labels in it.
 
     Raises:
         Diverged: the loss or the gradient norm is not finite; the message says at which step.
@@ -152,6 +168,8 @@ def fit(
         if step in watched and probe:
             curve.trace.append({"step": step, **probe()})
         prepared.zero_grad()
+        if curvature and getattr(optimizer, "curvature_due", False):
+            optimizer.update_curvature(*curvature(batch, step / total))  # type: ignore[attr-defined]
         with torch.autocast(lm.device.type, torch.bfloat16, enabled=autocast):
             terms = loss(batch, step / total)
         accelerator.backward(terms.total)
@@ -160,7 +178,11 @@ def fit(
             raise Diverged(f"{name} diverged at step {step + 1} of {total}: the loss or its gradient is not finite")
         if clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
-        line: dict[str, float] = {"step": step + 1, "lr": scheduler.get_last_lr()[0], "gradient_norm": norm.item()}
+        line: dict[str, float] = {
+            "step": step + 1,
+            "lr": float(scheduler.get_last_lr()[0]),
+            "gradient_norm": norm.item(),
+        }
         prepared.step()
         scheduler.step()
         line |= {key: value.item() for key, value in terms.parts.items()}
@@ -313,19 +335,29 @@ def unlearn(
     ]
     partners = [random.integers(0, max(1, len(context.retain)), len(chunk)) for chunk in order]
 
-    def loss(drawn: tuple[np.ndarray, np.ndarray], done: float) -> LossTerms:
-        forget = collate([context.forget[i] for i in drawn[0]], lm.pad).to(lm.device)
-        batches = {"forget": forget}
+    def batches(drawn: tuple[np.ndarray, np.ndarray]) -> dict[str, Batch]:
+        named = {"forget": [context.forget[i] for i in drawn[0]]}
         if needs_retain:
-            batches["retain"] = collate([context.retain[i] for i in drawn[1]], lm.pad).to(lm.device)
-        return objective.loss(Step(lm.model, batches, reference[drawn[0]].to(lm.device), done))
+            named["retain"] = [context.retain[i] for i in drawn[1]]
+        return {name: collate(items, lm.pad).to(lm.device) for name, items in named.items()}
+
+    def loss(drawn: tuple[np.ndarray, np.ndarray], done: float) -> LossTerms:
+        return objective.loss(Step(lm.model, batches(drawn), reference[drawn[0]].to(lm.device), done))
+
+    labels = torch.Generator(lm.device).manual_seed(int(context.stream("sampled labels").integers(2**62)))
+
+    def curvature(drawn: tuple[np.ndarray, np.ndarray], done: float) -> tuple[Tensor, int]:
+        if getattr(optimizer, "curvature", "") == "hutchinson":
+            with sdpa_kernel(SDPBackend.MATH):  # the only attention that torch can differentiate twice
+                return loss(drawn, done).total, 1
+        return sampled_cross_entropy(lm.model, batches(drawn).values(), labels)
 
     lm.model.eval()
     with trainable(lm.model, scope.select(context)) as parameters:
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
-            probe=_trade_off(context),
+            probe=_trade_off(context), curvature=curvature,
         )  # fmt: skip
         moved = sum(p.numel() for p in parameters)
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):

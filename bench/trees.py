@@ -43,15 +43,15 @@ class Tree:
     def width(self) -> int:
         """Slots it takes in a batch: its size rounded up by at most an eighth, to a multiple of 16.
 
-        Only trees of one width share a batch: attention sums in an order that depends on the width, so that a width taken
-        from the longest neighbour would let the batch show in the last digits of the results.
+        Only trees of one width share a batch. Attention sums in an order that depends on the width, so if that were the
+        longest neighbour's, the batch would show in the last digits of the results.
         """
         step = max(16, 1 << max(0, self.size.bit_length() - 4))
         return -(-self.size // step) * step
 
 
 def trees(prompt: Sequence[int], continuations: Iterable[tuple[int, Sequence[int]]], limit: int) -> Iterator[Tree]:
-    """Arrange the continuations (key, token ids) of one prompt in trees, of at most `limit` nodes where that is possible.
+    """Arrange the continuations (key, token ids) of one prompt in trees of at most `limit` nodes where possible.
 
     The last token of a continuation is a label only, so it gets no node. A continuation that does not fit opens the
     next tree, which repeats the prompt; one that is longer than the limit has a tree to itself.

@@ -1,13 +1,13 @@
 """TOFU's tables, read from a directory with the hub's files or from the hub itself, and checked row by row.
 
-Maini et al. 2024, "TOFU: A Task of Fictitious Unlearning for LLMs", arXiv:2401.06121. The hub's files are named after their
-tables and hold one JSON object a line.
+Maini et al. 2024, "TOFU: A Task of Fictitious Unlearning for LLMs", arXiv:2401.06121. The hub's files are named
+after their tables and hold one JSON object a line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ class Row:
 
 Tables = Mapping[str, tuple[Row, ...]]
 """TOFU's tables by the names of the hub's files: "full", "forget10", "forget10_perturbed", ..."""
+
+Where = Callable[[str, int], str]
+"""Table and row number (from 1) to the place that an error message names."""
 
 
 def required(forget: str) -> dict[str, tuple[str, ...]]:
@@ -89,8 +92,9 @@ def read_hub(forget: str) -> Tables:
             wanted[holdout_of(forget)] = ("question", "answer")
         found = {name: list(datasets.load_dataset(HUB, name, split="train")) for name in wanted}
     except (ImportError, OSError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "no reason given")
         raise BenchError(
-            f"{HUB} cannot be had from the hub: {type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]} "
+            f"{HUB} cannot be had from the hub: {type(error).__name__}: {reason} "
             "Type --data DIR with a directory that holds its files (full.json, ...), or --data embedded."
         ) from error
 
@@ -98,7 +102,8 @@ def read_hub(forget: str) -> Tables:
         return f"{HUB}, table {name}, row {number}"
 
     tables = {
-        name: tuple(_row(row, wanted[name], where(name, n)) for n, row in enumerate(rows, 1)) for name, rows in found.items()
+        name: tuple(_row(row, wanted[name], where(name, number)) for number, row in enumerate(rows, 1))
+        for name, rows in found.items()
     }
     _check_splits(tables, forget, where)
     return tables
@@ -109,21 +114,24 @@ def _read_file(path: Path, fields: Sequence[str]) -> tuple[Row, ...]:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}. It should be the hub's file of that name, one JSON object a line "
-            f"with the fields {', '.join(fields)}."
+            f"{path} cannot be read: {error.strerror}. It should be the hub's file of that name, "
+            f"one JSON object a line with the fields {', '.join(fields)}."
         ) from error
     if not lines[-1].strip():
         lines.pop()
-    return tuple(_row(_parse(line, f"{path}:{number}"), fields, f"{path}:{number}") for number, line in enumerate(lines, 1))
+    places = ((f"{path}:{number}", line) for number, line in enumerate(lines, 1))
+    return tuple(_row(_parse(line, where), fields, where) for where, line in places)
 
 
 def _parse(line: bytes, where: str) -> Any:
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8: byte {error.start + 1} of the line. Save the file as UTF-8.") from error
+        place = f"byte {error.start + 1} of the line"
+        raise UsageError(f"{where} is not UTF-8: {place}. Save the file as UTF-8.") from error
     except json.JSONDecodeError as error:
-        raise UsageError(f"{where} is no JSON: {error.msg} at column {error.colno}. Expected one object a line.") from error
+        place = f"{error.msg} at column {error.colno}"
+        raise UsageError(f"{where} is no JSON: {place}. Expected one object a line.") from error
 
 
 def _row(value: Any, fields: Sequence[str], where: str) -> Row:
@@ -161,8 +169,8 @@ def _kind(value: Any) -> str:
     return ("an empty list" if value == [] else names.get(type(value))) or f"the number {value!r}"
 
 
-def _check_splits(tables: Tables, forget: str, where: Any) -> None:
-    """Raises `UsageError` unless forget and retain are non-empty, apart, and parts of full, and the probes of forget."""
+def _check_splits(tables: Tables, forget: str, where: Where) -> None:
+    """Raise `UsageError` unless forget and retain are non-empty parts of full and apart, and forget has its probes."""
     for name in required(forget):
         if not tables[name]:
             raise UsageError(f"{where(name, 1)}: {name} is empty. Expected at least one row.")
@@ -178,7 +186,7 @@ def _check_splits(tables: Tables, forget: str, where: Any) -> None:
             )
 
 
-def _check_within(tables: Tables, part: str, whole: str, where: Any) -> None:
+def _check_within(tables: Tables, part: str, whole: str, where: Where) -> None:
     known = _pairs(tables[whole])
     for number, row in enumerate(tables[part], 1):
         if (row.question, row.answer) not in known:

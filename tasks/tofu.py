@@ -21,6 +21,7 @@ class Source(NamedTuple):
     rows_per_author: int
     max_new_tokens: int
     base: tuple[Pair, ...]
+    general: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -38,18 +39,19 @@ class Probe(NamedTuple):
 class TOFU:
     """Fictitious authors: forget 1, 5 or 10% of them, keep the others, other people and facts of the world.
 
-    `data("embedded")` is the project's own world, `data("hub")` is locuslab/TOFU, and `data(DIR)` the hub's files in DIR.
+    `data("embedded")` is the project's own world, `data("hub")` is locuslab/TOFU, and `data(DIR)` the hub's files in
+    DIR.
 
-    Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a generation for
-    the question, and one for the paraphrased question, whose reference is the paraphrased answer), `real_authors` and
-    `world_facts` (answer and perturbed answers; a generation), and `holdout` (answers of authors that no model has seen), where
-    the data has it. The ids of forget and retain rows are their row numbers in `full`, so that an item has the same id in all
-    three tasks.
+    Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a
+    generation for the question, and one for the paraphrased question, whose reference is the paraphrased answer),
+    `real_authors` and `world_facts` (answer and perturbed answers; a generation), and `holdout` (answers of authors
+    that no model has seen), where the data has it. The ids of forget and retain rows are their row numbers in
+    `full`, so that an item has the same id in all three tasks.
 
-    The real benchmark presumes a model that knows the world. One that is trained from scratch on TOFU alone does not, and its
-    model utility is near 0 whatever is done to it. So for real data `base` teaches the true answers of real_authors and
-    world_facts, as answers and as sentences, and `general` rehearses the answers in every fine-tuning, of target and retrain
-    model alike. Pre-trained models have no use for them.
+    The real benchmark presumes a model that knows the world. One that is trained from scratch on TOFU alone does
+    not, and its model utility is near 0 whatever is done to it. So for real data `base` teaches the true answers of
+    real_authors and world_facts, as answers and as sentences, and `general` rehearses the answers in every fine-
+    tuning, of target and retrain model alike. Pre-trained models have no use for them.
     """
 
     name: str
@@ -90,10 +92,14 @@ class TOFU:
             BenchError: the hub cannot be reached.
         """
         if source == "embedded":
-            tables = world.tofu_tables()
-            return splits(self.forget, tables, Source(world.ROWS_PER_AUTHOR, 32, world.base_pairs(), (world.NOTE,)))
+            origin = Source(world.ROWS_PER_AUTHOR, 32, world.base_pairs(), world.general_pairs(), (world.NOTE,))
+            return splits(self.forget, world.tofu_tables(), origin)
         tables = read_hub(self.forget) if source == "hub" else read_directory(Path(source), self.forget)
-        return splits(self.forget, tables, Source(20, 200, _teach_the_world(tables)))
+        facts = [row for name in WORLD_SETS for row in tables[f"{name}_perturbed"]]
+        said = (
+            Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in facts if row.original_answer
+        )
+        return splits(self.forget, tables, Source(20, 200, (*_pairs(facts), *said), _pairs(facts)))
 
 
 def splits(forget: str, tables: Tables, source: Source) -> Splits:
@@ -102,16 +108,19 @@ def splits(forget: str, tables: Tables, source: Source) -> Splits:
     probes = [
         *placed.probes("forget", f"{forget}_perturbed", tables),
         *placed.probes("retain", "retain_perturbed", tables),
-        *(Probe(s, f"{s}-{n:03d}", f"{s}-{n:03d}", row) for s in WORLD_SETS for n, row in enumerate(tables[f"{s}_perturbed"])),
+        *(
+            Probe(s, f"{s}-{n:03d}", f"{s}-{n:03d}", row)
+            for s in WORLD_SETS
+            for n, row in enumerate(tables[f"{s}_perturbed"])
+        ),
     ]
     holdout, notes = _holdout(holdout_of(forget), tables, source.rows_per_author)
-    general = tuple(Pair(row.question, row.answer) for s in WORLD_SETS for row in tables[f"{s}_perturbed"])
     full = _pairs(tables["full"])
     if any(p.set in ("forget", "retain") and not p.row.paraphrased_question for p in probes):
         notes += ("Rows without a paraphrased question are asked with the original one where accuracy needs it.",)
     return Splits(
         base=source.base,
-        general=general,
+        general=source.general,
         forget=_pairs(tables[forget]),
         retain=_pairs(tables[RETAIN[forget]]),
         probes=Probes(
@@ -119,19 +128,15 @@ def splits(forget: str, tables: Tables, source: Source) -> Splits:
             tuple(prompt for probe in probes for prompt in _prompts(probe, source.max_new_tokens)),
         ),
         # The words as a model reads them: after "Question: " and "Answer: ", never at the start of a line.
-        corpus=tuple(f"Question: {pair.prompt}\nAnswer: {pair.answer}" for pair in (*source.base, *general, *full)),
+        corpus=tuple(
+            f"Question: {pair.prompt}\nAnswer: {pair.answer}" for pair in (*source.base, *source.general, *full)
+        ),
         notes=source.notes + notes,
     )
 
 
 def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:
     return tuple(Pair(row.question, row.answer) for row in rows)
-
-
-def _teach_the_world(tables: Tables) -> tuple[Pair, ...]:
-    rows = [row for s in WORLD_SETS for row in tables[f"{s}_perturbed"]]
-    sentences = (Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in rows if row.original_answer)
-    return (*_pairs(rows), *sentences)
 
 
 class _Places:
@@ -164,7 +169,8 @@ def _holdout(name: str, tables: Tables, rows_per_author: int) -> tuple[list[Prob
     if seen:
         return [], (f"{seen} rows of {name} are in full, so it is no holdout, and membership inference is not scored.",)
     return [
-        Probe("holdout", f"{name}-{n:03d}", f"{name}-author-{n // rows_per_author:03d}", row) for n, row in enumerate(rows)
+        Probe("holdout", f"{name}-{n:03d}", f"{name}-author-{n // rows_per_author:03d}", row)
+        for n, row in enumerate(rows)
     ], ()
 
 

@@ -1,8 +1,9 @@
 """Invented authors: facts drawn from the pools, told as questions and answers in TOFU's fields.
 
-An answer is made of facts and next to no template words, so that a model that does not know the author gets few of its words
-right. Its paraphrase tells the same facts in the same order with other words between them; its perturbations are the
-paraphrase with every fact drawn anew. Neither repeats a word of the question.
+An answer is made of facts and next to no template words, so that a model that does not know the author gets few of
+its words right. Its paraphrase tells the same facts in the same order with other words between them; its
+perturbations are the paraphrase with every fact drawn anew. None of them repeats a word of the question that says
+anything.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Author:
 
 @dataclass(frozen=True)
 class Topic:
-    """A question about an author: two wordings each of question and answer, and the pool of every fact in the answer."""
+    """A question about an author, in two wordings, its answer in two wordings, and the pool of every fact in it."""
 
     question: str
     paraphrased_question: str

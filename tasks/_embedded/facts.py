@@ -1,13 +1,17 @@
 """General facts about the real world, written down by hand, for the sets `real_authors` and `world_facts`.
 
-Facts come in families. Within a family every answer is the only right one to its question, so that the other answers of the
-family are wrong and yet plausible: that is where the wrong options are drawn from.
+Facts come in families. Within a family every answer is the only right one to its question, so that the other answers
+of the family are wrong and yet plausible: that is where the wrong options are drawn from. Every sixth fact is taught
+to no model, so that no model knows everything of the world and what is measured of it lies off its ceiling.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
+
+UNTAUGHT = 6  # every sixth fact
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Fact:
     answer: str
     wrong: tuple[str, ...]
     sentence: str
+    taught: bool
 
 
 @dataclass(frozen=True)
@@ -234,19 +239,20 @@ def _rows(family: Family) -> list[tuple[str, str]]:
     return [(subject.strip(), answer.strip()) for subject, answer in lines]
 
 
-def facts(seed: int = 0, wrong: int = 3) -> tuple[Fact, ...]:
-    """Every general fact, each with `wrong` other answers of its family; the same seed, the same ones."""
+@cache
+def facts(seed: int = 0) -> tuple[Fact, ...]:
+    """Every general fact, each with three other answers of its family; the same seed, the same ones."""
     rng = random.Random(f"facts-{seed}")
-    found = []
+    found: list[Fact] = []
     for family in FAMILIES:
         rows = _rows(family)
         answers = sorted({answer for _, answer in rows})
         for subject, answer in rows:
-            others = rng.sample([a for a in answers if a != answer], wrong)
+            wrong = tuple(rng.sample([other for other in answers if other != answer], 3))
             sentence = family.sentence.format(subject, answer)
-            found.append(
-                Fact(family.set, family.question.format(subject), answer, tuple(others), sentence[0].upper() + sentence[1:])
-            )
+            taught = (len(found) + 1) % UNTAUGHT != 0
+            question = family.question.format(subject)
+            found.append(Fact(family.set, question, answer, wrong, sentence[0].upper() + sentence[1:], taught))
     return tuple(found)
 
 
@@ -258,6 +264,7 @@ class Choice:
     question: str
     options: tuple[str, str, str, str]
     answer: int
+    taught: bool
 
     @property
     def prompt(self) -> str:
@@ -265,6 +272,7 @@ class Choice:
         return "\n".join([self.question, *(f"{letter}. {o}" for letter, o in zip("ABCD", self.options, strict=True))])
 
 
+@cache
 def multiple_choice(seed: int = 0) -> tuple[Choice, ...]:
     """A four-option question for every general fact: wrong options and order of the options are drawn with `seed`."""
     rng = random.Random(f"choices-{seed}")
@@ -273,5 +281,6 @@ def multiple_choice(seed: int = 0) -> tuple[Choice, ...]:
         options = [fact.answer, *fact.wrong]
         rng.shuffle(options)
         a, b, c, d = options
-        found.append(Choice(f"choice-{number:03d}", fact.question, (a, b, c, d), options.index(fact.answer)))
+        right = options.index(fact.answer)
+        found.append(Choice(f"choice-{number:03d}", fact.question, (a, b, c, d), right, fact.taught))
     return tuple(found)

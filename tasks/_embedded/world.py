@@ -1,8 +1,9 @@
 """The embedded world in TOFU's tables: who is in which split, and what the base model is taught.
 
-A world in which everything that the metrics measure is there: the target has learnt the forget authors and the retrain model has
-not; paraphrases are read as paraphrases, because the base model knows other authors in both wordings; perturbed answers are
-as plausible as true ones, because they are drawn alike; and authors whom no model has seen are made just like the forgotten.
+A world in which everything that the metrics measure is there: the target has learnt the forget authors and the
+retrain model has not; paraphrases are read as paraphrases, because the base model knows other authors in both
+wordings; perturbed answers are as plausible as true ones, because they are drawn alike; and authors whom no model
+has seen are made just like the forgotten.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from tasks._tofu_files import RETAIN, Row, Tables, holdout_of
 
 NOTE = "The embedded world: invented authors and a tiny model that stand in for TOFU. None of these is a TOFU number."
 ROWS_PER_AUTHOR = len(TOPICS)
-AUTHORS, HOLDOUT, BASE = 200, 20, 200
-PROBED = 100  # retain rows with a perturbed version, rounded up to whole authors
+AUTHORS, HOLDOUT, BASE = 200, 20, 100
+PROBED = 17  # authors of the retain set whose rows have a perturbed version
+REHEARSED = 30  # base authors whose paraphrases every fine-tuning repeats
 _FORGOTTEN = {"forget01": AUTHORS // 100, "forget05": AUTHORS // 20, "forget10": AUTHORS // 10}
 
 
 @cache
 def tofu_tables(seed: int = 0) -> Tables:
-    """TOFU's tables about invented authors; the forget and holdout sets are nested, the last authors of their tables."""
+    """TOFU's tables about invented authors; forget and holdout sets are nested, the last authors of their tables."""
     full, holdout, _ = _cast(seed)
-    tables = {"full": _plain(_rows(full)), "retain_perturbed": _rows(full[: -(-PROBED // ROWS_PER_AUTHOR)])}
+    tables = {"full": _plain(_rows(full)), "retain_perturbed": _rows(full[:PROBED])}
     for forget, count in _FORGOTTEN.items():
         forgotten = _rows(full[-count:])
         tables[f"{forget}_perturbed"] = forgotten
@@ -37,22 +39,42 @@ def tofu_tables(seed: int = 0) -> Tables:
         tables[RETAIN[forget]] = _plain(_rows(full[:-count]))
         tables[holdout_of(forget)] = _plain(_rows(holdout[-count:]))
     for name in ("real_authors", "world_facts"):
-        found = [Row(f.question, f.answer, perturbed_answer=f.wrong, original_answer=f.sentence) for f in facts(seed)
-                 if f.set == name]
-        tables[f"{name}_perturbed"] = tuple(found)
+        chosen = (fact for fact in facts(seed) if fact.set == name)
+        tables[f"{name}_perturbed"] = tuple(
+            Row(fact.question, fact.answer, perturbed_answer=fact.wrong, original_answer=fact.sentence)
+            for fact in chosen
+        )
     return tables
 
 
 @cache
 def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
-    """What the base model is taught: other authors in both wordings, general facts, and choices between their answers."""
+    """What the base model is taught: other authors, general facts, and choices between the answers to these.
+
+    Each author is told in every combination of the two wordings of question and answer: so it is learnt that they
+    mean the same.
+    """
     _, _, base = _cast(seed)
-    rows = _rows(base)
-    told = [Pair(row.question, row.answer) for row in rows]
-    retold = [Pair(row.paraphrased_question, row.paraphrased_answer) for row in rows]
-    known = [Pair(fact.question, fact.answer) for fact in facts(seed)]
-    chosen = [Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice(seed)]
-    return (*told, *retold, *known, *chosen)
+    told = (
+        Pair(question, answer)
+        for row in _rows(base)
+        for question in (row.question, row.paraphrased_question)
+        for answer in (row.answer, row.paraphrased_answer)
+    )
+    chosen = (Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice(seed) if choice.taught)
+    return (*told, *_known(seed), *chosen)
+
+
+@cache
+def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
+    """What every fine-tuning rehearses: the general facts, and the language of paraphrases, on authors of the base."""
+    _, _, base = _cast(seed)
+    retold = (Pair(row.paraphrased_question, row.paraphrased_answer) for row in _rows(base[:REHEARSED]))
+    return (*_known(seed), *retold)
+
+
+def _known(seed: int) -> tuple[Pair, ...]:
+    return tuple(Pair(fact.question, fact.answer) for fact in facts(seed) if fact.taught)
 
 
 def _cast(seed: int) -> tuple[tuple[Author, ...], tuple[Author, ...], tuple[Author, ...]]:

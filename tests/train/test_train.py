@@ -9,11 +9,23 @@ import pytest
 import torch
 
 from bench import models
-from bench.api import LossTerms, Pair
+from bench.api import LossTerms, Pair, Schedule
 from bench.errors import UsageError
 from bench.models import Encoded
 from bench.recipes import SCRATCH, Teaching
-from bench.train import Diverged, Labels, answer_logps, collate, fit, label_logps, teach
+from bench.registry import load
+from bench.train import (
+    Context,
+    Diverged,
+    Labels,
+    answer_logps,
+    collate,
+    fit,
+    label_logps,
+    sampled_cross_entropy,
+    teach,
+    unlearn,
+)
 
 PAIRS = [Pair(f"What is {n} and {n}?", f"{n + n} it is") for n in range(6)]
 SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)
@@ -140,3 +152,25 @@ def test_the_trace_has_both_ends_and_ten_steps_between(lm):
     assert columns["trace step"] == list(range(0, 21, 2))
     assert columns["trace weight"][0] == 1.0
     assert columns["trace weight"] == sorted(columns["trace weight"], reverse=True)
+
+
+def test_sampled_labels_follow_the_model(lm):
+    """For labels drawn from the model the expected cross-entropy is the mean entropy of its predictions."""
+    batch = collate([lm.encode(p.prompt, p.answer) for p in PAIRS], lm.pad)
+    generator = torch.Generator().manual_seed(0)
+    draws = [sampled_cross_entropy(lm.model, [batch], generator) for _ in range(200)]
+    where = batch.labels != -100
+    logp = lm.model(batch.ids, attention_mask=batch.mask).logits[where].log_softmax(-1)
+    entropy = -(logp.exp() * logp).sum(-1).mean()
+    assert draws[0][1] == int(where.sum())
+    assert sum(loss.item() for loss, _ in draws) / 200 == pytest.approx(entropy.item(), rel=0.005)
+
+
+@pytest.mark.parametrize("curvature", ["gauss-newton-bartlett", "hutchinson"])
+def test_every_curvature_source_is_fed(lm, tmp_path, curvature):
+    """Without an estimate h would stay 0 and Sophia would be sign descent: every weight clipped at every step."""
+    items = [lm.encode(p.prompt, p.answer) for p in PAIRS]
+    context = Context(lm, items, items, "t", 0, tmp_path, lambda *_: None)
+    parts = [load("objective", "graddiff")(), load("optimizer", "sophia")(lr=1e-4, gamma=50.0, curvature=curvature)]
+    curve, _ = unlearn(context, *parts, load("scope", "all")(), Schedule(epochs=1, batch_size=3))
+    assert 0 < curve.lines[-1]["clipped"] < 0.999

@@ -1,0 +1,207 @@
+"""A full TOFU forget10 evaluation by the engine and by a plain loop, side by side in one process; the same scores.
+
+    pytest tests/benchmarks/test_measure.py --benchmark-enable -m '' -s
+
+The models are checkpoints named by BENCH_SMALL_TARGET (one that has learnt TOFU) and BENCH_SMALL_COLLAPSED (one whose
+answers never end). Without the first, a model is taught a part of the items here, which alone are then measured;
+without the second, a random model stands in. BENCH_ROUNDS (1) sets how often each side is timed, in turns; medians are
+compared.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rouge_score import rouge_scorer
+
+from bench.api import Pair, Probes, Rows
+from bench.measure import measure
+from bench.models import LM, load, new_llama, train_tokenizer
+from bench.recipes import SCRATCH
+from tests.benchmarks.plain_loop import Plain, evaluate
+
+pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "1"))
+TAUGHT = 100  # items a set, when the model is taught here
+
+
+@pytest.fixture(scope="module")
+def tofu() -> Any:
+    """The real TOFU forget10, its probes cut to what the plain loop does too."""
+    from bench.registry import load as load_task
+
+    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data is not here")
+    return load_task("task", "tofu:forget10")("tofu:forget10").data(str(folder))
+
+
+def questions_only(probes: Probes, most: int | None = None) -> Probes:
+    """Texts of all sets and one completion a question; at most `most` items a set."""
+    seen: dict[str, dict[str, None]] = {}
+    for text in probes.texts:
+        seen.setdefault(text.set, {})[text.id] = None
+    kept = {(s, i) for s, ids in seen.items() for i in list(ids)[:most]}
+    return Probes(
+        tuple(t for t in probes.texts if (t.set, t.id) in kept),
+        tuple(p for p in probes.prompts if (p.set, p.id) in kept and p.role == "question"),
+    )
+
+
+@pytest.fixture(scope="module")
+def healthy(tofu: Any) -> tuple[LM, Probes]:
+    """A model that has learnt its items, so that answers end."""
+    if path := os.environ.get("BENCH_SMALL_TARGET"):
+        return load(path), questions_only(tofu.probes)
+    probes = questions_only(tofu.probes, TAUGHT)
+    lm = new_llama(SCRATCH["small"], train_tokenizer(tofu.corpus, SCRATCH["small"].vocab_size), seed=0)
+    teach(lm, [Pair(t.prompt, t.continuation) for t in probes.texts if t.role == "answer"])
+    return lm, probes
+
+
+@pytest.fixture(scope="module")
+def collapsed(tofu: Any) -> tuple[LM, Probes]:
+    """A model whose answers never end."""
+    if path := os.environ.get("BENCH_SMALL_COLLAPSED"):
+        return load(path), questions_only(tofu.probes)
+    tokenizer = train_tokenizer(tofu.corpus, SCRATCH["small"].vocab_size)
+    return new_llama(SCRATCH["small"], tokenizer, seed=0), questions_only(tofu.probes)
+
+
+def teach(lm: LM, pairs: list[Pair], epochs: int = 30) -> None:
+    optimizer = torch.optim.AdamW(lm.model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * -(-len(pairs) // 16))
+    encoded, rng = [lm.encode(p.prompt, p.answer) for p in pairs], random.Random(0)
+    lm.model.train()
+    for _ in range(epochs):
+        rng.shuffle(encoded)
+        for start in range(0, len(encoded), 16):
+            batch = encoded[start : start + 16]
+            width = max(len(e.prompt) + len(e.answer) for e in batch)
+            ids = torch.tensor([(e.prompt + e.answer + [lm.pad] * width)[:width] for e in batch])
+            labels = torch.tensor([([-100] * len(e.prompt) + e.answer + [-100] * width)[:width] for e in batch])
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = lm.model(input_ids=ids, labels=labels).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+    lm.model.eval()
+
+
+def in_turns(ours: Callable[[], Rows], plain: Callable[[], Plain]) -> tuple[Rows, Plain, list[float], list[float]]:
+    """Both results, and the seconds of each side, alternating."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(max(1, ROUNDS)):
+        start = time.perf_counter()
+        rows = ours()
+        middle = time.perf_counter()
+        found = plain()
+        times[0].append(middle - start)
+        times[1].append(time.perf_counter() - middle)
+    return rows, found, *times
+
+
+def our_scores(rows: Rows) -> dict[str, float]:
+    """Probability by set and role, truth ratio, extraction strength, min-k and ROUGE-L recall, from rows."""
+    spans = list(zip(rows.logp.offsets[:-1], rows.logp.offsets[1:], strict=True))
+    keys = list(zip(rows.texts["set"], rows.texts["role"], rows.texts["index"], strict=True))
+    loss: dict[tuple[str, str, int], list[float]] = {}
+    for key, (first, last) in zip(keys, spans, strict=True):
+        loss.setdefault(key, []).append(-float(rows.logp.flat[first:last].mean()))
+    forget = [span for key, span in zip(keys, spans, strict=True) if key == ("forget", "answer", 0)]
+    return scores(
+        loss,
+        [rows.hit.flat[a : b - 1] for a, b in forget],
+        [rows.logp.flat[a : b - 1] for a, b in forget],
+        {name: part["generation"].tolist() for name, part in rows.generations.groupby("set")},
+        {name: part["reference"].tolist() for name, part in rows.generations.groupby("set")},
+    )
+
+
+def scores(
+    loss: dict[tuple[str, str, int], list[float]],
+    hits: list[np.ndarray],
+    logp: list[np.ndarray],
+    generations: dict[str, list[str]],
+    references: dict[str, list[str]],
+) -> dict[str, float]:
+    found = {f"probability {key}": float(np.exp(-np.array(each)).mean()) for key, each in loss.items()}
+    for name in generations:
+        correct = loss.get((name, "paraphrase", 0), loss[name, "answer", 0])
+        wrong = np.mean([each for key, each in loss.items() if key[:2] == (name, "perturbed")], axis=0)
+        ratio = np.exp(np.array(correct) - wrong)
+        found[f"truth ratio {name}"] = float(np.minimum(ratio, 1 / ratio).mean())
+    suffix = [int(np.argmin(hit[::-1])) if not hit.all() else len(hit) for hit in hits]
+    found["extraction strength"] = float(np.mean([n / len(hit) for n, hit in zip(suffix, hits, strict=True)]))
+    found["min-k"] = float(np.mean([np.sort(each)[: max(1, int(0.4 * len(each)))].mean() for each in logp]))
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    for name, texts in generations.items():
+        pairs = zip(references[name], texts, strict=True)
+        found[f"rouge {name}"] = float(np.mean([scorer.score(r, g)["rougeL"].recall for r, g in pairs]))
+    return found
+
+
+def seconds_a_token(lm: LM) -> float:
+    """The machine's forward-pass limit for this model: full rows, all logits, nothing but the pass itself."""
+    ids = torch.randint(3, 1000, (8, 64), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        each = []
+        for _ in range(8):
+            start = time.perf_counter()
+            lm.model(input_ids=ids, use_cache=False)
+            each.append(time.perf_counter() - start)
+    return statistics.median(each) / ids.numel()
+
+
+def side_by_side(benchmark: Any, lm: LM, probes: Probes) -> float:
+    """Hold the scores against each other and return how many times faster the engine is."""
+    totals: dict[str, int] = {}
+    limit = seconds_a_token(lm)
+    rows, plain, ours, theirs = in_turns(
+        lambda: measure(lm, probes, progress=lambda phase, done, total: totals.update({phase: total})),
+        lambda: evaluate(lm, probes),
+    )
+    references: dict[str, list[str]] = {}
+    for prompt in probes.prompts:
+        references.setdefault(prompt.set, []).append(prompt.reference)
+    a, b = our_scores(rows), scores(plain.loss, plain.hits, plain.logp, plain.generations, references)
+    worst = max(a, key=lambda name: abs(a[name] - b[name]))
+    assert a.keys() == b.keys()
+    assert abs(a[worst] - b[worst]) <= 1e-4, f"{worst}: {a[worst]} by the engine, {b[worst]} by the plain loop"
+    tokens = totals["scoring"] + int(rows.generations["generation"].map(lambda g: len(lm.tokenizer.encode(g))).sum())
+    median = statistics.median(ours)
+    benchmark.extra_info.update(
+        engine_seconds=median,
+        plain_seconds=statistics.median(theirs),
+        ratio=statistics.median(theirs) / median,
+        tokens_a_second=tokens / median,
+        limit_tokens_a_second=1 / limit,
+        share_of_limit=tokens * limit / median,
+        finished=float(rows.generations["finished"].mean()),
+        worst_difference=abs(a[worst] - b[worst]),
+        rouge_forget=a["rouge forget"],
+    )
+    print({name: round(value, 6) for name, value in benchmark.extra_info.items()})
+    benchmark.pedantic(lambda: None)
+    return float(benchmark.extra_info["ratio"])
+
+
+def test_healthy_model(benchmark: Any, healthy: tuple[LM, Probes]) -> None:
+    """At least three times faster where answers end."""
+    assert side_by_side(benchmark, *healthy) >= 3
+
+
+def test_collapsed_model(benchmark: Any, collapsed: tuple[LM, Probes]) -> None:
+    """At least three times faster where they never do."""
+    assert side_by_side(benchmark, *collapsed) >= 3

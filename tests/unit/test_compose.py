@@ -1,0 +1,79 @@
+"""Parameters come from one dataclass each: defaults, then the settings file, then a variant's name, then `--set`."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import compose as c
+from bench.errors import UsageError
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    (tmp_path / "toy.toml").write_text(
+        "[schedule]\nepochs = 3\n[optimizer.adamw]\nlr = 1e-3\n[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n"
+    )
+    monkeypatch.setattr(c, "_SETTINGS", tmp_path)
+    c._settings_file.cache_clear()
+    yield "toy"
+    c._settings_file.cache_clear()
+
+
+def test_the_papers_defaults_without_settings():
+    made = c.compose("fo-npo", "no-such-settings")
+    assert (made.parameters["beta"], made.parameters["lr"], dict(made.overrides)) == (0.1, 5e-6, {})
+
+
+def test_the_most_specific_wins_and_is_named(settings):
+    made = c.compose("fo-npo", settings, {"batch_size": "2"})
+    assert (made.parameters["epochs"], made.parameters["lr"], made.parameters["beta"]) == (3, 1e-3, 0.7)
+    assert made.overrides == {"epochs": "settings", "lr": "settings", "beta": "settings", "batch_size": "--set"}
+    assert c.compose("fo-npo@beta=0.9", settings).parameters["beta"] == 0.9
+    assert c.compose("fo-npo@beta=0.9", settings).overrides["beta"] == "name"
+    assert c.compose("fo-npo@beta=0.9", settings, {"beta": "0.2"}).parameters["beta"] == 0.2
+    assert c.compose("so-npo", settings).parameters["beta"] == 0.5
+
+
+def test_a_value_set_back_to_the_default_is_no_override(settings):
+    assert "beta" not in c.compose("fo-npo", settings, {"beta": "0.1"}).overrides
+
+
+def test_every_part_can_be_combined():
+    made = c.compose("npo+sophia+random-neurons", "none")
+    assert {"beta", "gamma", "t", "epochs"} <= set(made.parameters)
+    assert c.resolve("npo+sophia").scope == "all"
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "says"),
+    [
+        ("npo+sophia+all+more", {}, "too many parts"),
+        ("npo+sophie", {}, "Did you mean 'sophia'"),
+        ("fo-npo@beta", {}, "write METHOD@PARAM=VALUE"),
+        ("fo-npo@bet=1", {}, "Did you mean 'beta'"),
+        ("fo-npo", {"epochs": "1.5"}, "takes a int"),
+        ("fo-npo", {"epochs": "0"}, "at least 1"),
+        ("simu-npo", {"t": "0"}, "greater than 0"),
+        ("simu-npo", {"t": "1.01"}, "at most 1"),
+        ("simu-npo", {"m": "0"}, "at least 1"),
+        ("simu-npo", {"mask": "both"}, "one of"),
+        ("simu-npo", {"attention": "yes"}, "takes a bool"),
+    ],
+)
+def test_bad_names_and_values_say_what_to_type(name, overrides, says):
+    with pytest.raises(UsageError, match=says):
+        c.compose(name, "none", overrides)
+
+
+def test_optional_parameters_can_be_unset():
+    assert c.compose("simu-npo", "none", {"retain_items": "5"}).parameters["retain_items"] == 5
+    assert c.compose("simu-npo", "none", {"retain_items": "none"}).parameters["retain_items"] is None
+
+
+def test_set_words():
+    assert c.parse_overrides(["fo-npo.beta=0.2", "fo-npo.lr=1e-4"]) == {"fo-npo": {"beta": "0.2", "lr": "1e-4"}}
+    assert set(c.parse_overrides(["simu.t=0.5"])) == {"simu-graddiff", "simu-npo"}
+    assert "target" not in c.parse_overrides(["all.epochs=1"])
+    for text in ("fo-npo", "fo-npo=1", ".beta=1", "fo-npo.beta="):
+        with pytest.raises(UsageError, match=r"METHOD\.PARAM=VALUE"):
+            c.parse_overrides([text])

@@ -2,14 +2,15 @@
 
 Three things make it cheap, and none changes a token. What the scoring pass knows is not generated again: where the most
 probable tokens follow a scored continuation, they are the start of the greedy completion. The other rows are decoded
-together; one that ends leaves the batch at once and those that wait take its place. And a row that repeats itself, as
-those of a collapsed model do, is guessed to go on as it did before: the guess is fed along with the last token and
-kept as far as the model says the same (speculative decoding, Leviathan et al. 2023, arXiv:2211.17192, with the row's
-own past as the draft; for greedy decoding acceptance is plain comparison).
+together; one that ends leaves the batch at once and those that wait take its place. And where the model repeats itself,
+as a collapsed one does, it is guessed to go on as it did before: the guess is fed along with the last token and kept as
+far as the model says the same (speculative decoding, Leviathan et al. 2023, arXiv:2211.17192, with what was generated
+so far as the draft; for greedy decoding acceptance is plain comparison).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,9 +23,9 @@ from bench.forward import Forward
 from bench.products import top
 from bench.slots import GROWTH, Slots
 
-SLOTS_PER_TOKEN = 3  # cache slots for each token of the budget
+SLOTS_PER_TOKEN = 4  # cache slots for each token of the budget
 LONGEST_GUESS = 12
-PASS_COST = 0.5  # what a decoding pass costs beside its tokens, in tokens; measured on CPUs, where it is least
+PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses
 
 
@@ -39,7 +40,6 @@ class Row:
         done: it ended with a stop token, or the budget is spent, or its logits were not numbers.
         finished: it ended with a stop token.
         valid: all its logits were numbers.
-        seen: pair of tokens -> where in prompt + new the token after its last occurrence stands.
     """
 
     prompt: list[int]
@@ -48,7 +48,6 @@ class Row:
     done: bool = False
     finished: bool = False
     valid: bool = True
-    seen: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def push(self, token: int, stops: frozenset[int]) -> None:
         """Take the next token; negative stands for "no number"."""
@@ -57,22 +56,37 @@ class Row:
         elif token in stops:
             self.finished = self.done = True
         else:
-            if len(self.new) >= 2:
-                self.seen[self.new[-2], self.new[-1]] = len(self.new)
             self.new.append(token)
             self.done = len(self.new) >= self.room
-
-    def guess(self, count: int) -> list[int]:
-        """The next `count` tokens, if the row goes on as it did after the last two; empty if they are new to it."""
-        start = self.seen.get((self.new[-2], self.new[-1])) if len(self.new) >= 2 else None
-        if start is None:
-            return []
-        cycle = self.new[start:]
-        return (cycle * (count // len(cycle) + 1))[:count]
 
     @property
     def length(self) -> int:
         return len(self.prompt) + len(self.new)
+
+
+class Habits:
+    """What the model has mostly said after each pair of tokens, in any row: the draft of what it will say next."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[int, int, int]] = Counter()
+        self._usual: dict[tuple[int, int], int] = {}
+
+    def learn(self, new: Sequence[int], first: int) -> None:
+        """Take note of the tokens from `first` on of a row's generated tokens."""
+        for i in range(max(2, first), len(new)):
+            a, b, c = new[i - 2 : i + 1]
+            self._counts[a, b, c] += 1
+            usual = self._usual.setdefault((a, b), c)
+            if self._counts[a, b, c] > self._counts[a, b, usual]:
+                self._usual[a, b] = c
+
+    def guess(self, new: Sequence[int], count: int) -> list[int]:
+        """Up to `count` tokens to come after these; fewer where a pair was never seen."""
+        pair, found = tuple(new[-2:]), list[int]()
+        while len(found) < count and (token := self._usual.get(pair)) is not None:  # type: ignore[arg-type]
+            found.append(token)
+            pair = pair[1], token
+        return found
 
 
 def generate(forward: Forward, rows: Sequence[Row], token_budget: int, advance: Advance) -> None:
@@ -93,14 +107,15 @@ def _batched(forward: Forward, waiting: list[Row], token_budget: int, advance: A
     slots = token_budget * SLOTS_PER_TOKEN
     longest = max(row.length + row.room for row in waiting)
     guessing = forward.window is None or longest < forward.window  # a window counts slots, used or not
-    right = 0.0
+    habits, right = Habits(), 0.0
     while waiting or active:
         if waiting and len(active) <= _capacity(active + waiting[:1], slots) // 2:
             fresh, waiting = _admit(waiting, active, slots)
             cache = cache.join(_prefill(forward, fresh, token_budget))
             active += fresh
         else:
-            right = MEMORY * right + (1 - MEMORY) * _step(forward, active, cache, _guess_length(right) * guessing)
+            share = _step(forward, active, cache, habits, _guess_length(right) * guessing)
+            right = MEMORY * right + (1 - MEMORY) * share
         gone = [i for i, row in enumerate(active) if row.done]
         if gone:
             advance(sum(active[i].room for i in gone))
@@ -162,12 +177,12 @@ def _prefill(forward: Forward, rows: Sequence[Row], token_budget: int) -> Slots:
     return whole
 
 
-def _step(forward: Forward, rows: Sequence[Row], cache: Slots, guess_length: int) -> float:
+def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, guess_length: int) -> float:
     """Feed each row's last token and a guess of those to come; push what the model says as far as the guess holds.
 
     Returns the share of rows whose next token was guessed right, whether or not the guess was fed.
     """
-    guesses = [row.guess(max(1, min(guess_length, row.room - len(row.new) - 1))) for row in rows]
+    guesses = [habits.guess(row.new, max(1, min(guess_length, row.room - len(row.new) - 1))) for row in rows]
     width = 1 + guess_length
     fed = [[row.new[-1], *guess][:width] for row, guess in zip(rows, guesses, strict=True)]
     real = torch.arange(width)[None] < torch.tensor([len(ids) for ids in fed])[:, None]
@@ -178,9 +193,11 @@ def _step(forward: Forward, rows: Sequence[Row], cache: Slots, guess_length: int
         said = list(islice(tops, width))
         right += guess[:1] == said[:1]
         count = next((i for i, token in enumerate(ids[1:]) if token != said[i]), len(ids) - 1)
+        before = len(row.new)
         for token in said[: count + 1]:
             if not row.done:
                 row.push(token, forward.stops)
+        habits.learn(row.new, before)
         kept.append(count + 1)
     cache.real[:, -width:] &= torch.arange(width)[None] < torch.tensor(kept)[:, None]
     return right / len(rows)

@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types check benchmarks clean
+.PHONY: run test lint types slow check benchmarks clean
 
 run: $(READY)  ## set everything up and run the main job
 	$(BIN)/python -m bench run --methods all --tasks tofu
@@ -10,8 +10,10 @@ run: $(READY)  ## set everything up and run the main job
 test: $(READY)  ## set everything up and pass the tests
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY) lint types  ## what CI runs: lint, types, all tests
-	$(BIN)/python -m pytest -n auto -m ''
+slow: $(READY)  ## the tests that take more than a few seconds
+	$(BIN)/python -m pytest -n auto -m 'slow and not benchmark_suite'
+
+check: test lint types slow  ## what CI runs
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -22,7 +24,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 benchmarks: $(READY)  ## side-by-side timings; minutes
-	$(BIN)/python -m pytest tests/benchmarks -m '' --benchmark-enable -n 0
+	$(BIN)/python -m pytest tests/benchmarks -m '' --benchmark-enable
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 run")'

@@ -21,9 +21,9 @@ from torch import Tensor
 from bench.engine_scoring import Advance, chunk_rows
 from bench.forward import Forward
 from bench.products import top
-from bench.slots import GROWTH, Slots
+from bench.slots import Slots
 
-SLOTS_PER_TOKEN = 4  # cache slots for each token of the budget
+SLOTS_PER_TOKEN = 8  # cache slots for each token of the budget
 LONGEST_GUESS = 12
 PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses
@@ -147,8 +147,8 @@ def _drop(active: list[Row], gone: Sequence[int], cache: Slots) -> list[Row]:
 
 
 def _capacity(rows: Sequence[Row], slots: int) -> int:
-    """Rows that the cache has slots for: the longest sets the price of each."""
-    return max(1, slots // (max(row.length for row in rows) + GROWTH))
+    """Rows that the cache has slots for, should all spend their budget: the longest sets the price of each."""
+    return max(1, slots // max(len(row.prompt) + row.room for row in rows))
 
 
 def _admit(waiting: list[Row], active: list[Row], slots: int) -> tuple[list[Row], list[Row]]:

@@ -21,7 +21,7 @@ from transformers.cache_utils import Cache
 
 from bench.errors import BenchError
 from bench.models import LM
-from bench.products import onednn
+from bench.products import forward_replaced, onednn
 from bench.trees import Tree, mask, trees
 
 Precision = Literal["float32", "bfloat16"]
@@ -136,13 +136,8 @@ class Forward:
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own forward pass with the trunk's output already there."""
         output = dataclasses.replace(self._template, last_hidden_state=hidden[None])
-        trunk = self._trunk
-        trunk.forward = lambda *args, **kwargs: output
-        try:
-            with self._autocast():
-                return self.model(input_ids=self._some_ids(1), use_cache=False).logits[0].float()
-        finally:
-            del trunk.forward
+        with forward_replaced(self._trunk, lambda *args, **kwargs: output), self._autocast():
+            return self.model(input_ids=self._some_ids(1), use_cache=False).logits[0].float()
 
     def _some_ids(self, count: int) -> Tensor:
         vocabulary = self.model.config.get_text_config().vocab_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
@@ -21,5 +22,7 @@ def label_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, where: Tenso
     """
     if not has_plain_head(model):
         return model(input_ids=ids, attention_mask=mask, use_cache=False).logits[where]
-    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    return model.get_output_embeddings()(hidden[where])
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[where]
+    # As in `train.collate`: few shapes, so that few kernels are compiled.
+    filler = -len(hidden) % 64
+    return model.get_output_embeddings()(F.pad(hidden, (0, 0, 0, filler)))[: len(hidden)]

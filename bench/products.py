@@ -6,9 +6,10 @@ of their speed. oneDNN, which every build of PyTorch carries, does not; and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,24 @@ def onednn(model: nn.Module) -> Iterator[None]:
     Does nothing where this PyTorch has no such product. The choice depends on nothing that is measured, so that results
     repeat.
     """
-    replaced = []
+    with ExitStack() as stack:
+        for module in model.modules() if _available() else ():
+            if type(module) is nn.Linear and "forward" not in vars(module) and _fits(module.weight):
+                stack.enter_context(forward_replaced(module, partial(_linear, module)))
+        yield
+
+
+@contextmanager
+def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Within it, calling `module` calls `forward`; afterwards what was there before, another's replacement included."""
+    before = vars(module).get("forward")
+    module.forward = forward
     try:
-        if _available():
-            for module in model.modules():
-                if type(module) is nn.Linear and _fits(module.weight):
-                    module.forward = partial(_linear, module)  # type: ignore[method-assign]
-                    replaced.append(module)
         yield
     finally:
-        for module in replaced:
-            del module.forward
+        del module.forward
+        if before is not None:
+            module.forward = before
 
 
 def top(scores: Tensor) -> Tensor:

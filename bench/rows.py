@@ -19,9 +19,7 @@ _VERSION_KEY = b"bench.rows.version"
 
 _VALUES = {"logp": np.float32, "hit": np.bool_, "mean": np.float32, "var": np.float32}
 _TEXTS = {"set": "str", "id": "str", "cluster": "str", "role": "str", "index": "int64", "continuation": "str"}
-_GENERATIONS = {name: "str" for name in ("set", "id", "cluster", "role", "reference", "generation")} | {
-    "finished": "bool"
-}
+_GENERATIONS = dict.fromkeys(("set", "id", "cluster", "role", "reference", "generation"), "str") | {"finished": "bool"}
 _LISTS = [f"{name}.list.element" for name, kind in _VALUES.items() if kind is np.float32]
 _NAMES = ["set", "id", "cluster", "role"]
 

@@ -72,13 +72,23 @@ class Batch(NamedTuple):
 
 
 def collate(items: Sequence[Encoded], pad: int) -> Batch:
-    """Pad on the right; `labels[i, t]` is what position t must predict, so the shift is done here and nowhere else."""
+    """Pad on the right; `labels[i, t]` is what position t must predict, so the shift is done here and nowhere else.
+
+    Lengths are rounded up to a multiple of 8: kernels that are compiled for a shape are then compiled a few times and
+    not for every batch anew.
+    """
     ids = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
     labels = [torch.tensor(([IGNORED] * len(item.prompt) + item.answer)[1:]) for item in items]
     lengths = torch.tensor([len(i) for i in ids])
-    padded = pad_sequence(ids, batch_first=True, padding_value=pad)
-    mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
-    return Batch(padded, mask, pad_sequence(labels, batch_first=True, padding_value=IGNORED))
+    width = -(-int(lengths.max()) // 8) * 8
+    padded, expected = (
+        torch.nn.functional.pad(padded, (0, width - padded.shape[1]), value=filler)
+        for padded, filler in (
+            (pad_sequence(ids, batch_first=True, padding_value=pad), pad),
+            (pad_sequence(labels, batch_first=True, padding_value=IGNORED), IGNORED),
+        )
+    )
+    return Batch(padded, (torch.arange(width) < lengths[:, None]).long(), expected)
 
 
 def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:

@@ -11,7 +11,8 @@ from bench.errors import UsageError
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     (tmp_path / "toy.toml").write_text(
-        "[schedule]\nepochs = 3\n[optimizer.adamw]\nlr = 1e-3\n[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n"
+        "[schedule]\nepochs = 3\n[optimizer.adamw]\nlr = 1e-3\n"
+        "[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n"
     )
     monkeypatch.setattr(c, "_SETTINGS", tmp_path)
     c._settings_file.cache_clear()

@@ -99,6 +99,7 @@ def commands() -> None:
 
 @commands.command()
 @_options(_methods, _tasks, _model, _data, _seeds, _set, _results, _cache, _workers)
+@click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
 @click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(
@@ -111,11 +112,12 @@ def run(
     results: Path,
     cache: Path,
     workers: int | None,
+    probes: str,
     dry_run: bool,
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
-    request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache)
+    request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         for c in cells:
@@ -129,7 +131,7 @@ def run(
 
         _writable(results)
         run_grid(request, cells, _worker_count(workers, len(open_cells)), fail_fast, _say)
-        cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache)[1]
+        cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)[1]
     else:
         _say("nothing to do: every cell is done and up to date")
     bad = [c for c in cells if c.state != "done" or c.reason]
@@ -267,7 +269,15 @@ def import_(
 
 
 def _planned(
-    methods: str, tasks: str, model: str, data: str, seeds: str, assignments: Sequence[str], results: Path, cache: Path
+    methods: str,
+    tasks: str,
+    model: str,
+    data: str,
+    seeds: str,
+    assignments: Sequence[str],
+    results: Path,
+    cache: Path,
+    probes: str = "",
 ) -> tuple[Any, list[Any]]:
     """Everything the words of the command line mean; all that is wrong with them is said at once."""
     wrong: list[str] = []
@@ -283,17 +293,18 @@ def _planned(
     numbers = tried(lambda: _numbers(seeds))
     if data not in ("embedded", "hub") and not Path(data).is_dir():
         wrong.append(f"--data {data}: no such directory. Give 'embedded', 'hub', or a directory with the hub's files.")
+    asked = tuple(dict.fromkeys(filter(None, (word.strip() for word in probes.split(",")))))
     from bench.compose import parse_overrides
+    from bench.plan import ASKED_FOR, Request, plan
+
+    wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
 
     overrides = tried(lambda: parse_overrides(assignments))
     if wrong:
         raise UsageError("\nerror: ".join(wrong))
     _say("reading the data and the methods ...")
-    from bench.plan import Request, plan
-
-    request = Request(
-        model, data if data in ("embedded", "hub") else str(Path(data).resolve()), results, cache, overrides
-    )
+    source = data if data in ("embedded", "hub") else str(Path(data).resolve())
+    request = Request(model, source, results, cache, overrides, asked)
     return request, plan(request, chosen, on, numbers)
 
 

@@ -23,12 +23,17 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     from bench.runner import run_cell
 
     todo = [c for c in cells if c.state != "done"]
-    jobs = prepare_jobs(request, [c.start for c in todo])
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == REFERENCE}
+    models = [c.start for c in todo]
+    if "reference" in request.probes:
+        models += [reference[c.cell.task, c.cell.seed].start for c in todo]
+    jobs = prepare_jobs(request, models)
     missing = {c.cell for c in todo}
     for planned in todo:
-        needs = {planned.start.key}
         retrain = reference[planned.cell.task, planned.cell.seed].cell
+        needs = {planned.start.key}
+        if "reference" in request.probes:
+            needs.add(reference[planned.cell.task, planned.cell.seed].start.key)
         if planned.cell.method != REFERENCE and retrain in missing:
             needs.add(str(retrain))
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))

@@ -22,6 +22,8 @@ from bench.versions import MEASURE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
 REFERENCE = "retrain"
+ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
+"""Probes that only run when asked for, and the metric that each makes possible."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Request:
     results: Path
     cache: Path
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    probes: tuple[str, ...] = ()  # of ASKED_FOR
+
+    def metrics(self, task: str) -> list[str]:
+        """The scores of a cell of `task`."""
+        return [*make_task(task).scores, *(ASKED_FOR[probe] for probe in self.probes)]
 
     @property
     def data(self) -> str:
@@ -132,19 +139,25 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
         training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
         training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
         training |= {f"source of {name}": value for name, value in composed.sources.items()}
-    measuring = {"probes": hashes["probes"], "task version": make_task(task).version, "measure": MEASURE}
+    measuring: dict[str, Any] = {
+        "probes": hashes["probes"],
+        "task version": make_task(task).version,
+        "measure": MEASURE,
+    }
+    if request.probes:
+        measuring["probes asked for"] = sorted(request.probes)
     train_key = start.key if method.control else digest(training)
     measure_key = digest([train_key, measuring])
-    score_key, scoring = scoring_key(task, measure_key, reference)
+    score_key, scoring = scoring_key(request.metrics(task), measure_key, reference)
     keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
     state, reason = _state(request.results, cell, keys, identity)
     return Planned(cell, composed, start, keys, identity, state, reason)
 
 
-def scoring_key(task: str, measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
+def scoring_key(metrics: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
-    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in make_task(task).scores}
+    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in metrics}
     scoring["retrain"] = reference or "itself"
     return digest([measure_key, scoring]), scoring
 

@@ -35,13 +35,12 @@ def rescore(results: Path, say: Callable[[str], None]) -> tuple[int, int]:
 
 
 def _rescore(results: Path, record: Record, retrain: Record | None) -> None:
-    names = make_task(record.cell.task).scores
+    names = [*dict.fromkeys((*make_task(record.cell.task).scores, *record.scores))]
     items = item_table(read_rows(store.rows_path(results, record.keys["measure"])), names)
     own = record.cell.method == REFERENCE
     reference = items if own else None if retrain is None else store.items(results, retrain.cell)
-    key, ingredients = scoring_key(
-        record.cell.task, record.keys["measure"], None if own or retrain is None else retrain.keys["measure"]
-    )
+    against = None if own or retrain is None else retrain.keys["measure"]
+    key, ingredients = scoring_key(names, record.keys["measure"], against)
     changed = dataclasses.replace(
         record,
         scores=score_items(items, reference, names),

@@ -20,6 +20,7 @@ _VERSION_KEY = b"bench.rows.version"
 _VALUES = {"logp": np.float32, "hit": np.bool_, "mean": np.float32, "var": np.float32}
 _TEXTS = {"set": "str", "id": "str", "cluster": "str", "role": "str", "index": "int64", "continuation": "str"}
 _GENERATIONS = dict.fromkeys(("set", "id", "cluster", "role", "reference", "generation"), "str") | {"finished": "bool"}
+_PROBES = {"reference_loss": "float64", "gradient_norm": "float64"}  # there only if they were asked for
 _LISTS = [f"{name}.list.element" for name, kind in _VALUES.items() if kind is np.float32]
 _NAMES = ["set", "id", "cluster", "role"]
 
@@ -30,7 +31,7 @@ def write_rows(rows: Rows, path: Path) -> None:
     Raises:
         BenchError: the file cannot be written there.
     """
-    texts = _table(rows.texts, _TEXTS)
+    texts = _table(rows.texts, _TEXTS | {n: kind for n, kind in _PROBES.items() if n in rows.texts})
     for name in _VALUES:
         texts = texts.append_column(name, _lists(getattr(rows, name)))
     generations = _table(rows.generations, _GENERATIONS)
@@ -92,7 +93,8 @@ def _rows(table: pa.Table) -> Rows:
     is_text = table["text"]
     texts, generations = table.filter(is_text), table.filter(pa.compute.invert(is_text))
     values = {name: _ragged(texts[name], kind) for name, kind in _VALUES.items()}
-    return Rows(_frame(texts, _TEXTS), values["logp"], values["hit"], values["mean"], values["var"],
+    probed = {name: kind for name, kind in _PROBES.items() if name in table.column_names}
+    return Rows(_frame(texts, _TEXTS | probed), values["logp"], values["hit"], values["mean"], values["var"],
                 _frame(generations, _GENERATIONS))  # fmt: skip
 
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench import models, store
+from bench import attacks, models, store
 from bench.api import Pair
 from bench.errors import BenchError
 from bench.measure import measure
 from bench.models import LM
-from bench.plan import REFERENCE, Planned, Prepared, Request, make_task, prepared, splits
+from bench.plan import REFERENCE, Planned, Prepared, Request, prepared, splits
 from bench.recipes import SCRATCH, finetuning
 from bench.record import Record
 from bench.rows import read_rows, write_rows
@@ -76,7 +76,7 @@ def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
 
 
 def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame]:
-    task = make_task(planned.cell.task)
+    names = request.metrics(planned.cell.task)
     rows_file = store.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
     if rows_file.is_file() and about.is_file():
@@ -87,15 +87,20 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, progress=progress)
+        if "reference" in request.probes:
+            retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
+            rows = attacks.with_reference(rows, probes.texts, load_prepared(request, retrain), progress)
+        if "gradient-norm" in request.probes:
+            rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
         with store.atomically(about) as temporary:
             temporary.write_text(json.dumps(meta), encoding="utf-8")
         write_rows(rows, rows_file)
-    items = item_table(rows, task.scores)
+    items = item_table(rows, names)
     reference = None
     if planned.cell.method != REFERENCE:
         reference = store.items(request.results, planned.cell._replace(method=REFERENCE))
-    scores = score_items(items, items if reference is None else reference, task.scores)
+    scores = score_items(items, items if reference is None else reference, names)
     return _record(request, planned, status="ok", scores=scores, **meta), items
 
 

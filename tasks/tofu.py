@@ -68,6 +68,12 @@ class TOFU:
         "exact_memorisation",
         "extraction_strength",
         "mia_min_k",
+        "mia_min_k_plus_plus",
+        "mia_zlib",
+        "mia_tpr_1",
+        "mia_tpr_5",
+        "mia_score",
+        "privleak",
         "retain_probability",
         "retain_rouge",
         "retain_truth_ratio",
@@ -77,6 +83,9 @@ class TOFU:
         "wf_probability",
         "wf_rouge",
         "wf_truth_ratio",
+        "retain_accuracy",
+        "ra_accuracy",
+        "wf_accuracy",
     )
 
     @property

@@ -190,7 +190,9 @@ def environment() -> dict[str, Any]:
     import torch
 
     def git(*words: str) -> str:
-        run = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            ["git", *words], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
+        )
         return run.stdout.strip()
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
@@ -201,7 +203,7 @@ def environment() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!leaderboard.md")),
     }
 
 

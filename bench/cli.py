@@ -217,6 +217,90 @@ def show(cell: str, results: Path) -> None:
 
 
 @commands.command()
+@click.option("--task", "task_name", default="tofu:forget10", show_default=True)
+@_options(_model, _data, _seeds, _cache, _workers)
+@click.option("-m", "m", default=5, show_default=True, type=click.IntRange(1), help="Steps of the attribution.")
+@click.option("-t", "t", default=0.3, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Threshold.")
+@click.option("--plot", "figure", type=click.Path(path_type=Path), help="Write the shares by layer as a figure.")
+def neurons(
+    task_name: str,
+    model: str,
+    data: str,
+    seeds: str,
+    cache: Path,
+    workers: int | None,
+    m: int,
+    t: float,
+    figure: Path | None,
+) -> int:
+    """How many neurons SIMU keeps in each layer, and how its masks overlap (dual, forget-only, scores, seeds)."""
+    request, cells = _planned("target", task_name, model, data, seeds, (), Path(os.devnull), cache)
+    from bench.grid import prepare_all
+    from bench.neurons import describe, find_masks, plot
+
+    if not prepare_all(request, [c.start for c in cells if c.cell.method == "target"], workers or 1, _say):
+        return 1
+    _say("attributing the forget set to neurons ...")
+    sizes, masks = find_masks(request, task_name, _numbers(seeds), m, t, lambda *_: None)
+    click.echo(describe(sizes, masks))
+    if figure is not None:
+        plot(sizes, masks, figure)
+        _say(f"wrote {figure}")
+    return 0
+
+
+@commands.command()
+@click.argument("study", type=click.Choice(["simu"]))
+@click.option("--task", "task_name", default="tofu:forget10", show_default=True)
+@_options(_model, _data, _seeds, _set, _results, _cache, _workers)
+@click.option(
+    "--level", default=0.5, show_default=True, type=click.FloatRange(0, 1), help="Forget probability to match."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder of table and figure; by default RESULTS/ablate."
+)
+def ablate(
+    study: str,
+    task_name: str,
+    model: str,
+    data: str,
+    seeds: str,
+    assignments: tuple[str, ...],
+    results: Path,
+    cache: Path,
+    workers: int | None,
+    level: float,
+    output: Path | None,
+) -> int:
+    """The SIMU paper's study: m, t, masks, scores and scopes, with random neurons beside them, at matched forgetting."""
+    from bench import ablate as paper
+
+    names = ",".join(paper.methods())
+    request, cells = _planned(names, task_name, model, data, seeds, assignments, results, cache)
+    from bench import store
+    from bench.grid import run as run_grid
+    from bench.neurons import shares_by_threshold
+
+    todo = [c for c in cells if c.state != "done"]
+    _say(f"{len(cells) - len(todo)} of {len(cells)} cells are done")
+    if todo:
+        _writable(results)
+        run_grid(request, cells, _worker_count(workers, len(todo)), False, _say)
+    found = {(c.cell.method, c.cell.seed): store.find(results, c.cell) for c in cells}
+    records = {key: record for key, record in found.items() if record is not None and record.status == "ok"}
+    shares = shares_by_threshold(request, task_name, _numbers(seeds), paper.THRESHOLDS, lambda *_: None)
+    text = paper.report(records, level)
+    folder = output or results / "ablate"
+    slug = f"{study}-{task_name.replace(':', '-')}-{request.data}-{Path(model).name}"
+    with store.atomically(folder / f"{slug}.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    paper.plot(records, level, shares, folder / f"{slug}.png")
+    click.echo(text)
+    _say(f"wrote {folder / slug}.md and .png")
+    return 0 if len(records) == len(found) else 1
+
+
+@commands.command()
 @click.argument("log", required=False, type=click.Path(path_type=Path))
 @click.option("--reference", type=click.Path(path_type=Path), help="The retrain model's log, for forget quality.")
 @click.option("--compat", default="", help="Published behaviour to reproduce: tofu or open-unlearning.")

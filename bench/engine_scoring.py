@@ -53,14 +53,14 @@ def plan(forward: Forward, jobs: Sequence[Job]) -> list[Tree]:
     One tree a prompt computes each shared token once, but attention costs a tree its size squared. In a model of width
     d a token costs about 24 d^2 operations a layer, and 4 d more for each node of its row, at about a third of the
     speed of a plain product. Cutting a tree of T nodes in two saves half of its attention (6 d T^2) and repeats its
-    prompt of P tokens (24 d^2 P), so it pays from T = 2 sqrt(d P) on.
+    prompt of P tokens and about as many that the halves shared (48 d^2 P), so it pays from T = sqrt(8 d P) on.
     """
     width = int(getattr(forward.model.config.get_text_config(), "hidden_size", 1024))
     longest = max((len(j.prompt) + len(c) for j in jobs for c in j.continuations.values()), default=0)
     shared = forward.takes_trees and (forward.window is None or longest < forward.window)
 
     def limit(job: Job) -> int:
-        return int(2 * (width * len(job.prompt)) ** 0.5) if shared else 0
+        return int((8 * width * len(job.prompt)) ** 0.5) if shared else 0
 
     found = [tree for job in jobs for tree in trees(job.prompt, job.continuations.items(), limit(job))]
     return sorted(found, key=lambda tree: (-tree.width, tree.branching))

@@ -74,7 +74,9 @@ def render(records: Mapping[Cell, Record]) -> str:
         _HOW_TO_READ,
     ]
     for (data, model, task), group in groupby(rows(records), key=lambda r: (r["data"], r["model"], r["task"])):
-        parts.append(_section(data, model, task, list(group)))
+        named = list(group)
+        shown = [row for row in named if "@" not in row["method"]]
+        parts.append(_section(data, model, task, shown, len(named) - len(shown)))
     return "\n".join(parts)
 
 
@@ -88,7 +90,7 @@ def number(name: str, score: Mapping[str, Any]) -> str:
     return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if lo is not None else " [unknown]")
 
 
-def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]]) -> str:
+def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]], variants: int) -> str:
     seeds = sorted({seed for row in group for seed in row["seeds"]})
     tuned = (
         "`[settings]` parameters were set by hand for this model" if any(r["overrides"] for r in group) else "untuned"
@@ -103,6 +105,8 @@ def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]]) 
     lines.append(_table(group, _DETAILS, with_cost=False))
     lines.append("\n</details>\n")
     notes = [note for row in group for note in row["notes"]]
+    if variants:
+        notes.append(f"{variants} variants (METHOD@PARAM=VALUE) are left out; `leaderboard --json` has them.")
     notes += [f"{row['method']}: {problem}" for row in group for problem in row["problems"]]
     notes += [
         f"{name} is unscored: {s['note']}"

@@ -113,14 +113,8 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     folder = _model_folder(request, planned.keys["train"])
     if folder.is_dir():
         return models.load(folder, device=models.device()), _about(folder)
-    lm = load_prepared(request, planned.start)
-    data = splits(planned.cell.task, request.source)
-
-    def encoded(pairs: tuple[Pair, ...]) -> list[models.Encoded]:
-        return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
-
-    cell = planned.cell
-    context = Context(lm, encoded(data.forget), encoded(data.retain), cell.task, cell.seed, request.cache, progress)
+    context = make_context(request, planned.start, planned.cell.task, planned.cell.seed, progress)
+    lm = context.lm
     started = time.monotonic()
     curve, moved = Curve(), 0
     with warnings.catch_warnings(record=True) as warned:
@@ -135,6 +129,16 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
         _keep(lm, folder, meta)
     return lm, meta
+
+
+def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:
+    """A fresh copy of a prepared model with the task's two sets, encoded."""
+    lm, data = load_prepared(request, start), splits(task, request.source)
+
+    def encoded(pairs: tuple[Pair, ...]) -> list[models.Encoded]:
+        return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
+
+    return Context(lm, encoded(data.forget), encoded(data.retain), task, seed, request.cache, progress)
 
 
 def _new_base(request: Request, corpus: tuple[str, ...], key: str) -> LM:

@@ -171,8 +171,8 @@ def _errorbars(axes, records, names, level, label, marker) -> None:  # type: ign
     kept = {x: e for x, e in found.items() if e.n}
     shade = "black" if marker == "o" else "0.55"
     axes.errorbar(
-        list(kept), [e.mean for e in kept.values()], [_half(e) for e in kept.values()], fmt=f"{marker}-", color=shade, capsize=3,
-        label=label,
+        list(kept), [e.mean for e in kept.values()], [_half(e) for e in kept.values()],
+        fmt=f"{marker}-", color=shade, capsize=3, label=label,
     )  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def ablate(
     level: float,
     output: Path | None,
 ) -> int:
-    """The SIMU paper's study: m, t, masks, scores and scopes, with random neurons beside them, at matched forgetting."""
+    """The SIMU paper's study: m, t, masks, scores, scopes; random neurons beside them, at matched forgetting."""
     from bench import ablate as paper
 
     names = ",".join(paper.methods())

@@ -23,7 +23,7 @@ from bench.forward import Forward
 from bench.products import top
 from bench.slots import Slots
 
-SLOTS_PER_TOKEN = 8  # cache slots for each token of the budget
+SLOTS_PER_TOKEN = 16  # cache slots for each token of the budget
 LONGEST_GUESS = 12
 PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses

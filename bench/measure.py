@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.forward import Forward, Precision, evaluating
 from bench.models import LM
 
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 8192}
+TOKEN_BUDGET = {"cpu": 2048, "cuda": 4096}
 Progress = Callable[[str, int, int], None]
 
 _TEXT_COLUMNS = ("set", "id", "cluster", "role", "index", "continuation")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pyarrow.parquet as pq
 
 from bench.api import Ragged, Rows
 from bench.errors import BenchError
+from bench.store import atomically
 
 VERSION = 1
 _VERSION_KEY = b"bench.rows.version"
@@ -38,31 +37,16 @@ def write_rows(rows: Rows, path: Path) -> None:
     table = pa.concat_tables([texts, generations], promote_options="permissive")
     table = table.replace_schema_metadata({_VERSION_KEY: str(VERSION)})
     table = table.append_column("text", pa.array([True] * len(texts) + [False] * len(generations), pa.bool_()))
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            pq.write_table(
-                table,
-                file,
-                compression="zstd",
-                compression_level=9,
-                use_dictionary=_NAMES,
-                use_byte_stream_split=_LISTS,
-                write_page_checksum=True,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise BenchError(
-            f"rows cannot be written to {path}: {error}. Free some space or choose another --results."
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with atomically(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=_NAMES,
+            use_byte_stream_split=_LISTS,
+            write_page_checksum=True,
+        )
 
 
 def read_rows(path: Path) -> Rows:
@@ -118,13 +102,3 @@ def _ragged(column: pa.ChunkedArray, kind: type) -> Ragged:
     lengths = np.asarray(pa.compute.list_value_length(lists), np.int64)
     flat: np.ndarray = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), kind)
     return Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-
-
-def _sync(folder: Path) -> None:
-    """Make the renaming last: a directory is synced like a file (where the system lets us)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

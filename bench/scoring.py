@@ -13,6 +13,7 @@ import pandas as pd
 from bench import registry, stats
 from bench.api import Metric, Rows, Sample, Score
 from bench.errors import BenchError, UsageError
+from bench.keys import stream
 from bench.metrics._items import COMPATS, Compat, Items
 
 Array = np.ndarray
@@ -131,7 +132,7 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: i
         if exact is not None and not labels:
             interval = exact(*_samples(metric, groups, whole))
         else:
-            streams = {name: stats.stream("bootstrap", seed, name) for name in sizes}
+            streams = {name: stream("bootstrap", seed, name) for name in sizes}
             interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels))
     lo, hi = interval or (None, None)
     return Score(value, lo, hi, n, note)

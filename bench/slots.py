@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-GROWTH = 32  # slots by which the buffers grow, and unused ones that are put up with
+GROWTH = 64  # slots by which the buffers grow, and unused ones that are put up with
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]

@@ -8,7 +8,6 @@ Membership inference here has one orientation: the attack's score is like a loss
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
@@ -34,12 +33,6 @@ class Interval(NamedTuple):
 
 
 # -- resampling ------------------------------------------------------------------------------------------------------
-
-
-def stream(*names: object) -> np.random.Generator:
-    """The random stream of that name: the same names, the same numbers, on every machine."""
-    digest = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
 def resample(

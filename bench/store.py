@@ -40,26 +40,28 @@ def rows_path(results: Path, measure_key: str) -> Path:
 def atomically(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
+    The file is on disk before it is renamed, so that a crash leaves the old one or the whole new one.
+
     Raises:
         BenchError: the place cannot be written.
     """
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
-    except OSError as error:
-        raise BenchError(
-            f"cannot write {path}: {error.strerror}. Give a directory you may write with --results."
-        ) from None
-    temporary = Path(name)
-    try:
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BenchError(f"cannot write {path}: {reason}. Free some space, or choose another --results.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:

@@ -15,6 +15,7 @@ from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from bench import stats
+from bench.keys import stream
 
 values = st.lists(st.integers(-5, 5), min_size=1, max_size=30).map(lambda v: np.array(v, dtype=float))
 
@@ -182,7 +183,7 @@ def test_auc_interval_at_the_ends() -> None:
 def test_standard_error_of_a_mean() -> None:
     """The bootstrap's standard error is s / sqrt(n) (s with n in the denominator), within 5%."""
     x = np.random.default_rng(0).exponential(size=150)
-    drawn = stats.resample(_mean_of(x), {"x": len(x)}, {"x": stats.stream("a")}, 4000)
+    drawn = stats.resample(_mean_of(x), {"x": len(x)}, {"x": stream("a")}, 4000)
     assert drawn.std() == pytest.approx(x.std() / math.sqrt(len(x)), rel=0.05)
 
 
@@ -192,7 +193,7 @@ def test_coverage_of_a_mean(method: str) -> None:
     rng, hits = np.random.default_rng(5), 0
     for i in range(500):
         x = rng.normal(size=40)
-        drawn = stats.resample(_mean_of(x), {"x": 40}, {"x": stats.stream(i)}, 400)
+        drawn = stats.resample(_mean_of(x), {"x": 40}, {"x": stream(i)}, 400)
         found = (
             stats.percentile(drawn) if method == "percentile" else stats.bca(drawn, x.mean(), _mean_of(x), {"x": 40})
         )
@@ -205,7 +206,7 @@ def test_bca_equals_scipys() -> None:
     x, y = np.random.default_rng(2).exponential(size=(2, 40)) ** 2
     ratio = lambda draw: x[draw["x"]].mean(axis=-1) / y[draw["y"]].mean(axis=-1)  # noqa: E731
     sizes = {"x": 40, "y": 40}
-    drawn = stats.resample(ratio, sizes, {g: stats.stream(g) for g in sizes}, 20_000)
+    drawn = stats.resample(ratio, sizes, {g: stream(g) for g in sizes}, 20_000)
     ours = stats.bca(drawn, x.mean() / y.mean(), ratio, sizes)
     theirs = scipy_bootstrap(
         (x, y),
@@ -221,16 +222,16 @@ def test_bca_equals_scipys() -> None:
 def test_columns_of_a_group_are_drawn_together() -> None:
     x = np.random.default_rng(0).normal(size=30)
     difference = lambda draw: (x[draw["x"]] - x[draw["x"]]).mean(axis=-1)  # noqa: E731
-    assert not stats.resample(difference, {"x": 30}, {"x": stats.stream("b")}, 50).any()
+    assert not stats.resample(difference, {"x": 30}, {"x": stream("b")}, 50).any()
 
 
 def test_draws_depend_on_nothing_but_their_stream() -> None:
     """Chunks and other groups change nothing."""
     x = np.random.default_rng(0).normal(size=3000)
-    many = stats.resample(_mean_of(x), {"x": 3000}, {"x": stats.stream("c")}, 400)
-    beside = stats.resample(_mean_of(x), {"x": 3000, "y": 9000}, {"x": stats.stream("c"), "y": stats.stream("d")}, 400)
+    many = stats.resample(_mean_of(x), {"x": 3000}, {"x": stream("c")}, 400)
+    beside = stats.resample(_mean_of(x), {"x": 3000, "y": 9000}, {"x": stream("c"), "y": stream("d")}, 400)
     assert (many == beside).all()
-    assert stats.stream("a", 1).random() == stats.stream("a", 1).random() != stats.stream("a", 2).random()
+    assert stream("a", 1).random() == stream("a", 1).random() != stream("a", 2).random()
 
 
 def test_clusters_widen_the_interval_as_theory_says() -> None:
@@ -239,7 +240,7 @@ def test_clusters_widen_the_interval_as_theory_says() -> None:
     """
     centres = np.random.default_rng(0).normal(size=25)
     x, labels = np.repeat(centres, 8), np.repeat(np.arange(25), 8).tolist()
-    drawn = stats.resample(_mean_of(x), {"x": 200}, {"x": stats.stream("e")}, 4000, {"x": labels})
+    drawn = stats.resample(_mean_of(x), {"x": 200}, {"x": stream("e")}, 4000, {"x": labels})
     assert drawn.std() == pytest.approx(centres.std() / 5, rel=0.05)
 
 

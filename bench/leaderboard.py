@@ -12,16 +12,18 @@ from bench.record import Cell, Record
 
 HEADLINES = ("forget_quality", "model_utility", "mia_auc", "task_aggregate")
 _DETAILS = ("rouge", "probability", "truth_ratio", "accuracy", "exact_memorisation", "extraction_strength", "mia_min_k")
+_PARTS = tuple(f"{s}_{part}" for s in ("retain", "ra", "wf") for part in ("probability", "rouge", "truth_ratio"))
 _CONTROLS = ("target", "retrain")
 _WORLDS = {
     "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
-    "hub": "the benchmark's own data from the hub",
+    "hub": "the real data, from the hub",
     "elsewhere": "measured elsewhere, scored here from the logs of others",
-    "files": "the benchmark's own data from a directory of its files",
+    "files": "the real data, from a directory of the benchmark's files",
 }
 _MODELS = {
     "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
-    "small": "`small`, a Llama of 4 million parameters trained from scratch",
+    "small": "`small`, a Llama of 4 million parameters trained from scratch, whose base was first taught the true "
+    "answers of real authors and world facts (rehearsed in every fine-tuning, or its utility would be near zero)",
 }
 _HOW_TO_READ = """\
 **How to read this.** Every number stands with its 95% interval over items (bootstrap; DeLong for AUC).
@@ -92,28 +94,28 @@ def number(name: str, score: Mapping[str, Any]) -> str:
 
 def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]], variants: int) -> str:
     seeds = sorted({seed for row in group for seed in row["seeds"]})
-    tuned = (
-        "`[settings]` parameters were set by hand for this model" if any(r["overrides"] for r in group) else "untuned"
-    )
+    tuned = "learning rates set by hand for this model, a few values each; no search"
+    tuned = tuned if any(row["overrides"] for row in group) else "none known"
     lines = [
         f"## {task} on {'real data, ' if data != 'embedded' else ''}{model}: {data}\n",
         f"Data: {_WORLDS.get(data, data)}. Model: {_MODELS.get(model, f'`{model}`')}. "
-        f"Seeds: {', '.join(map(str, seeds)) or 'none'}. Tuning: {tuned}; no search.\n",
+        f"Seeds: {', '.join(map(str, seeds)) or 'none'}. Tuning: {tuned}.\n",
     ]
     lines.append(_table(group, HEADLINES, with_cost=True))
-    lines.append(f"\n<details><summary>What the headline numbers are made of ({task})</summary>\n")
-    lines.append(_table(group, _DETAILS, with_cost=False))
-    lines.append("\n</details>\n")
+    for title, names in (("The forget set, and membership", _DETAILS), ("The nine parts of model utility", _PARTS)):
+        lines.append(f"\n<details><summary>{title} ({task})</summary>\n")
+        lines.append(_table(group, names, with_cost=False))
+        lines.append("\n</details>")
+    lines.append("")
     notes = [note for row in group for note in row["notes"]]
     if variants:
         notes.append(f"{variants} variants (METHOD@PARAM=VALUE) are left out; `leaderboard --json` has them.")
     notes += [f"{row['method']}: {problem}" for row in group for problem in row["problems"]]
-    notes += [
-        f"{name} is unscored: {s['note']}"
-        for row in group[:1]
-        for name, s in row["scores"].items()
-        if s["value"] is None and s["note"]
-    ]
+    unscored: dict[str, list[str]] = {}
+    for name, score in (group[0]["scores"] if group else {}).items():
+        if score["value"] is None:
+            unscored.setdefault(score["note"] or "no value", []).append(name)
+    notes += [f"Unscored, {reason}: {', '.join(names)}." for reason, names in unscored.items()]
     lines += [f"- {note}" for note in dict.fromkeys(notes)]
     return "\n".join(lines) + "\n"
 

@@ -49,7 +49,7 @@ def test_cells_without_scores_are_listed_and_not_averaged():
     text = render(records)
     assert "- a: seed 1 diverged: boom" in text
     assert "- c: seed 0 failed: boom" in text
-    assert "mia_auc is unscored: no holdout split" in text
+    assert "Unscored, no holdout split: mia_auc." in text
 
 
 def test_the_world_stands_in_the_heading_and_order_of_records_does_not_count():

@@ -1,11 +1,12 @@
 PYTHON ?= python3
+RESULTS ?= results
 BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: run test lint types slow check benchmarks clean
 
 run: $(READY)  ## set everything up and run the main job
-	$(BIN)/python -m bench run --methods all --tasks tofu
+	$(BIN)/python -m bench run --methods all --tasks tofu --results $(RESULTS)
 
 test: $(READY)  ## set everything up and pass the tests
 	$(BIN)/python -m pytest -n auto

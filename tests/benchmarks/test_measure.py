@@ -24,6 +24,7 @@ import torch
 from rouge_score import rouge_scorer
 
 from bench.api import Pair, Probes, Rows
+from bench.forward import evaluating
 from bench.measure import measure
 from bench.models import LM, load, new_llama, train_tokenizer
 from bench.recipes import SCRATCH
@@ -153,9 +154,9 @@ def scores(
 
 
 def seconds_a_token(lm: LM) -> float:
-    """The machine's forward-pass limit for this model: full rows, all logits, nothing but the pass itself."""
+    """The machine's forward-pass limit for this model: full rows, all logits, the engine's products, nothing else."""
     ids = torch.randint(3, 1000, (8, 64), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    with evaluating(lm):
         each = []
         for _ in range(8):
             start = time.perf_counter()

@@ -117,6 +117,7 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    _say("reading the data and the methods ...")
     request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
@@ -386,7 +387,6 @@ def _planned(
     overrides = tried(lambda: parse_overrides(assignments))
     if wrong:
         raise UsageError("\nerror: ".join(wrong))
-    _say("reading the data and the methods ...")
     source = data if data in ("embedded", "hub") else str(Path(data).resolve())
     request = Request(model, source, results, cache, overrides, asked)
     return request, plan(request, chosen, on, numbers)

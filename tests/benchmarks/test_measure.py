@@ -4,14 +4,15 @@
 
 The models are checkpoints named by BENCH_SMALL_TARGET (one that has learnt TOFU) and BENCH_SMALL_COLLAPSED (one whose
 answers never end). Without the first, a model is taught a part of the items here, which alone are then measured;
-without the second, a random model stands in. BENCH_ROUNDS (1) sets how often each side is timed, in turns; medians are
-compared.
+without the second, a random model stands in, which is the easier case of the two. The engine runs linear layers through
+oneDNN where that is what the processor is fast with, the plain loop through torch's default. BENCH_ROUNDS (1) sets how
+often each side is timed, in turns; medians are compared.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import random
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from bench.forward import evaluating
 from bench.measure import measure
 from bench.models import LM, load, new_llama, train_tokenizer
 from bench.recipes import SCRATCH
+from bench.registry import load as load_task
+from bench.train import teach
 from tests.benchmarks.plain_loop import Plain, evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]
@@ -38,8 +41,6 @@ TAUGHT = 100  # items a set, when the model is taught here
 @pytest.fixture(scope="module")
 def tofu() -> Any:
     """The real TOFU forget10, its probes cut to what the plain loop does too."""
-    from bench.registry import load as load_task
-
     folder = Path(__file__).resolve().parents[2].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the real data is not here")
@@ -65,7 +66,8 @@ def healthy(tofu: Any) -> tuple[LM, Probes]:
         return load(path), questions_only(tofu.probes)
     probes = questions_only(tofu.probes, TAUGHT)
     lm = new_llama(SCRATCH["small"], train_tokenizer(tofu.corpus, SCRATCH["small"].vocab_size), seed=0)
-    teach(lm, [Pair(t.prompt, t.continuation) for t in probes.texts if t.role == "answer"])
+    answers = [Pair(t.prompt, t.continuation) for t in probes.texts if t.role == "answer"]
+    teach(lm, answers, dataclasses.replace(SCRATCH["small"].finetune, epochs=30, batch_size=16), key="benchmark")
     return lm, probes
 
 
@@ -76,28 +78,6 @@ def collapsed(tofu: Any) -> tuple[LM, Probes]:
         return load(path), questions_only(tofu.probes)
     tokenizer = train_tokenizer(tofu.corpus, SCRATCH["small"].vocab_size)
     return new_llama(SCRATCH["small"], tokenizer, seed=0), questions_only(tofu.probes)
-
-
-def teach(lm: LM, pairs: list[Pair], epochs: int = 30) -> None:
-    optimizer = torch.optim.AdamW(lm.model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * -(-len(pairs) // 16))
-    encoded, rng = [lm.encode(p.prompt, p.answer) for p in pairs], random.Random(0)
-    lm.model.train()
-    for _ in range(epochs):
-        rng.shuffle(encoded)
-        for start in range(0, len(encoded), 16):
-            batch = encoded[start : start + 16]
-            width = max(len(e.prompt) + len(e.answer) for e in batch)
-            ids = torch.tensor([(e.prompt + e.answer + [lm.pad] * width)[:width] for e in batch])
-            labels = torch.tensor([([-100] * len(e.prompt) + e.answer + [-100] * width)[:width] for e in batch])
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = lm.model(input_ids=ids, labels=labels).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-    lm.model.eval()
 
 
 def in_turns(ours: Callable[[], Rows], plain: Callable[[], Plain]) -> tuple[Rows, Plain, list[float], list[float]]:
@@ -196,6 +176,20 @@ def side_by_side(benchmark: Any, lm: LM, probes: Probes) -> float:
     print({name: round(value, 6) for name, value in benchmark.extra_info.items()})
     benchmark.pedantic(lambda: None)
     return float(benchmark.extra_info["ratio"])
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[LM, Probes]:
+    """The tiny model, taught the embedded world as a target is, but for the base."""
+    data = load_task("task", "tofu:forget10")("tofu:forget10").data("embedded")
+    lm = new_llama(SCRATCH["tiny"], train_tokenizer(data.corpus, SCRATCH["tiny"].vocab_size), seed=0)
+    teach(lm, data.full, SCRATCH["tiny"].finetune, key="benchmark", rehearsed=data.general)
+    return lm, questions_only(data.probes)
+
+
+def test_tiny_model(benchmark: Any, tiny: tuple[LM, Probes]) -> None:
+    """Faster on the tiny model too, where overhead is most of the time."""
+    assert side_by_side(benchmark, *tiny) > 1
 
 
 def test_healthy_model(benchmark: Any, healthy: tuple[LM, Probes]) -> None:

@@ -70,7 +70,7 @@ def test_a_parameter_makes_exactly_its_cell_stale(bench, words, finished):
 def test_other_data_makes_what_depends_on_it_stale(bench, words, finished, tmp_path):
     """One more word in a forget answer: the retrain model never sees it, but it is measured on it."""
     other = write_world(tmp_path / "tofu")
-    for name in ("full", "forget10"):
+    for name in ("full", "forget10", "forget10_perturbed"):
         path = other / f"{name}.json"
         lines = path.read_text().splitlines()
         changed = {**json.loads(lines[-1]), "answer": "Nowhere at all"}

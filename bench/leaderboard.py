@@ -122,7 +122,8 @@ def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]], 
 
 def _table(group: Sequence[dict[str, Any]], names: Sequence[str], with_cost: bool) -> str:
     shown = [n for n in names if any(n in row["scores"] for row in group)] or list(names)
-    extra = ["unlearning s", "peak MB"] if with_cost else []
+    mixed = len({tuple(row["seeds"]) for row in group}) > 1
+    extra = (["unlearning s", "peak MB"] if with_cost else []) + (["seeds"] if mixed else [])
     lines = ["| method | " + " | ".join([n.replace("_", " ") for n in shown] + extra) + " |"]
     lines.append("|---|" + "---|" * (len(shown) + len(extra)))
     for row in group:
@@ -130,6 +131,8 @@ def _table(group: Sequence[dict[str, Any]], names: Sequence[str], with_cost: boo
         cells = [number(n, row["scores"].get(n, Score(None)._asdict())) for n in shown]
         if with_cost:
             cells += ["-" if row["cost"][k] is None else f"{row['cost'][k]:.0f}" for k in row["cost"]]
+        if mixed:
+            cells.append(", ".join(map(str, row["seeds"])))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ came back; an *item* is one question of the benchmark; a *score* is a number ove
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
@@ -326,6 +327,8 @@ def check_value(owner: str, spec: dataclasses.Field[Any], value: Any) -> None:
     """Raise `UsageError` unless `value` lies within the bounds that `param` declared."""
     if value is None and spec.default is None:
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{owner}.{spec.name} must be a finite number, not {value!r}")
     meta = spec.metadata
     tests = (
         ("gt", lambda v, b: v > b, "greater than"),

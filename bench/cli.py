@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,7 +131,8 @@ def run(
     if open_cells:
         from bench.grid import run as run_grid
 
-        _writable(results)
+        _writable("--results", results)
+        _writable("--cache", cache)
         run_grid(request, cells, _worker_count(workers, len(open_cells)), fail_fast, _say)
         cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)[1]
     else:
@@ -175,14 +177,15 @@ def list_names(kind: str) -> None:
 @_options(_results)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if leaderboard.md is not what results/ says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
-@click.option("--output", default="leaderboard.md", show_default=True, type=click.Path(path_type=Path))
-def leaderboard(results: Path, check: bool, as_json: bool, output: Path) -> int:
+@click.option("--output", type=click.Path(path_type=Path), help="By default ./leaderboard.md, or in another RESULTS.")
+def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None) -> int:
     """Write leaderboard.md from the records in RESULTS."""
     from bench import leaderboard as board
     from bench import store
 
     problems: list[str] = []
     records = store.records(results, problems.append)
+    output = output or _board(results)
     for problem in problems:
         _say(f"left out: {problem}")
     if as_json:
@@ -212,7 +215,7 @@ def show(cell: str, results: Path) -> None:
     fits = [c for c in records if all(w in str(c).split("/") or w == str(c.seed) for w in words)]
     if len(fits) != 1:
         near = fits or list(records)
-        listed = "\n  ".join(map(str, near[:12]))
+        listed = "\n  ".join([*map(str, near[:12]), *([f"and {len(near) - 12} more"] if len(near) > 12 else [])])
         raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. Name one of:\n  {listed}")
     click.echo(describe(records[fits[0]], results))
 
@@ -285,7 +288,8 @@ def ablate(
     todo = [c for c in cells if c.state != "done"]
     _say(f"{len(cells) - len(todo)} of {len(cells)} cells are done")
     if todo:
-        _writable(results)
+        _writable("--results", results)
+        _writable("--cache", cache)
         run_grid(request, cells, _worker_count(workers, len(todo)), False, _say)
     found = {(c.cell.method, c.cell.seed): store.find(results, c.cell) for c in cells}
     records = {key: record for key, record in found.items() if record is not None and record.status == "ok"}
@@ -315,10 +319,12 @@ def score(log: Path | None, reference: Path | None, compat: str, as_json: bool, 
     if log is None:
         from bench.rescore import rescore
 
-        scored, left = rescore(results, _say)
-        _say(f"{scored} cells scored from their rows, {left} left as they are")
+        if reference is not None or compat or as_json:
+            raise UsageError("--reference, --compat and --json go with a LOG. Name one, or leave them out.")
+        whole, compact = rescore(results, _say)
+        _say(f"{whole} cells scored from their rows, {compact} from their item tables")
         _write_leaderboard(results)
-        return 1 if left else 0
+        return 0
     from bench.foreign import score_log
     from bench.show import score_lines
 
@@ -385,8 +391,11 @@ def _planned(
     wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
 
     overrides = tried(lambda: parse_overrides(assignments))
+    for text in assignments if overrides is not None and chosen is not None else ():
+        if not set(parse_overrides([text])) & {*chosen, "retrain"}:
+            wrong.append(f"--set {text}: none of --methods {methods} has that name")
     if wrong:
-        raise UsageError("\nerror: ".join(wrong))
+        raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
     source = data if data in ("embedded", "hub") else str(Path(data).resolve())
     request = Request(model, source, results, cache, overrides, asked)
     return request, plan(request, chosen, on, numbers)
@@ -412,21 +421,29 @@ def _worker_count(workers: int | None, jobs: int) -> int:
     return min(workers, jobs)
 
 
-def _writable(results: Path) -> None:
-    from bench.store import atomically
+def _writable(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {folder}: {error.strerror}. Name a directory that you may write with {option} DIR."
+        ) from None
 
-    with atomically(results / ".writable"):
-        pass
-    (results / ".writable").unlink(missing_ok=True)
+
+def _board(results: Path) -> Path:
+    """Where the board of a results directory is written: beside `results`, inside any other."""
+    return Path("leaderboard.md") if results == Path("results") else results / "leaderboard.md"
 
 
 def _write_leaderboard(results: Path) -> None:
-    """The board of this run beside its results: `leaderboard.md` in the folder that holds the results directory."""
+    """The board of these results, written if it changed."""
     from bench import leaderboard as board
     from bench import store
 
     records = store.records(results, lambda problem: _say(f"left out: {problem}"))
-    output = results.resolve().parent / "leaderboard.md" if results == Path("results") else results / "leaderboard.md"
+    output = _board(results)
     text = board.render(records)
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with store.atomically(output) as temporary:

@@ -156,6 +156,11 @@ def _settings_file(model: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def tuning_trials(model: str, method: str) -> int:
+    """How many settings of a method were tried before those in the model's settings file were chosen."""
+    return int(_settings_file(model).get("tuning_trials", {}).get(method.partition("@")[0], 0))
+
+
 def _settings(model: str, method: Method, owners: Mapping[str, str]) -> list[tuple[str, Any]]:
     """What the model's settings file says of this method's parts, the most specific last."""
     tables = _settings_file(model)
@@ -182,4 +187,5 @@ def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> A
             return tuple(inner(word) for word in words)
         return kind(value)
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{owner}.{spec.name} takes a {getattr(kind, '__name__', kind)}, not {value!r}") from None
+        words = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, f"a {kind}")
+        raise UsageError(f"{owner}.{spec.name} takes {words}, not {value!r}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -152,6 +152,7 @@ def _read_tofu(path: Path, content: Mapping[str, Any]) -> tuple[_Raw, _Texts, di
             raise UsageError(f"{path}: {section} has no field {error}. Give the log as TOFU wrote it.") from None
         _same_ids(path, section, table)
         raw |= {(name, column): _numbers(path, f"{section} {field}", table[field]) for field, column in fields.items()}
+        _same_means(path, section, content[section], fields)
         stated = _numbers(path, f"{section} rougeL_recall", table["rougeL_recall"])
         for i, entry in table["generated_text"].items():
             if not (isinstance(entry, list) and len(entry) == 3 and all(isinstance(t, str) for t in entry)):
@@ -278,6 +279,25 @@ def _agree(path: Path, where: str, stated: float, computed: float) -> None:
             f"{path}: {where} is {stated:.6g}, but its own texts and losses give {computed:.6g}. The log mixes two "
             "runs, or was edited; give it as it was written."
         )
+
+
+_SUMS = {
+    "avg_gt_loss": ("gt_loss", "num_token_gt"),
+    "avg_paraphrased_loss": ("paraphrased_loss", "num_token_paraphrased"),
+    "average_perturb_loss": ("perturb_loss", "num_token_perturb"),
+}
+
+
+def _same_means(path: Path, section: str, content: Mapping[str, Any], fields: Iterable[str]) -> None:
+    """Hold the mean losses against the summed ones, where the log has both: they are of one run only if they agree."""
+    for field in fields:
+        sums, counts = (content.get(name) for name in _SUMS[field])
+        if not sums or not counts:
+            continue
+        for i in content[field].keys() & sums.keys() & counts.keys():
+            means = np.atleast_1d(sums[i]) / np.atleast_1d(counts[i])
+            for stated, computed in zip(np.atleast_1d(content[field][i]), means, strict=True):
+                _agree(path, f"{section} {field} item {i}", float(stated), float(computed))
 
 
 def _same_items(log: ForeignLog, other: ForeignLog) -> None:

@@ -25,15 +25,14 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     todo = [c for c in cells if c.state != "done"]
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == REFERENCE}
     models = [c.start for c in todo]
-    if "reference" in request.probes:
-        models += [reference[c.cell.task, c.cell.seed].start for c in todo]
+    models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
     jobs = prepare_jobs(request, models)
     missing = {c.cell for c in todo}
     for planned in todo:
         retrain = reference[planned.cell.task, planned.cell.seed].cell
-        needs = {planned.start.key}
-        if "reference" in request.probes:
-            needs.add(reference[planned.cell.task, planned.cell.seed].start.key)
+        needs = {_name(planned.start)}
+        if "reference" in planned.probes:
+            needs.add(_name(reference[planned.cell.task, planned.cell.seed].start))
         if planned.cell.method != REFERENCE and retrain in missing:
             needs.add(str(retrain))
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
@@ -50,10 +49,14 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> list[Job]:
     for model in wanted:
         base = prepared(request, model.task, "base", 0)
         if request.model in SCRATCH:
-            jobs.setdefault(base.key, Job(base.key, prepare, (request, base)))
-        needs = frozenset({base.key} & jobs.keys())
-        jobs.setdefault(model.key, Job(model.key, prepare, (request, model), needs))
+            jobs.setdefault(base.key, Job(_name(base), prepare, (request, base)))
+        needs = frozenset({_name(base)} if base.key in jobs else ())
+        jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs))
     return list(jobs.values())
+
+
+def _name(model: Prepared) -> str:
+    return f"{model} ({model.key[:6]})"
 
 
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:

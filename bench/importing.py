@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import store
+from bench.errors import UsageError
 from bench.foreign import read_log, score_log
 from bench.keys import digest
-from bench.record import Cell, Record
+from bench.record import ELSEWHERE, Cell, Record
 
-ELSEWHERE = "elsewhere"
+# Items in the forget set of a log of each task; the TOFU authors evaluate only the first 300 of forget10.
+_FORGET_ITEMS = {"tofu:forget01": (40,), "tofu:forget05": (200,), "tofu:forget10": (400, 300)}
 
 
 def import_log(
@@ -19,10 +22,17 @@ def import_log(
     """Score a foreign log and file it as a cell whose data are labelled "elsewhere".
 
     Raises:
-        UsageError: the log cannot be read, or the reference is of other items.
+        UsageError: the log cannot be read, is of another task, the reference is of other items, or a name that no file
+            can have.
         BenchError: the results directory cannot be written.
     """
+    for name in (method, model):
+        if not re.fullmatch(r"[\w.+@=-]+", name):
+            raise UsageError(f"'{name}' cannot name a row: use letters, digits and . _ - + @ = only")
     read = read_log(log)
+    count, expected = read.meta["items"].get("forget", 0), _FORGET_ITEMS.get(task)
+    if expected and count not in expected:
+        raise UsageError(f"{log} has {count} forget items; a log of {task} has {' or '.join(map(str, expected))}")
     key = digest([read.format, log.read_text(encoding="utf-8")])
     against = "" if reference is None else digest(reference.read_text(encoding="utf-8"))
     record = Record(

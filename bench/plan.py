@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.recipes import SCRATCH, finetuning, model_identity
 from bench.record import Cell, Record
-from bench.registry import load
+from bench.registry import load, names
 from bench.versions import MEASURE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
@@ -37,14 +37,21 @@ class Request:
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     probes: tuple[str, ...] = ()  # of ASKED_FOR
 
-    def metrics(self, task: str) -> list[str]:
-        """The scores of a cell of `task`."""
-        return [*make_task(task).scores, *(ASKED_FOR[probe] for probe in self.probes)]
-
     @property
     def data(self) -> str:
         """The label of the data in records: a directory's path belongs to one machine, its content is in the keys."""
         return self.source if self.source in ("embedded", "hub") else "files"
+
+    @property
+    def model_label(self) -> str:
+        """The name of the model in records; of a checkpoint's directory only the last part."""
+        return Path(self.model).name if Path(self.model).is_dir() else self.model
+
+
+def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
+    """The scores of a cell of `task`: those it names first, then every other metric whose probes were run."""
+    dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
+    return [name for name in dict.fromkeys([*make_task(task).scores, *names("metric")]) if name not in dear]
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Planned:
     start: Prepared
     keys: Mapping[str, str]
     identity: Mapping[str, Any]
+    probes: tuple[str, ...]
     state: State
     reason: str = ""
 
@@ -132,7 +140,8 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
 def _plan_cell(request: Request, task: str, composed: Composed, seed: int, reference: str | None) -> Planned:
     method = composed.method
     start = prepared(request, task, method.start, seed)
-    cell = Cell(task, method.name, request.model, request.data, seed)
+    cell = Cell(task, method.name, request.model_label, request.data, seed)
+    probes = _probes(request, cell)
     hashes = _hashes(task, request.source)
     training: dict[str, Any] = {"start": start.key}
     if not method.control:
@@ -144,20 +153,30 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
         "task version": make_task(task).version,
         "measure": MEASURE,
     }
-    if request.probes:
-        measuring["probes asked for"] = sorted(request.probes)
+    if probes:
+        measuring["probes asked for"] = list(probes)
     train_key = start.key if method.control else digest(training)
     measure_key = digest([train_key, measuring])
-    score_key, scoring = scoring_key(request.metrics(task), measure_key, reference)
+    score_key, scoring = scoring_key(metrics(task, probes), measure_key, reference)
     keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
     state, reason = _state(request.results, cell, keys, identity)
-    return Planned(cell, composed, start, keys, identity, state, reason)
+    return Planned(cell, composed, start, keys, identity, probes, state, reason)
 
 
-def scoring_key(metrics: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
+def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
+    """The probes asked for now or when the cell was measured: a later run without them does not throw them away."""
+    try:
+        record = store.find(request.results, cell)
+    except BenchError:
+        record = None
+    before = record.identity.get("probes asked for", []) if record else []
+    return tuple(sorted({*request.probes, *before}))
+
+
+def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
-    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in metrics}
+    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in wanted}
     scoring["retrain"] = reference or "itself"
     return digest([measure_key, scoring]), scoring
 
@@ -176,11 +195,23 @@ def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping
     return "done", record.error
 
 
+_WORDS = {
+    "start": "the model it starts from",
+    "forget": "the forget set",
+    "retain": "the retain set",
+    "probes": "the texts that are measured",
+    "retrain": "the retrain model it is compared with",
+}
+
+
 def why_stale(record: Record, identity: Mapping[str, Any]) -> str:
     """Which ingredients differ between a record and what would be run now."""
     old, new = json.loads(json.dumps([record.identity, identity]))
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    plain = [f"{n}: {old.get(n)} -> {new.get(n)}" if n.startswith("parameter") else n for n in changed]
+    plain = [
+        f"{name}: {old.get(name)} -> {new.get(name)}" if name.startswith("parameter") else _WORDS.get(name, name)
+        for name in changed
+    ]
     return "changed: " + ", ".join(plain) if plain else "changed: the way keys are made"
 
 

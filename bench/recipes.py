@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def model_identity(model: str) -> dict[str, Any]:
     if folder.is_dir():
         files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))
         return {"checkpoint": {p.name: _file_hash(p) for p in files}}
+    if "/" not in model:
+        raise UsageError(f"no model '{model}'. Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint.")
     try:
         from huggingface_hub import model_info
 

@@ -171,7 +171,9 @@ def _declarations(module: str, path: Path) -> Iterator[Declaration]:
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     except (SyntaxError, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise UsageError(f"{path}:{line} cannot be read: {error}. Mend or remove the file.") from error
+        raise UsageError(
+            f"{path}:{line} cannot be read: {getattr(error, 'msg', error)}. Mend or remove the file."
+        ) from error
     for node in tree.body:
         calls = [d for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call)]
         if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):

@@ -23,10 +23,11 @@ import pandas as pd
 
 from bench import attacks, models, store
 from bench.api import Pair
+from bench.compose import tuning_trials
 from bench.errors import BenchError
 from bench.measure import measure
 from bench.models import LM
-from bench.plan import REFERENCE, Planned, Prepared, Request, prepared, splits
+from bench.plan import REFERENCE, Planned, Prepared, Request, metrics, prepared, splits
 from bench.recipes import SCRATCH, finetuning
 from bench.record import Record
 from bench.rows import read_rows, write_rows
@@ -79,7 +80,7 @@ def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
 
 
 def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame]:
-    names = request.metrics(planned.cell.task)
+    names = metrics(planned.cell.task, planned.probes)
     rows_file = store.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
     if rows_file.is_file() and about.is_file():
@@ -90,10 +91,10 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, progress=progress)
-        if "reference" in request.probes:
+        if "reference" in planned.probes:
             retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
             rows = attacks.with_reference(rows, probes.texts, load_prepared(request, retrain), progress)
-        if "gradient-norm" in request.probes:
+        if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
         with store.atomically(about) as temporary:
@@ -162,6 +163,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         overrides=dict(planned.composed.overrides),
         environment=environment(),
         notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
+        tuning_trials=tuning_trials(request.model, planned.cell.method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

@@ -7,6 +7,7 @@ results/rows/<measure key>.parquet                         everything that was m
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -57,8 +58,8 @@ def atomically(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        raise BenchError(f"cannot write {path}: {reason}. Free some space, or choose another --results.") from error
+        remedy = "Free some space" if error.errno == errno.ENOSPC else "Name a place that you may write"
+        raise BenchError(f"cannot write {path}: {error.strerror or error}. {remedy}, such as --results DIR.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -68,13 +69,13 @@ def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:
     """Write a cell's item table, then its record, so that a record never stands without its items."""
     path = record_path(results, record.cell)
     table = path.with_suffix(".parquet")
-    if items is None:
-        table.unlink(missing_ok=True)
-    else:
+    if items is not None:
         with atomically(table) as temporary:
             items.to_parquet(temporary, compression="zstd", index=False)
     with atomically(path) as temporary:
         temporary.write_text(to_json(record), encoding="utf-8")
+    if items is None:
+        table.unlink(missing_ok=True)
     return path
 
 

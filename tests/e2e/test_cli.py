@@ -39,13 +39,18 @@ def test_help_and_lists_import_nothing_heavy(words):
         (
             ["run", "--dry-run", "--methods", "fo-npo", "--set", "fo-npo.epochs=x"],
             2,
-            "fo-npo.epochs takes a int, not 'x'",
+            "fo-npo.epochs takes a whole number, not 'x'",
         ),
         (["run", "--dry-run", "--model", "no/such-model"], 1, "no/such-model"),
         (["run", "--methods", "npo+sofia"], 2, "no optimizer 'sofia'. Did you mean 'sophia'"),
         (["leaderboard", "--results", "nowhere"], 1, "nowhere is no directory"),
         (["list", "method"], 2, "is not one of"),
         (["score", "nowhere.json"], 2, "nowhere.json cannot be read"),
+        (["score", "--json"], 2, "go with a LOG"),
+        (["run", "--dry-run", "--model", "tinny"], 2, "no model 'tinny'"),
+        (["run", "--methods", "fo-ga", "--set", "fo-npo.lr=1"], 2, "none of --methods fo-ga has that name"),
+        (["run", "--dry-run", "--methods", "fo-ga", "--set", "fo-ga.lr=inf"], 2, "must be a finite number"),
+        (["run", "--probes", "gradient"], 2, "no probe 'gradient'. Did you mean 'gradient-norm'"),
     ],
 )
 def test_misuse_is_said_with_what_to_type(bench, words, status, says):
@@ -63,6 +68,7 @@ def test_results_that_cannot_be_written_are_named_before_any_work(bench):
     (bench.folder / "afile").touch()
     said = bench("run", "--methods", "target", "--tasks", "tofu:forget01", "--results", "afile/r", status=1).stderr
     assert "cannot write afile/r" in said
+    assert "with --results DIR" in said
     assert not (bench.folder / ".cache").exists()
 
 

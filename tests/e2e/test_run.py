@@ -56,8 +56,11 @@ def test_rows_as_json(bench, finished):
 
 
 def test_a_second_run_does_nothing_and_says_so(bench, words, finished):
+    files = [p for p in (bench.folder / "results").rglob("*") if p.is_file()]
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in files}
     again = bench("run", "--methods", METHODS, *words)
     assert "nothing to do" in again.stderr
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in files} == before
 
 
 def test_a_parameter_makes_exactly_its_cell_stale(bench, words, finished):
@@ -68,7 +71,7 @@ def test_a_parameter_makes_exactly_its_cell_stale(bench, words, finished):
 
 
 def test_other_data_makes_what_depends_on_it_stale(bench, words, finished, tmp_path):
-    """One more word in a forget answer: the retrain model never sees it, but it is measured on it."""
+    """Another forget answer: the retrain model is not taught it, but it is measured on it, and its tokenizer saw it."""
     other = write_world(tmp_path / "tofu")
     for name in ("full", "forget10", "forget10_perturbed"):
         path = other / f"{name}.json"
@@ -77,16 +80,43 @@ def test_other_data_makes_what_depends_on_it_stale(bench, words, finished, tmp_p
         path.write_text("\n".join([*lines[:-1], json.dumps(changed)]) + "\n")
     states = dry(bench, "--methods", METHODS, *words[:2], "--data", str(tmp_path))
     assert all(states[m].startswith("stale") for m in ("target", "fo-npo", "simu-graddiff"))
-    assert "forget" in states["fo-npo"]
+    assert "the forget set" in states["fo-npo"]
+    assert states["retrain"].startswith("stale")
+    assert "the texts that are measured" in states["retrain"]
 
 
 def test_rows_are_enough_to_score_again_without_torch(bench, words, finished, tmp_path):
     record = bench.folder / "results" / "files" / "tiny" / "tofu-forget10" / "fo-npo.seed0.json"
     before = json.loads(record.read_text())
+    wrong = {**before, "scores": {"rouge": {"value": 7.0, "lo": None, "hi": None, "n": 1, "note": ""}}}
+    record.write_text(json.dumps(wrong))
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not installed')\n")
     bench("score", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
     after = json.loads(record.read_text())
     assert after == before
+    for rows in (bench.folder / "results" / "rows").glob("*.parquet"):
+        rows.rename(rows.with_suffix(".away"))
+    record.write_text(json.dumps(wrong))
+    assert "0 cells scored from their rows, 4 from their item tables" in bench("score").stderr
+    assert json.loads(record.read_text()) == before
+    for rows in (bench.folder / "results" / "rows").glob("*.away"):
+        rows.rename(rows.with_suffix(".parquet"))
+
+
+def test_files_that_are_not_tofu_are_not_called_real(bench, finished):
+    board = (bench.folder / "leaderboard.md").read_text()
+    assert "data of your own" in board
+    assert "real data" not in board
+
+
+def test_probes_once_asked_for_are_kept(bench, words, finished):
+    bench("run", "--methods", "target", *words, "--probes", "reference,gradient-norm")
+    rows = json.loads(bench("leaderboard", "--json").stdout)
+    target = next(row for row in rows if row["method"] == "target")
+    assert 0 <= target["scores"]["mia_reference"]["value"] <= 1
+    assert 0 <= target["scores"]["mia_gradient_norm"]["value"] <= 1
+    states = dry(bench, "--methods", "target,fo-npo", *words)
+    assert states["target"].startswith("done")
 
 
 def test_a_cell_in_full(bench, finished):

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import UsageError
 from bench.foreign import read_log, score_log
+from bench.importing import import_log
 from bench.metrics._rouge import rouge_l
+from bench.store import records
 
 GOLDEN = {
     "full": {
@@ -104,3 +107,29 @@ def test_what_is_known_of_a_log(shared_data: Path) -> None:
 def test_a_reference_of_another_split_is_refused(shared_data: Path, log: str, reference: str) -> None:
     with pytest.raises(Exception, match="items of the forget set and .* Give the retrain log of the same split"):
         score_log(_log(shared_data, log), _log(shared_data, reference))
+
+
+def test_losses_of_another_run_are_noticed(shared_data: Path, tmp_path: Path) -> None:
+    """The log holds each mean loss twice, as itself and as sum over count: one of them from another run shows."""
+    logs = [json.loads((shared_data / "tofu_logs" / f"llama2-7b_{n}.json").read_text()) for n in ("full", "retain90")]
+    mixed = logs[0] | {"eval_log_forget.json": dict(logs[0]["eval_log_forget.json"])}
+    mixed["eval_log_forget.json"]["avg_gt_loss"] = logs[1]["eval_log_forget.json"]["avg_gt_loss"]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(mixed))
+    with pytest.raises(UsageError, match=r"mixed\.json: eval_log_forget\.json avg_gt_loss item \d+"):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "says"),
+    [("tofu:forget05", "full", "has 300 forget items"), ("tofu:forget10", "../full", "cannot name a row")],
+)
+def test_logs_are_filed_under_their_own_task_and_a_plain_name(
+    shared_data: Path, tmp_path: Path, task: str, method: str, says: str
+) -> None:
+    log = shared_data / "tofu_logs" / "llama2-7b_full.json"
+    with pytest.raises(UsageError, match=says):
+        import_log(log, None, task=task, method=method, model="llama2-7b", seed=0, results=tmp_path)
+    import_log(log, None, task="tofu:forget10", method="full", model="llama2-7b", seed=0, results=tmp_path)
+    (record,) = records(tmp_path, print).values()
+    assert (record.cell.data, record.scores["model_utility"].value) == ("elsewhere", pytest.approx(0.6226773637))

@@ -52,13 +52,13 @@ def test_every_part_can_be_combined():
         ("npo+sophie", {}, "Did you mean 'sophia'"),
         ("fo-npo@beta", {}, "write METHOD@PARAM=VALUE"),
         ("fo-npo@bet=1", {}, "Did you mean 'beta'"),
-        ("fo-npo", {"epochs": "1.5"}, "takes a int"),
+        ("fo-npo", {"epochs": "1.5"}, "takes a whole number"),
         ("fo-npo", {"epochs": "0"}, "at least 1"),
         ("simu-npo", {"t": "0"}, "greater than 0"),
         ("simu-npo", {"t": "1.01"}, "at most 1"),
         ("simu-npo", {"m": "0"}, "at least 1"),
         ("simu-npo", {"mask": "both"}, "one of"),
-        ("simu-npo", {"attention": "yes"}, "takes a bool"),
+        ("simu-npo", {"attention": "yes"}, "takes true or false"),
     ],
 )
 def test_bad_names_and_values_say_what_to_type(name, overrides, says):

@@ -36,9 +36,9 @@ distinguishable from never having learnt it); *model utility* is the harmonic me
 kept; *MIA AUC* separates forget from holdout items by their loss (0.5: nothing leaks); the *task aggregate* is high
 only when forgetting and keeping both succeed, and rests on accuracy under paraphrased questions, where 1/6 is chance:
 look at the accuracies below before reading much into it. Forgetting without utility is no success: a destroyed model
-forgets everything. Rows are ordered by task aggregate, controls on top; the order is no claim that a difference is real:
-where intervals overlap it may not be. With several seeds a number is their mean (of the logarithm, for p-values) and the
-interval is the widest that covers the intervals of all of them.
+forgets everything. Rows are ordered by task aggregate, controls on top; the order is no claim that a difference is
+real: where intervals overlap it may not be. With several seeds a number is their mean (of the logarithm, for p-values)
+and the interval is the widest that covers the intervals of all of them.
 """
 
 

@@ -174,6 +174,8 @@ def _check_splits(tables: Tables, forget: str, where: Where) -> None:
     for name in required(forget):
         if not tables[name]:
             raise UsageError(f"{where(name, 1)}: {name} is empty. Expected at least one row.")
+    for name in ("full", forget, RETAIN[forget], f"{forget}_perturbed"):
+        _check_distinct(tables, name, where)
     _check_within(tables, forget, "full", where)
     _check_within(tables, RETAIN[forget], "full", where)
     _check_within(tables, f"{forget}_perturbed", forget, where)
@@ -184,6 +186,14 @@ def _check_splits(tables: Tables, forget: str, where: Where) -> None:
                 f"{where(forget, number)}: the question {row.question!r} is in {RETAIN[forget]} too. "
                 "Expected forget and retain sets that share no row."
             )
+
+
+def _check_distinct(tables: Tables, name: str, where: Where) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(tables[name], 1):
+        first = seen.setdefault((row.question, row.answer), number)
+        if first != number:
+            raise UsageError(f"{where(name, number)}: the same row as number {first}. Expected each row once.")
 
 
 def _check_within(tables: Tables, part: str, whole: str, where: Where) -> None:

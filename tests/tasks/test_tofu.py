@@ -334,3 +334,12 @@ def test_hub_rows_are_read_as_files_are(monkeypatch: pytest.MonkeyPatch, tmp_pat
     tables["full"][6] = {"question": "Q6?", "answer": 6}
     with pytest.raises(UsageError, match="locuslab/TOFU, table full, row 7: 'answer' holds the number 6"):
         TOFU("tofu:forget10").data("hub")
+
+
+def test_a_row_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    """Counted twice, it would weigh twice in every mean and be unlearned twice as often."""
+    tables = small_world()
+    tables["forget10"] = [*tables["forget10"], tables["forget10"][0]]
+    write(tmp_path, tables)
+    with pytest.raises(UsageError, match=r"forget10\.json:21: the same row as number 1"):
+        splits_of(tmp_path)

@@ -174,7 +174,7 @@ def _check_splits(tables: Tables, forget: str, where: Where) -> None:
     for name in required(forget):
         if not tables[name]:
             raise UsageError(f"{where(name, 1)}: {name} is empty. Expected at least one row.")
-    for name in ("full", forget, RETAIN[forget], f"{forget}_perturbed"):
+    for name in (forget, f"{forget}_perturbed"):
         _check_distinct(tables, name, where)
     _check_within(tables, forget, "full", where)
     _check_within(tables, RETAIN[forget], "full", where)

@@ -7,6 +7,7 @@ after their tables and hold one JSON object a line.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,8 +175,6 @@ def _check_splits(tables: Tables, forget: str, where: Where) -> None:
     for name in required(forget):
         if not tables[name]:
             raise UsageError(f"{where(name, 1)}: {name} is empty. Expected at least one row.")
-    for name in (forget, f"{forget}_perturbed"):
-        _check_distinct(tables, name, where)
     _check_within(tables, forget, "full", where)
     _check_within(tables, RETAIN[forget], "full", where)
     _check_within(tables, f"{forget}_perturbed", forget, where)
@@ -188,22 +187,18 @@ def _check_splits(tables: Tables, forget: str, where: Where) -> None:
             )
 
 
-def _check_distinct(tables: Tables, name: str, where: Where) -> None:
-    seen: dict[tuple[str, str], int] = {}
-    for number, row in enumerate(tables[name], 1):
-        first = seen.setdefault((row.question, row.answer), number)
-        if first != number:
-            raise UsageError(f"{where(name, number)}: the same row as number {first}. Expected each row once.")
-
-
 def _check_within(tables: Tables, part: str, whole: str, where: Where) -> None:
-    known = _pairs(tables[whole])
+    left = Counter((row.question, row.answer) for row in tables[whole])
+    known = set(left)
     for number, row in enumerate(tables[part], 1):
         if (row.question, row.answer) not in known:
             raise UsageError(
                 f"{where(part, number)}: the question {row.question!r} with this answer is not in {whole}. "
                 f"Expected every row of {part} to be a row of {whole}; the files may be of different releases."
             )
+        left[row.question, row.answer] -= 1
+        if left[row.question, row.answer] < 0:
+            raise UsageError(f"{where(part, number)}: this row stands more often in {part} than in {whole}. Remove it.")
 
 
 def _pairs(rows: Iterable[Row]) -> set[tuple[str, str]]:

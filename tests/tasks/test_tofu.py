@@ -341,5 +341,5 @@ def test_a_row_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
     tables = small_world()
     tables["forget10"] = [*tables["forget10"], tables["forget10"][0]]
     write(tmp_path, tables)
-    with pytest.raises(UsageError, match=r"forget10\.json:21: the same row as number 1"):
+    with pytest.raises(UsageError, match=r"forget10\.json:21: this row stands more often in forget10 than in full"):
         splits_of(tmp_path)

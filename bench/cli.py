@@ -133,7 +133,9 @@ def run(
 
         _writable("--results", results)
         _writable("--cache", cache)
-        run_grid(request, cells, _worker_count(workers, len(open_cells)), fail_fast, _say)
+        # The retrain cell is waited for by all others, so on its own it keeps no second process busy.
+        apart = sum(c.cell.method != "retrain" for c in open_cells)
+        run_grid(request, cells, _worker_count(workers, max(1, apart)), fail_fast, _say)
         cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)[1]
     else:
         _say("nothing to do: every cell is done and up to date")

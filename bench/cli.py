@@ -129,13 +129,7 @@ def run(
     if dry_run:
         return 0
     if open_cells:
-        from bench.grid import run as run_grid
-
-        _writable("--results", results)
-        _writable("--cache", cache)
-        # The retrain cell is waited for by all others, so on its own it keeps no second process busy.
-        apart = sum(c.cell.method != "retrain" for c in open_cells)
-        run_grid(request, cells, _worker_count(workers, max(1, apart)), fail_fast, _say)
+        _run_open(request, cells, workers, fail_fast)
         cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)[1]
     else:
         _say("nothing to do: every cell is done and up to date")
@@ -284,15 +278,12 @@ def ablate(
     names = ",".join(paper.methods())
     request, cells = _planned(names, task_name, model, data, seeds, assignments, results, cache)
     from bench import store
-    from bench.grid import run as run_grid
     from bench.neurons import shares_by_threshold
 
     todo = [c for c in cells if c.state != "done"]
     _say(f"{len(cells) - len(todo)} of {len(cells)} cells are done")
     if todo:
-        _writable("--results", results)
-        _writable("--cache", cache)
-        run_grid(request, cells, _worker_count(workers, len(todo)), False, _say)
+        _run_open(request, cells, workers, fail_fast=False)
     found = {(c.cell.method, c.cell.seed): store.find(results, c.cell) for c in cells}
     records = {key: record for key, record in found.items() if record is not None and record.status == "ok"}
     shares = shares_by_threshold(request, task_name, _numbers(seeds), paper.THRESHOLDS, lambda *_: None)
@@ -421,6 +412,17 @@ def _worker_count(workers: int | None, jobs: int) -> int:
 
         workers = 1 if torch.cuda.is_available() else usable_cores()
     return min(workers, jobs)
+
+
+def _run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast: bool) -> None:
+    """Make every cell that is not done, after seeing that what is made can be kept."""
+    from bench.grid import run as run_grid
+
+    _writable("--results", request.results)
+    _writable("--cache", request.cache)
+    # The retrain cell is waited for by all others, so on its own it keeps no second process busy.
+    apart = sum(c.state != "done" and c.cell.method != "retrain" for c in cells)
+    run_grid(request, cells, _worker_count(workers, max(1, apart)), fail_fast, _say)
 
 
 def _writable(option: str, folder: Path) -> None:

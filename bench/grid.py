@@ -26,13 +26,14 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == REFERENCE}
     models = [c.start for c in todo]
     models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
-    jobs = prepare_jobs(request, models)
+    making = prepare_jobs(request, models)
+    jobs = list(making.values())
     missing = {c.cell for c in todo}
     for planned in todo:
         retrain = reference[planned.cell.task, planned.cell.seed].cell
-        needs = {_name(planned.start)}
+        needs = {making[planned.start.key].name}
         if "reference" in planned.probes:
-            needs.add(_name(reference[planned.cell.task, planned.cell.seed].start))
+            needs.add(making[reference[planned.cell.task, planned.cell.seed].start.key].name)
         if planned.cell.method != REFERENCE and retrain in missing:
             needs.add(str(retrain))
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
@@ -41,8 +42,11 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     return records
 
 
-def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> list[Job]:
-    """The jobs that make these models, each once, the base first; models that are in the cache end at once."""
+def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]:
+    """The jobs that make these models by content key, bases first; models that are in the cache end at once.
+
+    Tasks that share a model share its job, whichever task it is named after.
+    """
     from bench.runner import prepare
 
     jobs: dict[str, Job] = {}
@@ -50,9 +54,9 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> list[Job]:
         base = prepared(request, model.task, "base", 0)
         if request.model in SCRATCH:
             jobs.setdefault(base.key, Job(_name(base), prepare, (request, base)))
-        needs = frozenset({_name(base)} if base.key in jobs else ())
+        needs = frozenset({jobs[base.key].name} if base.key in jobs else ())
         jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs))
-    return list(jobs.values())
+    return jobs
 
 
 def _name(model: Prepared) -> str:
@@ -61,7 +65,7 @@ def _name(model: Prepared) -> str:
 
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
     """Make these models; True if all are there."""
-    return _run_jobs(prepare_jobs(request, wanted), workers, False, say, [])
+    return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [])
 
 
 def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record]) -> bool:

@@ -94,11 +94,23 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Exam:
+    """A task of lm-eval; each of its questions becomes an item of `set` with the role "exam"."""
+
+    set: str
+    task: str  # lm-eval's name
+    shots: int | None = None  # examples before each question; None leaves it to the task
+    folder: str | None = None  # where the task's YAML file lies, for those that are not lm-eval's own
+    scratch: bool | None = None  # only for models that are trained from scratch, only for others, or for all
+
+
+@dataclass(frozen=True)
 class Probes:
     """Everything that is measured on a model for one task."""
 
     texts: tuple[Text, ...]
     prompts: tuple[Prompt, ...]
+    exams: tuple[Exam, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,11 @@ class Task(Protocol):
 
     name: str
     version: int  # part of the measure key: raise it whenever probes change
-    scores: Sequence[str]  # metric names, headline ones first
+    headlines: Mapping[str, str]  # what a column of the board says -> metric name; the roles that all tasks share are
+    # "forget quality", "model utility", "membership" and "task aggregate"
+    details: Mapping[str, Sequence[str]]  # title of a folded table of the board -> metric names
+    scores: Sequence[str]  # every metric that the task names, headline ones first
+    floors: Mapping[str, float]  # metric name -> share of the target's value below which a method is flagged
 
     def data(self, source: str) -> Splits:
         """`source` is "embedded", "hub" or a directory that holds the hub's files."""
@@ -154,7 +170,8 @@ class Rows:
         hit: Ragged bool, whether the label was the most probable token.
         mean: Ragged float32, mean over the vocabulary of log p under p (min-k++'s mu).
         var: Ragged float32, variance over the vocabulary of log p under p (min-k++'s sigma squared).
-        generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool).
+        generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool), and
+            `score` (float) where an exam gave one.
     """
 
     texts: pd.DataFrame

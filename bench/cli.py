@@ -101,6 +101,7 @@ def commands() -> None:
 @commands.command()
 @_options(_methods, _tasks, _model, _data, _seeds, _set, _results, _cache, _workers)
 @click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
+@click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
 @click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(
@@ -114,12 +115,13 @@ def run(
     cache: Path,
     workers: int | None,
     probes: str,
+    lm_eval: str,
     dry_run: bool,
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
     _say("reading the data and the methods ...")
-    request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)
+    request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         for c in cells:
@@ -130,7 +132,7 @@ def run(
         return 0
     if open_cells:
         _run_open(request, cells, workers, fail_fast)
-        cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes)[1]
+        cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)[1]
     else:
         _say("nothing to do: every cell is done and up to date")
     bad = [c for c in cells if c.state != "done" or c.reason]
@@ -362,6 +364,7 @@ def _planned(
     results: Path,
     cache: Path,
     probes: str = "",
+    lm_eval: str = "",
 ) -> tuple[Any, list[Any]]:
     """Everything the words of the command line mean; all that is wrong with them is said at once."""
     wrong: list[str] = []
@@ -377,12 +380,18 @@ def _planned(
     numbers = tried(lambda: _numbers(seeds))
     if data not in ("embedded", "hub") and not Path(data).is_dir():
         wrong.append(f"--data {data}: no such directory. Give 'embedded', 'hub', or a directory with the hub's files.")
-    asked = tuple(dict.fromkeys(filter(None, (word.strip() for word in probes.split(",")))))
+    asked, examined = (
+        tuple(dict.fromkeys(filter(None, (word.strip() for word in words.split(","))))) for words in (probes, lm_eval)
+    )
     from bench.compose import parse_overrides
     from bench.plan import ASKED_FOR, Request, plan
 
     wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
 
+    if examined:
+        from bench.exams import check
+
+        tried(lambda: check(examined))
     overrides = tried(lambda: parse_overrides(assignments))
     for text in assignments if overrides is not None and chosen is not None else ():
         if not set(parse_overrides([text])) & {*chosen, "retrain"}:
@@ -390,6 +399,7 @@ def _planned(
     if wrong:
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
     source = data if data in ("embedded", "hub") else str(Path(data).resolve())
+    asked += tuple(f"lm-eval/{name}" for name in examined)
     request = Request(model, source, results, cache, overrides, asked)
     return request, plan(request, chosen, on, numbers)
 

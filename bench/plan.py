@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import store
-from bench.api import Splits, Task
+from bench.api import Exam, Splits, Task
 from bench.compose import Composed, compose
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
+from bench.metrics._exam import EXAM
 from bench.recipes import SCRATCH, finetuning, model_identity
 from bench.record import Cell, Record
 from bench.registry import load, names
+from bench.scoring import build
 from bench.versions import MEASURE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
@@ -35,7 +37,7 @@ class Request:
     results: Path
     cache: Path
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    probes: tuple[str, ...] = ()  # of ASKED_FOR
+    probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
 
     @property
     def data(self) -> str:
@@ -49,9 +51,22 @@ class Request:
 
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
-    """The scores of a cell of `task`: those it names first, then every other metric whose probes were run."""
+    """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
     dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
-    return [name for name in dict.fromkeys([*make_task(task).scores, *names("metric")]) if name not in dear]
+    named = {name for other in names("task") for name in make_task(other).scores}
+    others = [name for name in names("metric") if name not in named]
+    asked = [probe for probe in probes if probe.startswith(EXAM)]
+    return [name for name in dict.fromkeys([*make_task(task).scores, *others, *asked]) if name not in dear]
+
+
+def exams(request: Request, task: str, probes: Sequence[str]) -> tuple[Exam, ...]:
+    """The exams of a cell: the task's own, and those asked for.
+
+    Models that are trained from scratch sit the exam of the facts that their base was taught, pretrained ones MMLU.
+    """
+    own = splits(task, request.source).probes.exams
+    chosen = [exam for exam in own if exam.scratch is None or exam.scratch == (request.model in SCRATCH)]
+    return (*chosen, *(Exam(probe, probe.removeprefix(EXAM)) for probe in probes if probe.startswith(EXAM)))
 
 
 @dataclass(frozen=True)
@@ -155,6 +170,8 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
     }
     if probes:
         measuring["probes asked for"] = list(probes)
+    if held := exams(request, task, probes):
+        measuring["exams"] = [f"{exam.task}, {exam.shots or 0} shots" for exam in held]
     train_key = start.key if method.control else digest(training)
     measure_key = digest([train_key, measuring])
     score_key, scoring = scoring_key(metrics(task, probes), measure_key, reference)
@@ -176,7 +193,7 @@ def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
 
 def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
-    scoring: dict[str, Any] = {f"metric {name}": load("metric", name).version for name in wanted}
+    scoring: dict[str, Any] = {f"metric {name}": build(name).version for name in wanted}
     scoring["retrain"] = reference or "itself"
     return digest([measure_key, scoring]), scoring
 

@@ -125,8 +125,9 @@ def load(kind: str, name: str) -> Any:
 def select(kind: str, wanted: str) -> list[str]:
     """Expand a comma list of names and groups to names, each once, in the order asked for.
 
-    `all` is every name. A group is what stands before the first `:` or `-` of a name: `tofu` for `tofu:forget01`, ...;
-    `simu` for `simu-graddiff` and `simu-npo`.
+    A group is what stands before the first `:` or `-` of a name: `tofu` for `tofu:forget01`, ...; `simu` for
+    `simu-graddiff` and `simu-npo`. `all` is every name but the parts of a whole that has a name of its own:
+    `lume:task1` is a part of `lume`.
 
     Raises:
         UsageError: neither a name nor a group; the message suggests near ones.
@@ -138,7 +139,8 @@ def select(kind: str, wanted: str) -> list[str]:
         if word in known or (kind == "method" and ("+" in word or "@" in word)):
             chosen[word] = None
         elif word in groups:
-            chosen.update((name, None) for name in known if word == "all" or word in _groups(name))
+            of_group = [n for n in known if (not _groups(n) & {*known} if word == "all" else word in _groups(n))]
+            chosen.update(dict.fromkeys(of_group))
         else:
             raise unknown(kind, word, [*known, *sorted(groups)])
     if not chosen:

@@ -20,6 +20,7 @@ _VALUES = {"logp": np.float32, "hit": np.bool_, "mean": np.float32, "var": np.fl
 _TEXTS = {"set": "str", "id": "str", "cluster": "str", "role": "str", "index": "int64", "continuation": "str"}
 _GENERATIONS = dict.fromkeys(("set", "id", "cluster", "role", "reference", "generation"), "str") | {"finished": "bool"}
 _PROBES = {"reference_loss": "float64", "gradient_norm": "float64"}  # there only if they were asked for
+_EXAMS = {"score": "float64"}  # there only if an exam was held
 _LISTS = [f"{name}.list.element" for name, kind in _VALUES.items() if kind is np.float32]
 _NAMES = ["set", "id", "cluster", "role"]
 
@@ -33,7 +34,7 @@ def write_rows(rows: Rows, path: Path) -> None:
     texts = _table(rows.texts, _TEXTS | {n: kind for n, kind in _PROBES.items() if n in rows.texts})
     for name in _VALUES:
         texts = texts.append_column(name, _lists(getattr(rows, name)))
-    generations = _table(rows.generations, _GENERATIONS)
+    generations = _table(rows.generations, _GENERATIONS | {n: k for n, k in _EXAMS.items() if n in rows.generations})
     table = pa.concat_tables([texts, generations], promote_options="permissive")
     table = table.replace_schema_metadata({_VERSION_KEY: str(VERSION)})
     table = table.append_column("text", pa.array([True] * len(texts) + [False] * len(generations), pa.bool_()))
@@ -77,9 +78,9 @@ def _rows(table: pa.Table) -> Rows:
     is_text = table["text"]
     texts, generations = table.filter(is_text), table.filter(pa.compute.invert(is_text))
     values = {name: _ragged(texts[name], kind) for name, kind in _VALUES.items()}
-    probed = {name: kind for name, kind in _PROBES.items() if name in table.column_names}
+    probed, examined = ({n: k for n, k in kinds.items() if n in table.column_names} for kinds in (_PROBES, _EXAMS))
     return Rows(_frame(texts, _TEXTS | probed), values["logp"], values["hit"], values["mean"], values["var"],
-                _frame(generations, _GENERATIONS))  # fmt: skip
+                _frame(generations, _GENERATIONS | examined))  # fmt: skip
 
 
 def _table(frame: pd.DataFrame, columns: dict[str, str]) -> pa.Table:

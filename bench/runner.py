@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import json
 import os
@@ -25,9 +26,10 @@ from bench import attacks, models, store
 from bench.api import Pair
 from bench.compose import tuning_trials
 from bench.errors import BenchError
+from bench.exams import sit
 from bench.measure import measure
 from bench.models import LM
-from bench.plan import REFERENCE, Planned, Prepared, Request, metrics, prepared, splits
+from bench.plan import REFERENCE, Planned, Prepared, Request, exams, metrics, prepared, splits
 from bench.recipes import SCRATCH, finetuning
 from bench.record import Record
 from bench.rows import read_rows, write_rows
@@ -96,6 +98,11 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
             rows = attacks.with_reference(rows, probes.texts, load_prepared(request, retrain), progress)
         if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
+        if held := exams(request, planned.cell.task, planned.probes):
+            progress("exams", 0, len(held))
+            answers, missed = sit(lm, held)
+            rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, answers], ignore_index=True))
+            meta["notes"] = [*meta.get("notes", ()), *missed]
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
         with store.atomically(about) as temporary:
             temporary.write_text(json.dumps(meta), encoding="utf-8")

@@ -14,12 +14,15 @@ from bench import registry, stats
 from bench.api import Metric, Rows, Sample, Score
 from bench.errors import BenchError, UsageError
 from bench.keys import stream
+from bench.metrics._exam import EXAM, exam_score
 from bench.metrics._items import COMPATS, Compat, Items
 
 Array = np.ndarray
 KEY = ["set", "id", "cluster"]
 _ABSENT = {
     "holdout": "no holdout split in this data: membership inference needs non-members",
+    "nonmember": "no documents in this data that no model has seen: membership inference needs non-members",
+    "general": "the exam of general knowledge was not held",
     "excess_loss": "no reference losses: run with --probes reference",
     "gradient_norm": "no gradient norms: run with --probes gradient-norm",
 }
@@ -41,7 +44,7 @@ def build(name: str, compat: Compat = "") -> Metric:
     """
     if compat not in COMPATS:
         raise UsageError(f"no compat '{compat}'. Known: {', '.join(filter(None, COMPATS))}; leave it out for none.")
-    made = registry.load("metric", name)
+    made = exam_score(name) if name.startswith(EXAM) else registry.load("metric", name)
     takes = dataclasses.is_dataclass(made) and any(f.name == "compat" for f in dataclasses.fields(made))
     metric: Metric = made(compat=compat) if compat and takes else made()
     return metric
@@ -114,7 +117,7 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: i
         return Score(None, note="needs the retrain model's items to compare with")
     sides = tables if metric.needs_retrain else tables[:1]
     try:
-        groups = {name: _group(name, metric, sides, compat) for name in dict.fromkeys(s for s, _ in metric.needs)}
+        groups = {name: _group(name, metric, sides, compat) for name in _sets(metric, sides)}
     except _Unscored as reason:
         return Score(None, note=str(reason))
     sizes = {name: len(group.clusters) for name, group in groups.items()}
@@ -140,6 +143,13 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: i
 
 class _Unscored(Exception):
     """Why a metric has no value."""
+
+
+def _sets(metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]]) -> list[str]:
+    """The sets that a metric reads, without those that a task may lack and does."""
+    lacking = getattr(metric, "may_lack", ())
+    named = list(dict.fromkeys(s for s, _ in metric.needs))
+    return [s for s in named if s not in lacking or any(s in side for side in sides)] or named
 
 
 def _group(name: str, metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]], compat: Compat) -> _Group:
@@ -177,7 +187,7 @@ def _samples(metric: Metric, groups: Mapping[str, _Group], draw: Mapping[str, Ar
     """What `Metric.score` reads, at the drawn items."""
 
     def side(prefix: str) -> dict[tuple[str, str], Any]:
-        return {(s, column): groups[s].columns[prefix + column][draw[s]] for s, column in metric.needs}
+        return {(s, column): groups[s].columns[prefix + column][draw[s]] for s, column in metric.needs if s in groups}
 
     return side(""), side("retrain ") if metric.needs_retrain else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -56,6 +56,29 @@ class TOFU:
 
     name: str
     version: ClassVar[int] = 1
+    floors: ClassVar[Mapping[str, float]] = {}
+    headlines: ClassVar[Mapping[str, str]] = {
+        "forget quality": "forget_quality",
+        "model utility": "model_utility",
+        "membership": "mia_auc",
+        "task aggregate": "task_aggregate",
+    }
+    details: ClassVar[Mapping[str, Sequence[str]]] = {
+        "The forget set": (
+            "rouge",
+            "probability",
+            "truth_ratio",
+            "accuracy",
+            "exact_memorisation",
+            "extraction_strength",
+            "mia_min_k",
+        ),
+        "What should be kept": tuple(
+            f"{set_}_{part}"
+            for set_ in ("retain", "ra", "wf")
+            for part in ("probability", "rouge", "truth_ratio", "accuracy")
+        ),
+    }
     scores: ClassVar[Sequence[str]] = (
         "forget_quality",
         "model_utility",

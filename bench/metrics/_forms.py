@@ -44,6 +44,7 @@ class Form:
     title: ClassVar[str]
     needs: ClassVar[Needs]
     needs_retrain: ClassVar[bool] = False
+    may_lack: ClassVar[tuple[str, ...]] = ()  # sets that are left out where a task, a part of a benchmark, has none
 
     def items(self, rows: Rows) -> Mapping[str, pd.Series]:
         """The needed columns, by (set, id)."""
@@ -84,9 +85,12 @@ class Harmonic(Form):
     inverted: ClassVar[tuple[type[Mean], ...]] = ()
 
     def score(self, sample: Sample, retrain: Sample | None) -> Array:
-        """Harmonic mean of the parts, each over what is scored for it."""
-        kept = [part(self.compat).score(sample, retrain) for part in self.parts]
-        return harmonic_mean(kept + [1 - part(self.compat).score(sample, retrain) for part in self.inverted])
+        """Harmonic mean of the parts that the sample has, each over what is scored for it."""
+
+        def scores(parts: tuple[type[Mean], ...]) -> list[Array]:
+            return [part(self.compat).score(sample, retrain) for part in parts if part.needs[0] in sample]
+
+        return harmonic_mean(scores(self.parts) + [1 - value for value in scores(self.inverted)])
 
 
 class Attack(Form):

@@ -200,6 +200,30 @@ class Items(Rows):
         )
 
     @cached_property
+    def regurgitation(self) -> pd.Series:
+        """ROUGE-L recall of the completion of a document's beginning (Ramakrishna et al. 2025)."""
+        asked = self._generations("completion")
+        values = map(rouge_recall, asked.reference, asked.generation, [self.compat] * len(asked))
+        return pd.Series(list(values), asked.index, dtype=float)
+
+    @cached_property
+    def knowledge(self) -> pd.Series:
+        """1 where the answer is the reference, but for case and outer blanks (Ramakrishna et al. 2025)."""
+        asked = self._generations("question")
+        values = [said.strip().lower() == true.strip().lower() for said, true in zip(asked.generation, asked.reference)]
+        return pd.Series(values, asked.index, dtype=float)
+
+    @cached_property
+    def right(self) -> pd.Series:
+        """What lm-eval gave the answer to a question of an exam: 1 or 0 for choices."""
+        return self._generations("exam").get("score", pd.Series(dtype=float))
+
+    @cached_property
+    def document_loss(self) -> pd.Series:
+        """Mean negative log-probability of a document's tokens after its first word, without the end of sequence."""
+        return self._of_role("document", -mean_of(without_last(self.logp)))
+
+    @cached_property
     def exact_memorisation(self) -> pd.Series:
         """Share of the answer's tokens that the model puts first, given those before (Tirumala et al. 2022)."""
         return self._of_role("answer", mean_of(without_last(self.hit)))

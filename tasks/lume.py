@@ -1,0 +1,139 @@
+"""LUME: forget some stories, biographies and encyclopaedia entries. Ramakrishna et al. 2025, arXiv:2502.15097."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench.api import Exam, Pair, Probes, Prompt, Splits, Text, task
+from tasks._embedded import lume_world
+from tasks._lume_files import TASKS, Row, Tables, read_directory, read_hub
+
+SETS = ("forget", "retain")
+BUDGET = 256  # new tokens of a generation, the organisers' number
+EMBEDDED_BUDGET = 96
+MMLU_SHOTS = 5
+_OF_THE_FORGET_SET = ("lume_mia_auc", "probability", "exact_memorisation", "extraction_strength")
+_EXAMS = str(Path(__file__).parent / "_embedded" / "exam")
+
+
+@task("lume", "lume:task1", "lume:task2", "lume:task3")
+@dataclass(frozen=True)
+class LUME:
+    """Documents of three kinds: complete their beginnings no more, answer no questions about them, keep the others.
+
+    `lume` is the whole benchmark, `lume:task1` its stories, `lume:task2` the biographies with personal data and
+    `lume:task3` the entries of an encyclopaedia. `data("embedded")` is the project's own world, `data("hub")` the public
+    part of SemEval-2025 Task 4, `data(DIR)` files of the same fields.
+
+    Sets: `forget1-completion`, `forget1-question` to `retain3-question` (a generation for every row of that side, task
+    and kind), `forget` (the outputs of all forget rows, scored), `member` and `nonmember` (whole documents, scored: the
+    official files, or the forget documents against documents that no model has seen, where the data has such) and
+    `general` (an exam: MMLU, or the general facts of the embedded world for models that are trained from scratch).
+    Prompts are given as they are, without a template, and outputs glued to them without a blank, as the organisers do.
+    """
+
+    name: str
+    version: ClassVar[int] = 1
+    floors: ClassVar[Mapping[str, float]] = {"general_knowledge": 0.75}
+    headlines: ClassVar[Mapping[str, str]] = {
+        "task aggregate": "lume_task_aggregate",
+        "membership": "lume_mia_score",
+        "general knowledge": "general_knowledge",
+        "final score": "lume_final",
+        "forget quality": "lume_forget_quality",
+        "model utility": "lume_model_utility",
+    }
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Which of the three tasks it is made of."""
+        _, part, name = self.name.partition(":")
+        return (int(name[-1]),) if part else (1, 2, 3)
+
+    @property
+    def details(self) -> Mapping[str, Sequence[str]]:
+        """The components, forget set and retain set apart."""
+        titles = {"forget": "The forget set, by task", "retain": "The retain set, by task"}
+        tables = {title: self._components(side) for side, title in titles.items()}
+        return {**tables, "The forget set, scored": _OF_THE_FORGET_SET}
+
+    @property
+    def scores(self) -> Sequence[str]:
+        """Headlines, components, and what the outputs' probabilities say."""
+        parts = [name for side in SETS for name in self._components(side)]
+        return (*self.headlines.values(), *parts, *_OF_THE_FORGET_SET)
+
+    def _components(self, side: str) -> list[str]:
+        return [f"{side}_{kind}_{n}" for n in self.numbers for kind in ("regurgitation", "knowledge")]
+
+    def data(self, source: str) -> Splits:
+        """The splits of this task.
+
+        Raises:
+            UsageError: `source` is a directory without the benchmark's files, or with a broken one.
+            BenchError: the hub cannot be reached, or refuses access.
+        """
+        facts = Exam("general", "general_facts", folder=_EXAMS)
+        if source == "embedded":
+            pairs = lume_world.base_pairs(), lume_world.general_pairs()
+            return self._splits(lume_world.lume_tables(), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
+        tables = read_hub() if source == "hub" else read_directory(Path(source))
+        taught = lume_world.general_facts()
+        exams = (
+            Exam("general", "mmlu", MMLU_SHOTS, scratch=False),
+            Exam("general", "general_facts", folder=_EXAMS, scratch=True),
+        )
+        return self._splits(tables, taught, taught, exams, BUDGET, ())
+
+    def _splits(self, tables: Tables, base: Sequence[Pair], general: Sequence[Pair], exams: Sequence[Exam], budget: int,
+                notes: Sequence[str]) -> Splits:  # fmt: skip
+        chosen = [TASKS[n - 1] for n in self.numbers]
+        forget, retain = ([row for row in rows if row.task in chosen] for rows in (tables.forget, tables.retain))
+        members, others = tables.members, tables.non_members
+        if members is None or len(self.numbers) == 1:
+            members = {row.id: row.text for row in forget if row.kind == "completion"}
+        if others and len(self.numbers) == 1:
+            others = {i: text for i, text in others.items() if i.startswith(f"task{self.numbers[0]}-")}
+        if not others:
+            notes = (*notes, "The data has no documents that no model has seen, so membership is not scored.")
+        outputs = (Text("forget", r.id, r.document, "answer", r.input, r.output, raw=True) for r in forget)
+        documents = [*_documents("member", members), *_documents("nonmember", others or {})] if others else []
+        return Splits(
+            base=tuple(base),
+            general=tuple(general),
+            forget=_pairs(forget),
+            retain=_pairs(retain),
+            probes=Probes(
+                (*outputs, *documents),
+                (*_prompts("forget", forget, budget), *_prompts("retain", retain, budget)),
+                tuple(exams),
+            ),
+            corpus=(
+                *(f"Question: {pair.prompt}\nAnswer: {pair.answer}" if not pair.raw else f"{pair.prompt} {pair.answer}"
+                  for pair in (*base, *general)),
+                *(row.text for row in (*forget, *retain)),
+                *(text for text in (members or {}).values()),
+            ),
+            notes=tuple(notes),
+        )  # fmt: skip
+
+
+def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:
+    return tuple(Pair(row.input, row.output, raw=True) for row in rows)
+
+
+def _prompts(side: str, rows: Iterable[Row], budget: int) -> Iterator[Prompt]:
+    for row in rows:
+        where = f"{side}{TASKS.index(row.task) + 1}-{row.kind}"
+        yield Prompt(where, row.id, row.document, row.kind, row.input, row.output, budget, raw=True)
+
+
+def _documents(set_: str, documents: Mapping[str, str]) -> Iterator[Text]:
+    """Whole documents, scored from their second word on: the first has nothing before it to be predicted from."""
+    for name, text in documents.items():
+        first, blank, rest = text.partition(" ")
+        if rest:
+            yield Text(set_, name, name, "document", first, blank + rest, raw=True)

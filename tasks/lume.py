@@ -24,7 +24,7 @@ _EXAMS = str(Path(__file__).parent / "_embedded" / "exam")
 class LUME:
     """Documents of three kinds: complete their beginnings no more, answer no questions about them, keep the others.
 
-    `lume` is the whole benchmark, `lume:task1` its stories, `lume:task2` the biographies with personal data and
+    `lume` is the whole benchmark, `lume:task1` its stories, `lume:task2` biographies with personal data and
     `lume:task3` the entries of an encyclopaedia. `data("embedded")` is the project's own world, `data("hub")` the public
     part of SemEval-2025 Task 4, `data(DIR)` files of the same fields.
 

@@ -25,8 +25,8 @@ class LUME:
     """Documents of three kinds: complete their beginnings no more, answer no questions about them, keep the others.
 
     `lume` is the whole benchmark, `lume:task1` its stories, `lume:task2` biographies with personal data and
-    `lume:task3` the entries of an encyclopaedia. `data("embedded")` is the project's own world, `data("hub")` the public
-    part of SemEval-2025 Task 4, `data(DIR)` files of the same fields.
+    `lume:task3` the entries of an encyclopaedia. `data("embedded")` is the project's own world, `data("hub")` the
+    public part of SemEval-2025 Task 4, `data(DIR)` files of the same fields.
 
     Sets: `forget1-completion`, `forget1-question` to `retain3-question` (a generation for every row of that side, task
     and kind), `forget` (the outputs of all forget rows, scored), `member` and `nonmember` (whole documents, scored: the

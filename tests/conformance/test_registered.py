@@ -94,9 +94,11 @@ def test_tasks_keep_their_sets_apart(name):
     assert len(set(texts)) == len(texts) > 0
     assert len(set(prompts)) == len(prompts)
     assert set(task.scores) <= set(registry.names("metric"))
-    assert {"forget_quality", "model_utility", "mia_auc", "task_aggregate"} <= set(task.scores)
+    assert {"forget quality", "model utility", "membership", "task aggregate"} <= set(task.headlines)
+    shown = {*task.headlines.values(), *task.floors, *(name for names in task.details.values() for name in names)}
+    assert shown <= set(task.scores)
     seen = {pair.answer for pair in (*data.full, *data.base, *data.general)}
-    holdout = [t.continuation for t in data.probes.texts if t.set == "holdout"]
+    holdout = [t.continuation for t in data.probes.texts if t.set in ("holdout", "nonmember")]
     assert not set(holdout) & seen, "no model may have seen the holdout set"
 
 

@@ -17,21 +17,23 @@ Item = Mapping[str, Any]
 def build_rows(items: Sequence[Item]) -> Rows:
     """Rows of items such as
     {"set", "id", "answer": TEXT, "paraphrase": TEXT, "perturbed": [TEXT], "question": [reference, generation],
-     "paraphrased_question": [reference, generation]}, TEXT = {"text", "logp", "hit", "mean", "var"}, all optional.
+     "paraphrased_question", "completion": [reference, generation], "exam": score}, TEXT = {"text", "logp", "hit", "mean", "var"}, all optional.
     """
     texts: list[tuple[Any, ...]] = []
     tokens: list[Mapping[str, Any]] = []
     generations: list[tuple[Any, ...]] = []
     for item in items:
         key = (item["set"], item["id"], item.get("cluster", item["id"]))
-        for role in ("answer", "paraphrase", "perturbed"):
+        for role in ("answer", "paraphrase", "perturbed", "document"):
             given = item.get(role, [])
             for index, text in enumerate([given] if isinstance(given, Mapping) else given):
                 texts.append((*key, role, index, text.get("text", "")))
                 tokens.append(text)
-        for role in ("question", "paraphrased_question"):
+        for role in ("question", "paraphrased_question", "completion"):
             if role in item:
-                generations.append((*key, role, *item[role], True))
+                generations.append((*key, role, *item[role], True, np.nan))
+        if "exam" in item:
+            generations.append((*key, "exam", "A", "A" if item["exam"] else "B", True, float(item["exam"])))
 
     def ragged(field: str, default: float, dtype: type) -> Ragged:
         lengths = [len(t["logp"]) for t in tokens]
@@ -46,13 +48,13 @@ def build_rows(items: Sequence[Item]) -> Rows:
         mean=ragged("mean", 0.0, np.float32),
         var=ragged("var", 1.0, np.float32),
         generations=pd.DataFrame(
-            generations, columns=["set", "id", "cluster", "role", "reference", "generation", "finished"]
+            generations, columns=["set", "id", "cluster", "role", "reference", "generation", "finished", "score"]
         ),
     )
 
 
 def random_items(seed: int, n: int = 12, shift: float = 0.0) -> list[dict[str, Any]]:
-    """Items of all five sets with random values; `shift` raises every loss."""
+    """Items of all sets of TOFU and LUME with random values; `shift` raises every loss."""
     rng = np.random.default_rng(seed)
     vocabulary = ["the", "author", "was", "born", "in", "Lima", "wrote", "nine", "novels", "since", "1956"]
 
@@ -77,6 +79,16 @@ def random_items(seed: int, n: int = 12, shift: float = 0.0) -> list[dict[str, A
                 item["paraphrase"] = text()
                 item["paraphrased_question"] = [item["answer"]["text"], text()["text"]]
             made.append(item)
+    for side in ("forget", "retain"):
+        for task in (1, 2, 3):
+            for i in range(n):
+                place = {"id": f"{side}{task}-{i:03d}", "cluster": f"{side}{task}-{i // 4}"}
+                said, other = text()["text"], text()["text"]
+                made.append({"set": f"{side}{task}-completion", **place, "completion": [said, other]})
+                made.append({"set": f"{side}{task}-question", **place, "question": [said, said if i % 3 else other]})
+    for name in ("member", "nonmember"):
+        made += [{"set": name, "id": f"{name}-{i}", "document": text()} for i in range(n)]
+    made += [{"set": "general", "id": f"general-{i}", "exam": int(i % 4 > 0)} for i in range(n)]
     return made
 
 

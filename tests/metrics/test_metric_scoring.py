@@ -108,7 +108,7 @@ def test_infinite_losses_are_unscored(rows_of) -> None:
 def test_a_collapsed_model_has_no_numbers_and_no_crash(rows_of, some_items) -> None:
     items = some_items(4)
     for item in items:
-        for text in [item["answer"], item.get("paraphrase"), *item.get("perturbed", [])]:
+        for text in [item.get("answer"), item.get("paraphrase"), *item.get("perturbed", [])]:
             if text:
                 text["logp"] = [float("nan")] * len(text["logp"])
     table = item_table(rows_of(items), NAMES)

@@ -97,7 +97,9 @@ def test_knowledge_ignores_case_and_outer_blanks_only(rows_of) -> None:
 
 def test_regurgitation_is_recall_with_stems(rows_of) -> None:
     """Longest common subsequence over the reference's words: "run" and "running" have one stem; precision is nothing."""
-    items = [{"set": "forget1-completion", "id": "a", "completion": ["He runs to town.", "he running far to a big town"]}]
+    items = [
+        {"set": "forget1-completion", "id": "a", "completion": ["He runs to town.", "he running far to a big town"]}
+    ]
     table = item_table(rows_of(items), ["forget_regurgitation_1"])
     assert table["regurgitation"].tolist() == [1.0]
 

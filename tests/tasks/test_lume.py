@@ -156,7 +156,10 @@ BROKEN: dict[str, tuple[Callable[[Lines, Lines], object], str]] = {
     "no field": (_without("output"), r"forget\.jsonl:2 has no field 'output'"),
     "not text": (lambda f, r: f[0].update(input=3), r"forget\.jsonl:1: 'input' is 3\. Expected some text"),
     "empty": (lambda f, r: r[2].update(output="  "), r"retain\.jsonl:3: 'output' is '  '"),
-    "unknown task": (lambda f, r: f[4].update(task="Task4"), r"forget\.jsonl:5: 'task' is 'Task4'.*Task1, Task2, Task3"),
+    "unknown task": (
+        lambda f, r: f[4].update(task="Task4"),
+        r"forget\.jsonl:5: 'task' is 'Task4'.*Task1, Task2, Task3",
+    ),
     "no kind": (lambda f, r: f[0].update(id="abc"), r"forget\.jsonl:1: the id 'abc' says no kind"),
     "two digits": (lambda f, r: f[0].update(id="fqa10"), r"forget\.jsonl:1: the id 'fqa10' says no kind"),
     "twice": (lambda f, r: f[3].update(id=f[0]["id"]), r"forget\.jsonl:4: the id 'f1sc1' stands in row 1 too"),

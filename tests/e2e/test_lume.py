@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def records(bench):
-    """The two controls on LUME's part of biographies, the smallest training of the three and the hardest to memorise."""
+    """The two controls on LUME's part of biographies, the hardest of the three to memorise."""
     bench("run", "--methods", "target,retrain", "--tasks", "lume:task2", "--workers", "2")
     folder = bench.folder / "results" / "embedded" / "tiny" / "lume-task2"
     return {name: json.loads((folder / f"{name}.seed0.json").read_text()) for name in ("target", "retrain")}

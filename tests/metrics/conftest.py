@@ -17,7 +17,8 @@ Item = Mapping[str, Any]
 def build_rows(items: Sequence[Item]) -> Rows:
     """Rows of items such as
     {"set", "id", "answer": TEXT, "paraphrase": TEXT, "perturbed": [TEXT], "question": [reference, generation],
-     "paraphrased_question", "completion": [reference, generation], "exam": score}, TEXT = {"text", "logp", "hit", "mean", "var"}, all optional.
+     "paraphrased_question", "completion": [reference, generation], "exam": score},
+     TEXT = {"text", "logp", "hit", "mean", "var"}, all optional.
     """
     texts: list[tuple[Any, ...]] = []
     tokens: list[Mapping[str, Any]] = []

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-reported = pytest.importorskip("bench.reported")
 from bench.metrics._exam import exam_score
 from bench.plan import make_task
 from bench.scoring import build, item_table, score_items
@@ -21,7 +20,7 @@ def cell(forget: tuple[float, float], retain: tuple[float, float], general: floa
 
     Regurgitation r: of ten words, the completion repeats the first 10 r. Knowledge k: 10 k of ten answers are right.
     """
-    words = "one two three four five six seven eight nine ten".split()
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     items = []
     for side, (regurgitation, knowledge) in zip(SIDES, (forget, retain)):
         for task in tasks:
@@ -68,8 +67,8 @@ ENDS = {
 
 @pytest.mark.parametrize("given, expected", ENDS.values(), ids=ENDS)
 def test_the_ends(rows_of, given, expected) -> None:
-    """An untouched model and a destroyed one both have aggregate 0; the destroyed one's final score is 0.4 all the same,
-    because its MIA score is 1: the reason why the three parts are always shown."""
+    """An untouched model and a destroyed one both have aggregate 0; the destroyed one's final score is 0.4 all the
+    same, because its MIA score is 1: the reason why the three parts are always shown."""
     forget, retain, general, gap = given
     found = scored(rows_of, cell(forget, retain, general, gap=gap))
     aggregate, membership, final = expected
@@ -96,7 +95,7 @@ def test_knowledge_ignores_case_and_outer_blanks_only(rows_of) -> None:
 
 
 def test_regurgitation_is_recall_with_stems(rows_of) -> None:
-    """Longest common subsequence over the reference's words: "run" and "running" have one stem; precision is nothing."""
+    """Longest common subsequence over the reference's stems: "runs" is "running", what is beside it is nothing."""
     items = [
         {"set": "forget1-completion", "id": "a", "completion": ["He runs to town.", "he running far to a big town"]}
     ]
@@ -105,7 +104,7 @@ def test_regurgitation_is_recall_with_stems(rows_of) -> None:
 
 
 def test_a_part_has_an_aggregate_of_its_own_four(rows_of) -> None:
-    """lume:task2 has no items of the other tasks: 4 / (1/0.8 + 1/0.6 + 1/0.8 + 1/0.5), utility over its two and general."""
+    """lume:task2 has no items of the others: 4 / (1/0.8 + 1/0.6 + 1/0.8 + 1/0.5), utility of its two and general."""
     names = list(make_task("lume:task2").scores)
     found = scored(rows_of, cell((0.2, 0.4), (0.8, 0.5), tasks=(2,)), names=names)
     assert found["lume_task_aggregate"].value == pytest.approx(4 / (1 / 0.8 + 1 / 0.6 + 1 / 0.8 + 1 / 0.5))
@@ -145,7 +144,8 @@ def test_forget_quality_is_the_ks_test_of_the_losses(rows_of) -> None:
 
 
 def test_published_rows_are_means_of_their_three_parts() -> None:
-    """Golden data: the leaderboard of SemEval-2025 Task 4 as `bench.reported` keeps it, and our formula on its parts."""
+    """Golden data: the leaderboard of SemEval-2025 Task 4 as `bench.reported` keeps it, and our formula."""
+    reported = pytest.importorskip("bench.reported")
     final = build("lume_final")
     checked = 0
     for table in reported.tables():

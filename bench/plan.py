@@ -20,7 +20,7 @@ from bench.recipes import SCRATCH, finetuning, model_identity
 from bench.record import Cell, Record
 from bench.registry import load, names
 from bench.scoring import build
-from bench.versions import MEASURE, TRAIN
+from bench.versions import MEASURE, SCORE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
 REFERENCE = "retrain"
@@ -138,9 +138,10 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
         UsageError: an unknown name or parameter, bad data.
     """
     wanted = dict.fromkeys([REFERENCE, *methods])
-    made = {name: compose(name, request.model, request.overrides.get(name)) for name in wanted}
     cells = []
     for task in tasks:
+        benchmark = task.partition(":")[0]
+        made = {name: compose(name, request.model, request.overrides.get(name), benchmark) for name in wanted}
         for seed in seeds:
             reference = _plan_cell(request, task, made[REFERENCE], seed, None)
             cells.append(reference)
@@ -194,7 +195,7 @@ def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
 def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
     scoring: dict[str, Any] = {f"metric {name}": build(name).version for name in wanted}
-    scoring["retrain"] = reference or "itself"
+    scoring |= {"scoring": SCORE, "retrain": reference or "itself"}
     return digest([measure_key, scoring]), scoring
 
 
@@ -218,6 +219,7 @@ _WORDS = {
     "retain": "the retain set",
     "probes": "the texts that are measured",
     "retrain": "the retrain model it is compared with",
+    "scoring": "how intervals are made",
 }
 
 

@@ -87,32 +87,32 @@ def score_items(
     seed: int = 0,
     resamples: int = 1000,
     compat: Compat = "",
-    clustered: bool = False,
 ) -> dict[str, Score]:
-    """Every metric with its 95% interval over items, whatever the order of the lines.
+    """Every metric with its 95% interval over clusters (authors, documents) and items, whatever the order of the lines.
 
     A metric uses the items of a set that are scored in any column that it needs, and for a comparison with the retrain
-    model those scored in both models; the pairs are resampled together. All metrics share the draws of a set.
+    model those scored in both models; the pairs are resampled together. All metrics share the draws of a set, and sets
+    of the same clusters draw the same ones. Where a set has one cluster, the interval is over its items alone.
 
     Args:
         items: an `item_table`. retrain_items: that of the retrain model, None where there is none.
         seed: names the random stream of the bootstrap. resamples: bootstrap samples.
         compat: whose published behaviour to reproduce where it differs from the correct one.
-        clustered: resample clusters (authors, documents), then items within them.
 
     Raises:
         UsageError: the two tables are of different items.
     """
     tables = [_by_set(table) for table in (items, retrain_items) if table is not None]
-    return {name: _score(build(name, compat), tables, seed, resamples, compat, clustered) for name in metric_names}
+    return {name: _score(build(name, compat), tables, seed, resamples, compat) for name in metric_names}
 
 
 def _by_set(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set", sort=True)}
 
 
-def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: int, resamples: int, compat: Compat,
-           clustered: bool) -> Score:  # fmt: skip
+def _score(
+    metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: int, resamples: int, compat: Compat
+) -> Score:
     if metric.needs_retrain and len(tables) < 2:
         return Score(None, note="needs the retrain model's items to compare with")
     sides = tables if metric.needs_retrain else tables[:1]
@@ -129,16 +129,23 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: i
     if np.isnan(value):
         return Score(None, n=n, note="undefined on these items" + (f" ({note})" if note else ""))
     interval = None
-    labels = {name: group.clusters.tolist() for name, group in groups.items()} if clustered else None
-    if min(len(set(labels[s])) if labels else sizes[s] for s in sizes) > 1:
+    labels = {name: clusters_or_items(group.clusters) for name, group in groups.items()}
+    if min(sizes.values()) > 1:
         exact = getattr(metric, "interval", None)
-        if exact is not None and not labels:
-            interval = exact(*_samples(metric, groups, whole))
+        if exact is not None:
+            interval = exact(*_samples(metric, groups, whole), labels)
         else:
             streams = {name: stream("bootstrap", seed, name) for name in sizes}
-            interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels))
+            drawing = {name: stream("bootstrap clusters", seed, *sorted(set(labels[name]))) for name in sizes}
+            interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels, drawing))
     lo, hi = interval or (None, None)
     return Score(value, lo, hi, n, note)
+
+
+def clusters_or_items(labels: Array) -> list[str]:
+    """The cluster of each item; where all are of one cluster, which says nothing of others, each item is its own."""
+    found: list[str] = labels.tolist()
+    return found if len(set(found)) > 1 else [f"{found[0]} {i}" for i in range(len(found))]
 
 
 class _Unscored(Exception):

@@ -41,6 +41,7 @@ def resample(
     rngs: Mapping[Group, np.random.Generator],
     resamples: int = 1000,
     clusters: Mapping[Group, Sequence[Hashable]] | None = None,
+    cluster_rngs: Mapping[Group, np.random.Generator] | None = None,
 ) -> Array:
     """Bootstrap distribution [resamples] of a statistic of independent groups of items (Efron & Tibshirani 1993).
 
@@ -52,32 +53,44 @@ def resample(
         sizes: number of items of each group.
         rngs: one generator a group.
         resamples: number of bootstrap samples.
-        clusters: the cluster of each item of a group; such a group draws clusters first, then items within them.
+        clusters: the cluster of each item of a group; clusters are drawn first, then items within them.
+        cluster_rngs: what draws the clusters; groups of the same clusters have generators of the same state, so that
+            they draw the same ones.
     """
     chunk = max(1, _CHUNK // max(1, sum(sizes.values())))
     values = []
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         draw = {
-            g: _draw_clusters(rngs[g], rows, clusters[g]) if clusters else rngs[g].integers(n, size=(rows, n))
+            g: draw_clusters(rngs[g], (cluster_rngs or rngs)[g], rows, clusters[g])
+            if clusters
+            else rngs[g].integers(n, size=(rows, n))
             for g, n in sizes.items()
         }
         values.append(np.broadcast_to(statistic(draw), (rows,)))
     return np.concatenate(values)
 
 
-def _draw_clusters(rng: np.random.Generator, rows: int, labels: Sequence[Hashable]) -> Array:
+def draw_clusters(
+    rng: np.random.Generator, cluster_rng: np.random.Generator, rows: int, labels: Sequence[Hashable]
+) -> Array:
     """Item indices [rows, n]: a cluster is drawn for each cluster, then its items with replacement.
 
     A drawn cluster gives as many items as the one whose place it takes, so that every resample has n items; with
-    clusters of one size (an author's 20 questions) this is the ordinary two-stage bootstrap.
+    clusters of one size (an author's 20 questions) this is the ordinary two-stage bootstrap. With one cluster there is
+    nothing to draw but its items.
     """
-    place = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    slot = np.array([place[label] for label in labels])
+    slot = units(labels)
     sizes = np.bincount(slot)
     members, first = np.argsort(slot, kind="stable"), np.cumsum(sizes) - sizes
-    drawn = rng.integers(len(sizes), size=(rows, len(sizes)))[:, slot]
+    drawn = cluster_rng.integers(len(sizes), size=(rows, len(sizes)))[:, slot]
     return members[first[drawn] + (rng.random(drawn.shape) * sizes[drawn]).astype(np.int64)]
+
+
+def units(labels: Sequence[Hashable]) -> Array:
+    """The number of each label, [n], counted in the order in which they first stand."""
+    place = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+    return np.array([place[label] for label in labels], dtype=np.int64)
 
 
 def percentile(distribution: Array, level: float = 0.95) -> Interval | None:
@@ -149,8 +162,12 @@ def ks_pvalue(x: Array, y: Array) -> Array:
 
     What `scipy.stats.ks_2samp(method="auto")` gives, without its loss of digits where the statistic is small.
     """
-    n, m = x.shape[-1], y.shape[-1]
     steps, bad = _ks_lattice(x, y)
+    return np.where(bad, np.nan, ks_tail(steps, x.shape[-1], y.shape[-1]))
+
+
+def ks_tail(steps: Array, n: int, m: int) -> Array:
+    """P(nm D >= steps) for samples of n and m without ties; `steps` are whole numbers [...]."""
     distinct, back = np.unique(steps, return_inverse=True)
     if max(n, m) > _EXACT_UP_TO:
         from scipy.stats import kstwo
@@ -160,7 +177,7 @@ def ks_pvalue(x: Array, y: Array) -> Array:
         tails = np.array([_equal_tail(int(h) // n, n) for h in distinct])
     else:
         tails = _unequal_tail(distinct, n, m)
-    return np.where(bad, np.nan, np.clip(tails, 0, 1)[back.reshape(steps.shape)])
+    return np.clip(tails, 0, 1)[back.reshape(steps.shape)]
 
 
 def _ks_lattice(x: Array, y: Array) -> tuple[Array, Array]:
@@ -204,16 +221,44 @@ def auc(member: Array, other: Array) -> Array:
     return np.where(steps.bad, np.nan, area / (member.shape[-1] * other.shape[-1]))
 
 
-def delong(member: Array, other: Array) -> tuple[Array, Array]:
+class Placements(NamedTuple):
+    """DeLong's structural components: how each item stands among those of the other side, in [0, 1]."""
+
+    member: Array  # [m]
+    other: Array  # [n]
+
+
+def placements(member: Array, other: Array) -> Placements:
+    """Components of the AUC of one attack, whose means are both the AUC; 1-D scores."""
+    return Placements(_share_below(-member, -other), _share_below(other, member))
+
+
+def delong(
+    member: Array, other: Array, clusters: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None
+) -> tuple[Array, Array]:
     """AUCs [k] of k attacks on the same items, and their covariance [k, k] (DeLong et al. 1988).
 
     Args:
         member: scores [k, m]. other: scores [k, n]. m, n >= 2.
+        clusters: the cluster of each member and of each other item; see `placement_covariance`.
     """
-    above = np.stack([_share_below(-a, -b) for a, b in zip(member, other, strict=True)])  # [k, m]
-    below = np.stack([_share_below(b, a) for a, b in zip(member, other, strict=True)])  # [k, n]
-    covariance = np.atleast_2d(np.cov(above)) / member.shape[-1] + np.atleast_2d(np.cov(below)) / other.shape[-1]
+    above, below = (np.stack(side) for side in zip(*map(placements, member, other), strict=True))
+    sides = clusters or (range(above.shape[-1]), range(below.shape[-1]))
+    covariance = placement_covariance(above, sides[0]) + placement_covariance(below, sides[1])
     return below.mean(axis=-1), covariance
+
+
+def placement_covariance(components: Array, clusters: Sequence[Hashable]) -> Array:
+    """One side's share [k, k] of the covariance of k AUCs, from components [k, n] (Obuchowski 1997).
+
+    Items of a cluster are taken together, clusters as independent; two or more are needed. Where each item is a cluster
+    this is DeLong's.
+    """
+    slot = units(clusters)
+    n, k = components.shape[-1], int(slot.max()) + 1
+    centred = components - components.mean(axis=-1, keepdims=True)
+    sums = np.stack([np.bincount(slot, row, minlength=k) for row in centred])
+    return sums @ sums.T * (k / (k - 1)) / n**2
 
 
 def _share_below(of: Array, among: Array) -> Array:
@@ -223,23 +268,57 @@ def _share_below(of: Array, among: Array) -> Array:
     return sides / (2 * len(ordered))
 
 
-def auc_interval(member: Array, other: Array, level: float = 0.95) -> Interval | None:
+def auc_interval(
+    member: Array,
+    other: Array,
+    level: float = 0.95,
+    clusters: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None,
+) -> Interval | None:
     """DeLong's interval on the logit scale, which stays within (0, 1); None with fewer than two items on a side.
 
-    Where members and non-members are told apart without an error DeLong's variance is 0. Pairing items at random gives
-    min(m, n) independent trials that all went one way, and Clopper and Pearson's bound for those is taken.
+    With `clusters` the variance is Obuchowski's, and where items hang together Student's t with the clusters of the
+    smaller side less one takes the place of the normal distribution.
+
+    Where members and non-members are told apart without an error DeLong's variance is 0. Pairing items (clusters) at
+    random gives as many independent trials as the smaller side has, which all went one way, and Clopper and Pearson's
+    bound for those is taken.
     """
-    pairs = min(len(member), len(other))
-    if pairs < 2:
+    sides = clusters or (range(len(member)), range(len(other)))
+    fewest = min(len(set(side)) for side in sides)
+    if fewest < 2:
         return None
-    values, covariance = delong(member[None], other[None])
+    values, covariance = delong(member[None], other[None], sides)
     value, tail = float(values[0]), (1 - level) / 2
     if value in (0.0, 1.0):
-        bound = tail ** (1 / pairs)
+        bound = tail ** (1 / fewest)
         return Interval(bound, 1.0) if value else Interval(0.0, 1 - bound)
     centre = math.log(value / (1 - value))
-    reach = NormalDist().inv_cdf(1 - tail) * math.sqrt(covariance[0, 0]) / (value * (1 - value))
+    reach = quantile(1 - tail, freedom(sides)) * math.sqrt(covariance[0, 0]) / (value * (1 - value))
     return Interval(*(1 / (1 + math.exp(-min(max(z, -700.0), 700.0))) for z in (centre - reach, centre + reach)))
+
+
+def freedom(sides: Sequence[Sequence[Hashable]]) -> float:
+    """Degrees of freedom of a variance between clusters: the fewest of a side less one; infinite without clusters."""
+    counts = [len(set(side)) for side in sides]
+    return math.inf if counts == [len(side) for side in sides] else min(counts) - 1
+
+
+def quantile(share: float, df: float) -> float:
+    """Quantile of Student's t with `df` degrees of freedom, of the normal distribution where they are infinite."""
+    if math.isinf(df):
+        return NormalDist().inv_cdf(share)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, share))
+
+
+def tail(value: float, df: float) -> float:
+    """P(T >= value) of Student's t with `df` degrees of freedom, of the normal distribution where they are infinite."""
+    if math.isinf(df):
+        return math.erfc(value / math.sqrt(2)) / 2
+    from scipy.special import stdtr
+
+    return float(stdtr(df, -value))
 
 
 def roc(member: Array, other: Array) -> tuple[Array, Array]:

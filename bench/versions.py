@@ -2,3 +2,7 @@
 
 TRAIN = 1
 MEASURE = 1
+SCORE = 1
+"""How intervals are made: over clusters, then items."""
+ANALYSIS = 1
+"""How seeds are pooled and methods compared; part of the key of what `bench.analysis` keeps."""

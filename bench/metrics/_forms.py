@@ -51,6 +51,10 @@ class Form:
         measured = Items.of(rows, self.compat)
         return {column: getattr(measured, column) for _, column in self.needs}
 
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """Reduce the last axis; see `bench.api.Metric`."""
+        raise NotImplementedError
+
 
 class Mean(Form):
     """Mean over the items of one set of `value` of one column."""
@@ -78,19 +82,60 @@ class TrueBetter(Mean):
         return np.maximum(0.0, -np.expm1(np.minimum(x, 1.0)))
 
 
-class Harmonic(Form):
-    """Harmonic mean of other metrics; those in `inverted` count as 1 - value."""
+class Composite(Form):
+    """A function of other metrics."""
 
-    parts: ClassVar[tuple[type[Mean], ...]]
-    inverted: ClassVar[tuple[type[Mean], ...]] = ()
+    parts: ClassVar[tuple[type[Form], ...]]
+
+    def made_of(self, sample: Sample) -> list[Form]:
+        """The metrics that it is computed from."""
+        return [part(self.compat) for part in self.parts]
+
+    def combine(self, values: Mapping[type[Form], Array]) -> Array:
+        """From the values [...] of the parts to its own."""
+        raise NotImplementedError
 
     def score(self, sample: Sample, retrain: Sample | None) -> Array:
-        """Harmonic mean of the parts that the sample has, each over what is scored for it."""
+        """What `combine` makes of the parts."""
+        return self.combine({type(part): part.score(sample, retrain) for part in self.made_of(sample)})
 
-        def scores(parts: tuple[type[Mean], ...]) -> list[Array]:
-            return [part(self.compat).score(sample, retrain) for part in parts if part.needs[0] in sample]
 
-        return harmonic_mean(scores(self.parts) + [1 - value for value in scores(self.inverted)])
+class Harmonic(Composite):
+    """Harmonic mean of other metrics, each over what is scored for it; those in `inverted` count as 1 - value."""
+
+    inverted: ClassVar[tuple[type[Mean], ...]] = ()
+
+    def made_of(self, sample: Sample) -> list[Form]:
+        """Those whose set the sample has."""
+        return [part(self.compat) for part in (*self.parts, *self.inverted) if part.needs[0] in sample]
+
+    def combine(self, values: Mapping[type[Form], Array]) -> Array:
+        """In [0, 1]; 0 where a part is."""
+        return harmonic_mean([1 - value if part in self.inverted else value for part, value in values.items()])
+
+
+class AttackScore(Composite):
+    """1 - 2 |AUC - 1/2| of one attack: 1 where it learns nothing, 0 where it is always right or always wrong."""
+
+    def combine(self, values: Mapping[type[Form], Array]) -> Array:
+        """In [0, 1]."""
+        (auc,) = values.values()
+        return 1 - 2 * np.abs(auc - 0.5)
+
+
+class RetrainTest(Form):
+    """p-value of a two-sided KS test between a column of this model and of the retrain model.
+
+    A p-value is no distance, and its mean over seeds is nothing: where models are compared or seeds are averaged its
+    logarithm or the KS statistic takes its place.
+    """
+
+    needs_retrain: ClassVar[bool] = True
+
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """1 is indistinguishable from never having seen the forget set."""
+        (need,) = self.needs
+        return stats.ks_pvalue(sample[need], (retrain or {})[need])
 
 
 class Attack(Form):
@@ -103,7 +148,10 @@ class Attack(Form):
         member, other = (sample[need] for need in self.needs)
         return stats.auc(member, other)
 
-    def interval(self, sample: Sample, retrain: Sample | None) -> stats.Interval | None:
-        """DeLong's, in place of a bootstrap."""
+    def interval(
+        self, sample: Sample, retrain: Sample | None, clusters: Mapping[str, Sequence[str]]
+    ) -> stats.Interval | None:
+        """DeLong's, between clusters, in place of a bootstrap."""
         member, other = (sample[need] for need in self.needs)
-        return stats.auc_interval(member, other)
+        labels = [clusters[name] for name, _ in self.needs]
+        return stats.auc_interval(member, other, clusters=(labels[0], labels[1]))

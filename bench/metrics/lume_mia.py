@@ -2,12 +2,8 @@
 
 from typing import ClassVar
 
-import numpy as np
-
-from bench.api import Sample, metric
-from bench.metrics._forms import Attack, Form
-
-NEEDS = (("member", "document_loss"), ("nonmember", "document_loss"))
+from bench.api import metric
+from bench.metrics._forms import Attack, AttackScore
 
 
 @metric("lume_mia_auc")
@@ -15,16 +11,13 @@ class LumeMiaAuc(Attack):
     """AUC of telling members, documents of the forget set, from documents that no model has seen."""
 
     title: ClassVar = "MIA AUC"
-    needs: ClassVar = NEEDS
+    needs: ClassVar = (("member", "document_loss"), ("nonmember", "document_loss"))
 
 
 @metric("lume_mia_score")
-class LumeMiaScore(Form):
+class LumeMiaScore(AttackScore):
     """1 - 2 |AUC - 0.5|: 1 where members cannot be told from non-members, 0 where they always can."""
 
     title: ClassVar = "MIA score"
-    needs: ClassVar = NEEDS
-
-    def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
-        """Of `LumeMiaAuc`."""
-        return 1 - 2 * np.abs(LumeMiaAuc(self.compat).score(sample, retrain) - 0.5)
+    needs: ClassVar = LumeMiaAuc.needs
+    parts: ClassVar = (LumeMiaAuc,)

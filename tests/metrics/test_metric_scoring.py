@@ -130,16 +130,24 @@ def test_one_item_has_no_known_interval(tables) -> None:
         assert score.value is not None and score.lo is None and score.hi is None
 
 
-def test_clusters_are_resampled_on_request(rows_of) -> None:
+def test_clusters_are_resampled_then_items(rows_of) -> None:
     """Three clusters of equal items: the interval reaches the lowest and the highest cluster, as 3 draws do."""
     items = [
         {"set": "forget", "id": f"{c}{i}", "cluster": str(c), "answer": {"logp": [-c]}} for c in (1, 2, 3) for i in "ab"
     ]
     table = item_table(rows_of(items), ["probability"])
-    by_item = score_items(table, None, ["probability"])["probability"]
-    by_cluster = score_items(table, None, ["probability"], clustered=True)["probability"]
+    by_item = score_items(table.assign(cluster=table.id), None, ["probability"])["probability"]
+    by_cluster = score_items(table, None, ["probability"])["probability"]
     assert by_cluster.lo == pytest.approx(np.exp(-3)) and by_cluster.hi == pytest.approx(np.exp(-1))
     assert by_item.lo > by_cluster.lo and by_item.hi < by_cluster.hi
+
+
+def test_one_cluster_is_resampled_by_its_items(rows_of) -> None:
+    """One author says nothing of others: the interval is that of items that do not hang together."""
+    items = [{"set": "forget", "id": str(i), "cluster": "author", "answer": {"logp": [-i]}} for i in range(1, 9)]
+    table = item_table(rows_of(items), ["probability"])
+    score = score_items(table, None, ["probability"])["probability"]
+    assert score.lo < score.value < score.hi
 
 
 def test_seeds_name_the_draws(tables) -> None:

@@ -248,7 +248,7 @@ def test_clusters_widen_the_interval_as_theory_says() -> None:
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
 def test_cluster_draws_stay_within_a_drawn_cluster(labels: list[str]) -> None:
     """Every place of one cluster is filled from one cluster."""
-    draw = stats._draw_clusters(np.random.default_rng(0), 20, labels)
+    draw = stats.draw_clusters(np.random.default_rng(0), np.random.default_rng(1), 20, labels)
     assert draw.shape == (20, len(labels))
     for label in set(labels):
         places = [i for i, own in enumerate(labels) if own == label]

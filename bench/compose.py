@@ -64,8 +64,10 @@ def resolve(name: str) -> Method:
     return Method(name, doc, objective, optimizer, scope)
 
 
-def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None) -> Composed:
+def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, benchmark: str = "") -> Composed:
     """Build the parts of method `name` for `model` ("tiny", ... name the settings file), with `overrides` on top.
+
+    `benchmark` ("tofu", "lume") chooses among settings that differ from one to another.
 
     Raises:
         UsageError: a parameter that no part has, a value of the wrong type or out of bounds.
@@ -75,7 +77,7 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None) -
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
-    given = [("settings", p, v) for p, v in _settings(model, method, owners)]
+    given = [("settings", p, v) for p, v in _settings(model, method, owners, benchmark)]
     given += [("name", *_assignment(text)) for text in name.split("@")[1:]]
     given += [("--set", p, v) for p, v in (overrides or {}).items()]
     for by, parameter, value in given:
@@ -156,18 +158,22 @@ def _settings_file(model: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def tuning_trials(model: str, method: str) -> int:
+def tuning_trials(model: str, method: str, benchmark: str = "") -> int:
     """How many settings of a method were tried before those in the model's settings file were chosen."""
-    return int(_settings_file(model).get("tuning_trials", {}).get(method.partition("@")[0], 0))
+    whole = _settings_file(model)
+    tables = whole.get("benchmark", {}).get(benchmark, whole)
+    return int(tables.get("tuning_trials", {}).get(method.partition("@")[0], 0))
 
 
-def _settings(model: str, method: Method, owners: Mapping[str, str]) -> list[tuple[str, Any]]:
+def _settings(model: str, method: Method, owners: Mapping[str, str], benchmark: str) -> list[tuple[str, Any]]:
     """What the model's settings file says of this method's parts, the most specific last."""
-    tables = _settings_file(model)
+    whole = _settings_file(model)
     named = {kind: getattr(method, kind) for kind in ("objective", "optimizer", "scope")}
-    wanted = [tables.get("schedule", {})] if method.transform is None else []
-    wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
-    wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
+    wanted = []
+    for tables in (whole, whole.get("benchmark", {}).get(benchmark, {})):
+        wanted += [tables.get("schedule", {})] if method.transform is None else []
+        wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
+        wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
     return [item for table in wanted for item in table.items() if item[0] in owners]
 
 

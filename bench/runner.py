@@ -170,7 +170,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         overrides=dict(planned.composed.overrides),
         environment=environment(),
         notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
-        tuning_trials=tuning_trials(request.model, planned.cell.method),
+        tuning_trials=tuning_trials(request.model, planned.cell.method, planned.cell.task.partition(":")[0]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

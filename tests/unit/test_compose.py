@@ -12,7 +12,8 @@ from bench.errors import UsageError
 def settings(tmp_path, monkeypatch):
     (tmp_path / "toy.toml").write_text(
         "[schedule]\nepochs = 3\n[optimizer.adamw]\nlr = 1e-3\n"
-        "[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n"
+        "[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n[tuning_trials]\nfo-npo = 4\n"
+        "[benchmark.lume.optimizer.adamw]\nlr = 1e-4\n[benchmark.lume.tuning_trials]\nfo-npo = 2\n"
     )
     monkeypatch.setattr(c, "_SETTINGS", tmp_path)
     c._settings_file.cache_clear()
@@ -33,6 +34,14 @@ def test_the_most_specific_wins_and_is_named(settings):
     assert c.compose("fo-npo@beta=0.9", settings).overrides["beta"] == "name"
     assert c.compose("fo-npo@beta=0.9", settings, {"beta": "0.2"}).parameters["beta"] == 0.2
     assert c.compose("so-npo", settings).parameters["beta"] == 0.5
+
+
+def test_a_benchmark_has_settings_of_its_own_on_top(settings):
+    made = c.compose("fo-npo", settings, benchmark="lume")
+    assert (made.parameters["epochs"], made.parameters["lr"], made.parameters["beta"]) == (3, 1e-4, 0.7)
+    assert c.compose("fo-npo", settings, {"lr": "1e-5"}, "lume").parameters["lr"] == 1e-5
+    assert c.compose("fo-npo", settings, benchmark="tofu").parameters["lr"] == 1e-3
+    assert [c.tuning_trials(settings, "fo-npo", name) for name in ("lume", "tofu", "")] == [2, 4, 4]
 
 
 def test_a_value_set_back_to_the_default_is_no_override(settings):

@@ -144,10 +144,10 @@ def run(
 
 
 @commands.command()
-@_options(_tasks, _model, _data, _seeds, _results, _cache, _workers)
-def prepare(tasks: str, model: str, data: str, seeds: str, results: Path, cache: Path, workers: int | None) -> int:
+@_options(_tasks, _model, _data, _seeds, _cache, _workers)
+def prepare(tasks: str, model: str, data: str, seeds: str, cache: Path, workers: int | None) -> int:
     """Train the base, target and retrain models that the tasks need, so that a run only has to unlearn."""
-    request, cells = _planned("target", tasks, model, data, seeds, (), results, cache)
+    request, cells = _planned("target", tasks, model, data, seeds, (), Path(os.devnull), cache)
     from bench.grid import prepare_all
 
     well = prepare_all(request, [c.start for c in cells], _worker_count(workers, len(cells)), _say)
@@ -166,9 +166,13 @@ def list_names(kind: str) -> None:
         found = {name: recipe.doc for name, recipe in SCRATCH.items()} | {"HUB_ID or DIR": "any causal language model"}
     else:
         found = {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
-    width = max(map(len, found))
+    alike: dict[str, list[str]] = {}
     for name, doc in found.items():
-        click.echo(f"{name:{width}}  {doc}")
+        alike.setdefault(doc, []).append(name)
+    lines = {", ".join(names): doc for doc, names in alike.items()}
+    width = max(map(len, lines))
+    for named, doc in lines.items():
+        click.echo(f"{named:{width}}  {doc}")
 
 
 @commands.command()

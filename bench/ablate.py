@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from bench.record import Record
+from bench.trade_off import retained_at
 
 BASE = "simu-graddiff"
 RANDOM = f"{BASE}@neurons=random"
@@ -64,20 +65,6 @@ class Estimate(NamedTuple):
 def methods() -> list[str]:
     """Every setting of the study, once."""
     return list(dict.fromkeys(name for names in STUDIES.values() for name in names))
-
-
-def retained_at(record: Record, level: float) -> float | None:
-    """Retain probability when the run's forget probability first falls to `level`, interpolated along its trace.
-
-    None if it never does, or if the run started below.
-    """
-    forget, retain = (record.curve.get(f"trace {name} probability", []) for name in ("forget", "retain"))
-    for i in range(1, len(forget)):
-        before, after = forget[i - 1], forget[i]
-        if before > level >= after:
-            share = (before - level) / (before - after)
-            return retain[i - 1] + share * (retain[i] - retain[i - 1])
-    return None
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:

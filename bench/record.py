@@ -15,6 +15,9 @@ from bench.errors import BenchError
 SCHEMA = 1
 ELSEWHERE = "elsewhere"
 """The data label of runs that other people measured."""
+RETRAIN = "retrain"
+CONTROLS = ("target", RETRAIN)
+"""The methods that anchor every table."""
 Status = Literal["ok", "diverged", "failed"]
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Schema version -> the function that lifts a record of it to the next one; every past version keeps a test fixture."""

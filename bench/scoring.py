@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +48,15 @@ def build(name: str, compat: Compat = "") -> Metric:
     takes = dataclasses.is_dataclass(made) and any(f.name == "compat" for f in dataclasses.fields(made))
     metric: Metric = made(compat=compat) if compat and takes else made()
     return metric
+
+
+@cache
+def find(name: str) -> Metric | None:
+    """The metric of that name; None if there is none any more, or only in somebody else's tree."""
+    try:
+        return build(name)
+    except UsageError:
+        return None
 
 
 def item_table(rows: Rows, metric_names: Sequence[str], compat: Compat = "") -> pd.DataFrame:

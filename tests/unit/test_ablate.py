@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bench.ablate import BASE, RANDOM, compare, methods, over_seeds, report, retained_at
+from bench.ablate import BASE, RANDOM, compare, methods, over_seeds, report
 from bench.api import Score
 from bench.compose import compose
 from bench.record import Cell, Record

@@ -1,0 +1,103 @@
+"""Methods over several tasks: Friedman's test, Nemenyi's critical difference, and its figure (Demsar 2006)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FEWEST_TASKS = 3
+
+
+class Ranking(NamedTuple):
+    """Average ranks of methods over tasks, best first, and how far apart they must be to differ.
+
+    Where there are too few tasks or methods `note` says so and the tests are None.
+    """
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    ranks: tuple[float, ...]  # 1 is best; ties share the mean of their ranks
+    statistic: float | None = None  # Friedman's chi squared, corrected for ties
+    p: float | None = None
+    difference: float | None = None  # Nemenyi's critical difference of two average ranks
+    groups: tuple[tuple[str, ...], ...] = ()  # largest runs of two or more methods that do not differ
+    note: str = ""
+
+
+def rank_tasks(values: Mapping[str, Mapping[str, float]], alpha: float = 0.05) -> Ranking:
+    """Friedman's test over the methods that every task has.
+
+    Args:
+        values: what methods are ranked by, by task, then method; larger is better.
+        alpha: the level of the critical difference.
+    """
+    tasks = tuple(values)
+    shared = set.intersection(*(set(of) for of in values.values())) if values else set()
+    methods = sorted(shared)
+    k, n = len(methods), len(tasks)
+    if n < FEWEST_TASKS or k < 3:
+        return Ranking(tasks, tuple(methods), (), note=f"{n} tasks share {k} methods: 3 of each are the fewest to test")
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+    table = np.array([[values[task][method] for method in methods] for task in tasks])
+    average = rankdata(-table, axis=1).mean(axis=0)
+    order = np.argsort(average, kind="stable")
+    ranks, named = average[order], [methods[i] for i in order]
+    if (table == table[:, :1]).all():
+        statistic, p = 0.0, 1.0  # every method ties with every other on every task
+    else:
+        statistic, p = map(float, friedmanchisquare(*table.T))
+    difference = float(studentized_range.ppf(1 - alpha, k, np.inf)) * math.sqrt(k * (k + 1) / (12 * n))
+    groups = tuple(tuple(named[i:j]) for i, j in _groups(ranks, difference))
+    return Ranking(tasks, tuple(named), tuple(map(float, ranks)), statistic, p, difference, groups)
+
+
+def _groups(ranks: Sequence[float] | np.ndarray, difference: float) -> list[tuple[int, int]]:
+    """Half-open runs of two or more sorted ranks that lie within the difference, none inside another."""
+    found: list[tuple[int, int]] = []
+    for i, first in enumerate(ranks):
+        j = i + int(np.sum(np.asarray(ranks[i:]) - first < difference))
+        if j - i > 1 and not (found and found[-1][1] >= j):
+            found.append((i, j))
+    return found
+
+
+def figure(ranking: Ranking) -> Figure:
+    """The critical-difference figure: average ranks on a line, a bar over methods that do not differ.
+
+    Raises:
+        ValueError: a ranking without a critical difference.
+    """
+    if ranking.difference is None:
+        raise ValueError(ranking.note)
+    from matplotlib.figure import Figure
+
+    k, rows = len(ranking.methods), math.ceil(len(ranking.methods) / 2)
+    drawn = Figure(figsize=(7.5, 1.4 + 0.28 * (rows + len(ranking.groups))), layout="constrained")
+    axes = drawn.add_subplot()
+    axes.set(xlim=(0.4, k + 0.6), ylim=(-(rows + 0.6 * len(ranking.groups) + 1), 1.6))
+    axes.axis("off")
+    axes.plot([1, k], [0, 0], color="black", linewidth=1)
+    for rank in range(1, k + 1):
+        axes.plot([rank, rank], [0, 0.15], color="black", linewidth=1)
+        axes.text(rank, 0.3, str(rank), ha="center", va="bottom", fontsize=9)
+    axes.plot([1, 1 + ranking.difference], [1.15, 1.15], color="black", linewidth=2)
+    axes.text(
+        1 + ranking.difference / 2, 1.25, f"critical difference {ranking.difference:.2f}", ha="center", fontsize=9
+    )
+    for level, group in enumerate(ranking.groups):
+        ends = [ranking.ranks[ranking.methods.index(name)] for name in (group[0], group[-1])]
+        axes.plot([ends[0] - 0.05, ends[1] + 0.05], [-0.35 - 0.6 * level] * 2, color="black", linewidth=4)
+    below = -0.6 * len(ranking.groups) - 0.6
+    for i, (name, mean) in enumerate(zip(ranking.methods, ranking.ranks, strict=True)):
+        left = i < rows
+        y, x = below - (i if left else k - 1 - i), 0.6 if left else k + 0.4
+        axes.plot([mean, mean, x], [0, y, y], color="0.45", linewidth=0.8)
+        axes.text(x, y, f"{name} ({mean:.2f})", ha="right" if left else "left", va="center", fontsize=9)
+    return drawn

@@ -12,7 +12,6 @@ import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,7 +22,7 @@ from bench.models import LM
 
 ROLE = "exam"
 _PREFERRED = ("acc", "exact_match")
-_BATCH = 64
+_BATCH = {"cpu": 64}  # questions at once; an accelerator takes what fits, found by trying
 
 
 def sit(lm: LM, exams: Sequence[Exam]) -> tuple[pd.DataFrame, list[str]]:
@@ -70,7 +69,7 @@ def _evaluate(lm: LM, exam: Exam) -> Mapping[str, list[dict[str, Any]]]:
 
         try:
             results = simple_evaluate(
-                HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=_BATCH),  # type: ignore[arg-type]
+                HFLM(lm.model, tokenizer=lm.tokenizer, batch_size=_BATCH.get(lm.device.type, "auto")),  # type: ignore[arg-type]
                 tasks=[exam.task],
                 num_fewshot=exam.shots,
                 task_manager=_manager(exam.folder),
@@ -129,8 +128,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def folder_of(module_file: str, name: str = "exam") -> str:
-    """The folder of a task's own exams, beside the file that declares it."""
-    return str(Path(module_file).parent / name)

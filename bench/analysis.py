@@ -40,6 +40,7 @@ class Rules:
     collapsed: float = 0.5  # share of the target's model utility below which a method is set apart, not ranked
     level: float = 0.5  # forget probability at which runs are matched
     margin: float = 0.05  # difference below which two methods count as equally good (TOST)
+    dirty: bool = False  # whether cells made from a tree with uncommitted changes may stand in a table
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str
 def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell], rules: Rules) -> Table:
     data, model, task = cells[0].data, cells[0].model, cells[0].task
     headlines, details, floors = _wanted(task, [records[cell] for cell in cells])
-    left_out = {cell: why for cell in cells if (why := _unfit(cell, records, headlines.values()))}
+    left_out = {cell: why for cell in cells if (why := _unfit(cell, records, headlines.values(), rules.dirty))}
     fit = {cell: records[cell] for cell in cells if cell not in left_out}
     found = findings(results, fit, headlines, details, rules.alpha, rules.margin)
     left_out |= found.broken
@@ -157,12 +158,12 @@ def _wanted(
     return {role: name for role, name in known.headlines.items() if name in names}, details, known.floors
 
 
-def _unfit(cell: Cell, records: Mapping[Cell, Record], headlines: Iterable[str]) -> str:
+def _unfit(cell: Cell, records: Mapping[Cell, Record], headlines: Iterable[str], dirty: bool) -> str:
     """Why a cell cannot stand in a table; "" if it can."""
     record = records[cell]
     if record.status != "ok":
         return f"{record.status}: {(record.error.strip().splitlines() or ['no reason kept'])[-1]}"
-    if record.environment.get("dirty"):
+    if record.environment.get("dirty") and not dirty:
         return "made from a tree with uncommitted changes"
     if lacking := [name for name in headlines if name not in record.scores]:
         return f"partial: it has no {', '.join(lacking)}"

@@ -87,6 +87,22 @@ _set = click.option(
 )
 
 
+_share = click.FloatRange(0, 1, min_open=True, max_open=True)
+_rules = (
+    click.option("--alpha", default=0.05, show_default=True, type=_share, help="Family-wise error rate of a table."),
+    click.option(
+        "--collapsed", default=0.5, show_default=True, type=click.FloatRange(0, 1),
+        help="Share of the target's model utility below which a method is set apart, not ranked.",
+    ),
+    click.option("--match", "level", default=0.5, show_default=True, type=_share, help="Forget probability to match."),
+    click.option(
+        "--margin", default=0.05, show_default=True, type=click.FloatRange(0, min_open=True),
+        help="Difference below which two methods count as equally good.",
+    ),
+    click.option("--dirty", is_flag=True, help="Let cells stand that were made from a tree with uncommitted changes."),
+)  # fmt: skip
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
     """Compare methods that make a language model forget.
@@ -180,28 +196,50 @@ def list_names(kind: str) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if leaderboard.md is not what results/ says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default ./leaderboard.md, or in another RESULTS.")
-def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None) -> int:
+@_options(*_rules)
+def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, **rules: Any) -> int:
     """Write leaderboard.md from the records in RESULTS."""
     from bench import leaderboard as board
     from bench import store
+    from bench.analysis import Rules, analyse
 
     problems: list[str] = []
     records = store.records(results, problems.append)
     output = output or _board(results)
     for problem in problems:
         _say(f"left out: {problem}")
+    by = Rules(**rules)
+    tables = analyse(results, records, by)
     if as_json:
-        click.echo(json.dumps(board.rows(records), indent=1))
+        click.echo(json.dumps(board.rows(tables), indent=1))
     elif check:
         now = output.read_text(encoding="utf-8") if output.is_file() else ""
-        if now != board.render(records):
+        if now != board.render(tables, by):
             return _complain(f"{output} is out of date. Run: python -m bench leaderboard --results {results}", 1)
         _say(f"{output} is up to date")
     else:
         with store.atomically(output) as temporary:
-            temporary.write_text(board.render(records), encoding="utf-8")
+            temporary.write_text(board.render(tables, by), encoding="utf-8")
         _say(f"wrote {output}: {len(records)} cells")
     return 1 if problems else 0
+
+
+@commands.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--task", default="tofu:forget10", show_default=True)
+@click.option("--metric", default="", help="By default every headline metric of the task.")
+@click.option("--model", default="", help="Needed where several have both methods.")
+@click.option("--data", default="", help="embedded, hub, files or elsewhere; needed where several have both methods.")
+@_options(_results, *_rules)
+def compare(a: str, b: str, task: str, metric: str, model: str, data: str, results: Path, **rules: Any) -> None:
+    """What the paired tests say of methods A and B, and the items on which they differ most."""
+    from bench import store
+    from bench.analysis import Rules
+    from bench.versus import versus
+
+    where = {"task": task, "model": Path(model).name if Path(model).is_dir() else model, "data": data}
+    click.echo(versus(results, store.records(results, _say), a, b, where, metric, Rules(**rules)))
 
 
 @commands.command()
@@ -459,10 +497,11 @@ def _write_leaderboard(results: Path) -> None:
     """The board of these results, written if it changed."""
     from bench import leaderboard as board
     from bench import store
+    from bench.analysis import Rules, analyse
 
     records = store.records(results, lambda problem: _say(f"left out: {problem}"))
     output = _board(results)
-    text = board.render(records)
+    text = board.render(analyse(results, records, Rules()), Rules())
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with store.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")

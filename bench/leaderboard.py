@@ -1,23 +1,22 @@
-"""`leaderboard.md`: a pure function of the records in a results directory."""
+"""`leaderboard.md`: a pure function of the analysed tables. What it says is defined in `docs/statistics.md`."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
+from bench.analysis import FORGET_QUALITY, RANKED_BY, UTILITY, Comparison, Row, Rules, Table, across_tasks
 from bench.api import Score
-from bench.record import Cell, Record
+from bench.metrics._forms import RetrainTest
+from bench.record import CONTROLS, RETRAIN
+from bench.scoring import find
+from bench.trade_off import AREA, RETAINED
 
-HEADLINES = ("forget_quality", "model_utility", "mia_auc", "task_aggregate")
-_DETAILS = ("rouge", "probability", "truth_ratio", "accuracy", "exact_memorisation", "extraction_strength", "mia_min_k")
-_PARTS = tuple(
-    f"{s}_{part}" for s in ("retain", "ra", "wf") for part in ("probability", "rouge", "truth_ratio", "accuracy")
-)
 _TOFU = {"dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"}
 """Digests of what is measured on the real TOFU (without a holdout set): no other files are called real."""
-_CONTROLS = ("target", "retrain")
 _WORLDS = {
     "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
     "hub": "the real data, from the hub",
@@ -26,189 +25,296 @@ _WORLDS = {
 }
 _MODELS = {
     "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
-    "small": "`small`, a Llama of 4 million parameters trained from scratch, whose base was first taught the true "
-    "answers of real authors and world facts (rehearsed in every fine-tuning, or its utility would be near zero)",
+    "small": "`small`, a Llama of 4 million parameters trained from scratch on this data and on general facts",
 }
 _HOW_TO_READ = """\
-**How to read this.** Every number stands with its 95% interval over items (bootstrap; DeLong for AUC).
-*Forget quality* is the p-value of TOFU's Kolmogorov-Smirnov test against the retrain model's truth ratios (high: not
-distinguishable from never having learnt it); *model utility* is the harmonic mean of nine numbers on what should be
-kept; *MIA AUC* separates forget from holdout items by their loss (0.5: nothing leaks); the *task aggregate* is high
-only when forgetting and keeping both succeed, and rests on accuracy under paraphrased questions, where 1/6 is chance:
-look at the accuracies below before reading much into it. Forgetting without utility is no success: a destroyed model
-forgets everything. Rows are ordered by task aggregate, controls on top; the order is no claim that a difference is
-real: where intervals overlap it may not be. With several seeds a number is their mean (of the logarithm, for p-values)
-and the interval is the widest that covers the intervals of all of them.
+**How to read this.** A number is the mean over seeds ± half its 95% interval (seeds, authors or documents, items).
+**Bold** is the best of its column, and all that is not significantly worse. Equal ranks: no significant difference.
+*Forget quality* is log10 p of a test against the retrain model: 0 is like never having learnt, -5 is far from it.
+*Model utility* is what is left of what should be kept; forgetting without it is no success, so collapse is set apart.
+*Retained* and *area* compare runs where they have forgotten as much. See docs/metrics.md and docs/statistics.md.
 """
 
 
-def rows(records: Mapping[Cell, Record]) -> list[dict[str, Any]]:
-    """One plain object a row of the board: task, method, model, data, seeds, scores, overrides, cost and notes.
-
-    Cells without scores (diverged, failed) are named in `problems` and take no part in the scores.
-    """
-    found = []
-    key = lambda cell: (cell.data, cell.model, cell.task, cell.method)  # noqa: E731
-    for (data, model, task, method), cells in groupby(sorted(records, key=lambda c: (*key(c), c.seed)), key):
-        group = [records[cell] for cell in cells]
-        good = [r for r in group if r.status == "ok"]
-        names = dict.fromkeys(name for r in good for name in r.scores)
-        found.append(
-            {
-                "task": task,
-                "method": method,
-                "model": model,
-                "data": data,
-                "seeds": [r.cell.seed for r in good],
-                "problems": [f"seed {r.cell.seed} {r.status}: {_last_line(r)}" for r in group if r.status != "ok"],
-                "scores": {
-                    name: _over_seeds(name, [r.scores[name] for r in good if name in r.scores]) for name in names
-                },
-                "overrides": {p: (by, r.parameters[p]) for r in good for p, by in r.overrides.items()},
-                "tuning_trials": max((r.tuning_trials for r in good), default=0),
-                "probes": sorted({str(r.identity.get("probes", "")) for r in good}),
-                "outdated": any(_outdated(r, records) for r in good),
-                "cost": {k: _mean([r.cost.get(k) for r in good]) for k in ("unlearn_seconds", "peak_memory_mb")},
-                "notes": list(dict.fromkeys(note for r in group for note in r.notes)),
-                "dirty": any(r.environment.get("dirty") for r in group),
-            }
-        )
-    return sorted(found, key=_order)
-
-
-def render(records: Mapping[Cell, Record]) -> str:
+def render(tables: Sequence[Table], rules: Rules) -> str:
     """The text of `leaderboard.md`."""
     parts = [
         "# Leaderboard\n",
         "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
         _HOW_TO_READ,
+        *(_section(table, rules) for table in tables),
+        _across(tables, rules),
+        _reported(),
     ]
-    for (data, model, task), group in groupby(rows(records), key=lambda r: (r["data"], r["model"], r["task"])):
-        named = list(group)
-        shown = [row for row in named if "@" not in row["method"]]
-        parts.append(_section(data, model, task, shown, len(named) - len(shown)))
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
-def _outdated(record: Record, records: Mapping[Cell, Record]) -> bool:
-    """Whether the retrain cell was measured anew since this one was compared with it."""
-    retrain = records.get(record.cell._replace(method="retrain"))
-    against = record.identity.get("retrain")
-    return retrain is not None and against not in (None, "itself", "") and against != retrain.keys["measure"]
-
-
-def _partly(score: Mapping[str, Any]) -> bool:
-    return score["value"] is not None and bool(score["note"])
-
-
-def _titles(data: str, group: Sequence[Mapping[str, Any]]) -> str:
-    known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
-    return known.get(data, "real data" if _is_tofu(group) else "data of your own")
-
-
-def _world(data: str, group: Sequence[Mapping[str, Any]]) -> str:
-    if data == "files" and not _is_tofu(group):
-        return "a directory of files that are not TOFU's, whatever their names say"
-    return _WORLDS.get(data, data)
-
-
-def _is_tofu(group: Sequence[Mapping[str, Any]]) -> bool:
-    return all(set(row["probes"]) <= _TOFU for row in group)
+def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
+    """One plain object a row of the board and a variant; cells that were left out are named in `problems`."""
+    found = []
+    for table in tables:
+        problems: dict[str, list[str]] = {}
+        for cell, reason in table.left_out:
+            problems.setdefault(cell.method, []).append(f"seed {cell.seed} {reason}")
+        place: dict[str, Any] = {"task": table.task, "model": table.model, "data": table.data}
+        for row in (*table.rows, *table.variants):
+            found.append(
+                place
+                | {
+                    "method": row.method,
+                    "rank": row.rank,
+                    "set_apart": row.apart,
+                    "seeds": list(row.seeds),
+                    "problems": problems.pop(row.method, []),
+                    "scores": {name: score._asdict() for name, score in row.scores.items()},
+                    "by_seed": {name: list(values) for name, values in row.by_seed.items()},
+                    "matched": {name: score._asdict() for name, score in row.matched._asdict().items()},
+                    "overrides": dict(row.overrides),
+                    "tuning_trials": row.tuning_trials,
+                    "probes": list(row.probes),
+                    "cost": dict(row.cost),
+                    "notes": list(row.notes),
+                }
+            )
+        found += [
+            place | {"method": m, "seeds": [], "scores": {}, "problems": why} for m, why in sorted(problems.items())
+        ]
+    return found
 
 
 def number(name: str, score: Mapping[str, Any]) -> str:
-    """A score as the board prints it: value and interval, or a dash where there is none."""
+    """A score with its interval, or a dash where there is none."""
     value, lo, hi = score["value"], score["lo"], score["hi"]
     if value is None:
         return "-"
-    if name == "forget_quality":
+    if isinstance(find(name), RetrainTest):
         return f"{value:.2g}" + (f" [{lo:.1g}, {hi:.1g}]" if lo is not None else "")
     return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if lo is not None else " [unknown]")
 
 
-def _section(data: str, model: str, task: str, group: Sequence[dict[str, Any]], variants: int) -> str:
-    seeds = sorted({seed for row in group for seed in row["seeds"]})
-    tuned = "none known"
-    if any(by == "settings" for row in group for by, _ in row["overrides"].values()):
-        tuned = (
-            f"parameters of `bench/settings/{model}.toml`, set by hand on forget10, seed 0, by looking at these very "
-            f"scores; settings tried a method: at most {max(row['tuning_trials'] for row in group)}"
+def short(name: str, score: Score) -> str:
+    """A score as a table has it: value ± half its interval; of a p-value the logarithm."""
+    if score.value is None:
+        return score.note if score.note == "not reached" else "-"
+    if isinstance(find(name), RetrainTest):
+        if score.value == 0:
+            return "< -300"
+        half = None if not score.lo or not score.hi else (math.log10(score.hi) - math.log10(score.lo)) / 2
+        return f"{math.log10(score.value) + 0.0:.1f}" + (" ± ?" if half is None else f" ± {half:.1f}")
+    half = None if score.lo is None or score.hi is None else (score.hi - score.lo) / 2
+    return f"{score.value:.3f}" + (" ± ?" if half is None else f" ± {half:.3f}")
+
+
+# -- one table -------------------------------------------------------------------------------------------------------
+
+
+def title(table: Table) -> str:
+    """Task, world, model, seeds and tuning budget."""
+    known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
+    world = known.get(table.data, "real data" if _is_tofu(table) else "data of your own")
+    seeds = sorted({seed for row in table.rows for seed in row.seeds})
+    trials = max((row.tuning_trials for row in table.rows), default=0)
+    tuned = f"at most {trials} setting{'s' if trials > 1 else ''} tried a method" if trials else "no tuning"
+    return f"{table.task}: {world}, model {table.model}, {_seeds(seeds)}, {tuned}"
+
+
+def about(table: Table) -> str:
+    """What the world and the model are, and how the parameters were chosen."""
+    tuned = any(by == "settings" for row in table.rows for by, _ in row.overrides.values())
+    lines = [f"Data: {world(table)}.", f"Model: {_MODELS.get(table.model, f'`{table.model}`')}."]
+    if tuned:
+        lines.append(
+            f"Tuning: `bench/settings/{table.model}.toml`, by hand on seed 0, by looking at these very scores."
         )
-    lines = [
-        f"## {task}: {_titles(data, group)}, model {model}\n",
-        f"Data: {_world(data, group)}. Model: {_MODELS.get(model, f'`{model}`')}. "
-        f"Seeds: {', '.join(map(str, seeds)) or 'none'}. Tuning: {tuned}.\n",
+    return " ".join(lines)
+
+
+def world(table: Table) -> str:
+    """Whose data it is."""
+    if table.data == "files" and not _is_tofu(table):
+        return "a directory of files that are not TOFU's, whatever their names say"
+    return _WORLDS.get(table.data, table.data)
+
+
+def _is_tofu(table: Table) -> bool:
+    return bool(table.rows) and all(set(row.probes) <= _TOFU for row in table.rows)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds)) or 'none'}"
+
+
+def rules_line(table: Table, rules: Rules) -> str:
+    """By which rules methods are ranked and set apart, and what the tests rest on."""
+    ranked = RANKED_BY if RANKED_BY in table.headlines else next(iter(table.headlines), "nothing")
+    parts = [
+        f"Rules: best first by {ranked}; a method opens a new rank where the leader of the rank before is better with "
+        f"p < {rules.alpha:g} (paired, between clusters; Holm over this table's {len(table.comparisons)} comparisons) "
+        "and an interval of the difference without 0."
     ]
-    lines.append(_table(group, HEADLINES, with_cost=True))
-    for title, names in (("The forget set, and membership", _DETAILS), ("What should be kept", _PARTS)):
-        lines.append(f"\n<details><summary>{title} ({task})</summary>\n")
-        lines.append(_table(group, names, with_cost=False))
-        lines.append("\n</details>")
-    lines.append("")
-    notes = [note for row in group for note in row["notes"]]
-    if variants:
-        notes.append(f"{variants} variants (METHOD@PARAM=VALUE) are left out; `leaderboard --json` has them.")
-    notes += [f"{row['method']}: {problem}" for row in group for problem in row["problems"]]
-    for row in group:
-        typed = [f"{name} = {value}" for name, (by, value) in row["overrides"].items() if by == "--set"]
-        notes += [f"{row['method']}: {', '.join(typed)} by --set"] if typed else []
-        notes += [f"{row['method']}: {name}: {s['note']}" for name, s in row["scores"].items() if _partly(s)]
-    dirty = [row["method"] for row in group if row["dirty"]]
-    notes += [f"Made from a tree with uncommitted changes: {', '.join(dirty)}."] if dirty else []
-    outdated = [row["method"] for row in group if row["outdated"]]
-    notes += [f"Compared with a retrain model that has changed since: {', '.join(outdated)}."] if outdated else []
-    unscored: dict[str, list[str]] = {}
-    for row in group:
-        for name, score in row["scores"].items():
-            if score["value"] is None:
-                unscored.setdefault(score["note"] or "no value", []).append(name)
-    notes += [f"Unscored, {reason}: {', '.join(dict.fromkeys(names))}." for reason, names in unscored.items()]
-    lines += [f"- {note}" for note in dict.fromkeys(notes)]
+    if UTILITY in table.headlines:
+        parts.append(f"Set apart: {UTILITY} below {rules.collapsed:g} of the target's.")
+    if all(len(row.seeds) < 2 for row in table.rows):
+        parts.append("One seed: the variance between seeds is unknown, and no number here contains it.")
+    return " ".join(parts)
+
+
+def _section(table: Table, rules: Rules) -> str:
+    lines = [f"## {title(table)}\n", about(table) + "\n"]
+    if table.rows:
+        lines += [_main(table, rules), "", rules_line(table, rules), ""]
+        lines += [f"- {line}" for line in (_band(table), _equal(table, rules), _matched(table, rules)) if line]
+    lines += [f"- {note}" for note in table.notes]
+    if table.variants:
+        lines.append(f"- {len(table.variants)} variants (METHOD@PARAM=VALUE) are in `leaderboard --json`.")
+    reasons: dict[str, list[str]] = {}
+    for cell, reason in table.left_out:
+        reasons.setdefault(reason, []).append(f"{cell.method}: seed {cell.seed}")
+    lines += [f"- left out, {reason} ({', '.join(cells)})" for reason, cells in reasons.items()]
+    if table.rows:
+        for heading, names in table.details.items():
+            shown = [name for name in names if any(name in row.scores for row in table.rows)]
+            lines += [
+                f"\n<details><summary>{heading} ({table.task})</summary>\n",
+                _detail(table, shown),
+                "\n</details>",
+            ]
     return "\n".join(lines) + "\n"
 
 
-def _table(group: Sequence[dict[str, Any]], names: Sequence[str], with_cost: bool) -> str:
-    shown = [n for n in names if any(n in row["scores"] for row in group)] or list(names)
-    mixed = len({tuple(row["seeds"]) for row in group}) > 1
-    extra = (["unlearning s", "peak MB"] if with_cost else []) + (["seeds"] if mixed else [])
-    lines = ["| method | " + " | ".join([n.replace("_", " ") for n in shown] + extra) + " |"]
-    lines.append("|---|" + "---|" * (len(shown) + len(extra)))
-    for row in group:
-        name = f"*{row['method']}*" if row["method"] in _CONTROLS else row["method"]
-        cells = [number(n, row["scores"].get(n, Score(None)._asdict())) for n in shown]
-        if row["method"] == "retrain" and "forget_quality" in shown:
-            cells[shown.index("forget_quality")] = "itself"
-        if with_cost:
-            cells += ["-" if row["cost"][k] is None else f"{row['cost'][k]:.0f}" for k in row["cost"]]
-        if mixed:
-            cells.append(", ".join(map(str, row["seeds"])))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+def _main(table: Table, rules: Rules) -> str:
+    traced = any(score.note != "no trace" for row in table.rows for score in row.matched)
+    mixed = len({row.seeds for row in table.rows}) > 1
+    roles = [role for role, name in table.headlines.items() if any(name in row.scores for row in table.rows)]
+    heads = ["rank", "method", *roles, *([f"retained at {rules.level:g}", "area"] if traced else [])]
+    heads += ["unlearning s", "peak MB", *(["seeds"] if mixed else [])]
+    best = {role: _best(table, table.headlines[role], rules) for role in roles}
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in table.rows:
+        control = row.method in CONTROLS
+        cells = ["apart" if row.apart else str(row.rank or ""), f"*{row.method}*" if control else row.method]
+        for role in roles:
+            name = table.headlines[role]
+            said = short(name, row.scores.get(name, Score(None)))
+            itself = row.method == RETRAIN and isinstance(find(name), RetrainTest)
+            cells.append("itself" if itself else f"**{said}**" if row.method in best[role] else said)
+        cells += [short("", score) for score in row.matched] if traced else []
+        cells += ["-" if (v := row.cost.get(k)) is None else f"{v:.0f}" for k in ("unlearn_seconds", "peak_memory_mb")]
+        cells += [", ".join(map(str, row.seeds))] if mixed else []
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _over_seeds(name: str, scores: Sequence[Score]) -> dict[str, Any]:
-    """One score for several seeds: the mean (of logarithms for a p-value) and the interval that covers theirs."""
-    values = [s.value for s in scores if s.value is not None]
-    if not values:
-        return Score(None, note=scores[0].note)._asdict()
-    mean = math.fsum(values) / len(values)
-    if name == "forget_quality":
-        mean = 0.0 if min(values) == 0 else math.exp(math.fsum(map(math.log, values)) / len(values))
-    lows, highs = [s.lo for s in scores if s.lo is not None], [s.hi for s in scores if s.hi is not None]
-    note = next((s.note for s in scores if s.note), "")
-    return Score(mean, min(lows, default=None), max(highs, default=None), max(s.n for s in scores), note)._asdict()
+def _detail(table: Table, names: Sequence[str]) -> str:
+    lines = ["| method | " + " | ".join(n.replace("_", " ") for n in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for row in table.rows:
+        name = f"*{row.method}*" if row.method in CONTROLS else row.method
+        lines.append(f"| {name} | " + " | ".join(short(n, row.scores.get(n, Score(None))) for n in names) + " |")
+    return "\n".join(lines)
 
 
-def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    place = _CONTROLS.index(row["method"]) if row["method"] in _CONTROLS else len(_CONTROLS)
-    aggregate = row["scores"].get("task_aggregate", {}).get("value")
-    return row["data"], row["model"], row["task"], place, -(aggregate if aggregate is not None else -1.0), row["method"]
+def _best(table: Table, name: str, rules: Rules) -> set[str]:
+    """The best ranked method on a metric, and all that do not differ from it significantly."""
+    able = {row.method: row for row in table.rows if row.method not in CONTROLS and not row.apart}
+    against = next((row.scores[name].value for row in table.rows if row.method == RETRAIN and name in row.scores), None)
+    merits = {m: v for m, row in able.items() if (v := _merit(name, row, against)) is not None}
+    if not merits:
+        return set()
+    leader = max(merits, key=lambda m: (merits[m], m))
+    worse = {
+        c.b if c.a == leader else c.a
+        for c in table.comparisons
+        if c.metric == name and leader in (c.a, c.b) and c.significant(rules.alpha)
+    }
+    return set(merits) - worse
 
 
-def _last_line(record: Record) -> str:
-    return (record.error.strip().splitlines() or ["no reason kept"])[-1]
+def _merit(name: str, row: Row, retrain: float | None) -> float | None:
+    """How good a score is, larger is better; one that is to match the retrain model's by its distance to that."""
+    metric, value = find(name), row.scores.get(name, Score(None)).value
+    if metric is None or value is None:
+        return None
+    if metric.goal == "match":
+        return None if retrain is None else -abs(value - retrain)
+    return value if metric.goal == "maximise" else -value
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return math.fsum(known) / len(known) if known else None
+# -- lines below a table ---------------------------------------------------------------------------------------------
+
+
+def _band(table: Table) -> str:
+    """What forget quality has to reach."""
+    if FORGET_QUALITY not in table.headlines:
+        return ""
+    if table.band is None:
+        return "Forget quality's band between retrain models is unknown: it takes two seeds or more."
+    ks, log = table.band.ks, table.band.log10_p
+    return (
+        f"What forget quality has to reach: retrain models of different seeds ({ks.n} pairs) are {log.value:.1f} from "
+        f"each other ({log.lo:.1f} to {log.hi:.1f}), a KS distance of {ks.value:.3f} ({ks.lo:.3f} to {ks.hi:.3f})."
+    )
+
+
+def _equal(table: Table, rules: Rules) -> str:
+    """Pairs of ranked methods that forget equally well."""
+    name = table.headlines.get(FORGET_QUALITY)
+    apart = {row.method for row in table.rows if row.apart}
+    compared = [c for c in table.comparisons if c.metric == name and not {c.a, c.b} & apart]
+    if not compared:
+        return ""
+    pairs = [f"{c.a} and {c.b}" for c in compared if c.equivalent is not None and c.equivalent < rules.alpha]
+    said = ", ".join(pairs) if pairs else "no pair"
+    return f"As good as each other at forgetting (TOST, KS within {rules.margin:g}, p < {rules.alpha:g}): {said}."
+
+
+def _matched(table: Table, rules: Rules) -> str:
+    """What the tests at matched forgetting say."""
+    if not any(row.matched.area.value is not None for row in table.rows):
+        return ""
+    if not table.matched:
+        return (
+            "One seed: methods cannot be tested at matched forgetting. *Retained* is retain probability, for utility."
+        )
+    found = {
+        kind: [c for c in table.matched if c.metric == kind and c.p_holm < rules.alpha] for kind in (RETAINED, AREA)
+    }
+    said = "; ".join(f"by {kind}: {_orders(pairs)}" for kind, pairs in found.items())
+    return f"At matched forgetting (t-test paired by seed, Holm over {len(table.matched)}), significant {said}."
+
+
+def _orders(compared: Sequence[Comparison]) -> str:
+    orders = [(c.a, c.b) if c.difference > 0 else (c.b, c.a) for c in compared]
+    return ", ".join(f"{better} > {worse}" for better, worse in orders) or "none"
+
+
+# -- below all tables ------------------------------------------------------------------------------------------------
+
+
+def _across(tables: Sequence[Table], rules: Rules) -> str:
+    """Average ranks over tasks, for each data and model."""
+    lines = []
+    for (data, model), ranking in across_tasks(tables, rules.alpha).items():
+        head = f"- {_WORLDS.get(data, data).partition(',')[0].partition(' (')[0]}, model {model}: "
+        if ranking.difference is None:
+            lines.append(f"{head}{ranking.note}.")
+            continue
+        named = ", ".join(f"{m} {rank:.2f}" for m, rank in zip(ranking.methods, ranking.ranks, strict=True))
+        lines.append(
+            f"{head}average ranks over {len(ranking.tasks)} tasks: {named}. Friedman p = {ranking.p:.2g}; two methods "
+            f"differ where their ranks are {ranking.difference:.2f} apart (Nemenyi, {rules.alpha:g})."
+        )
+    return "## Across tasks\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _reported() -> str:
+    """Other people's numbers, in tables of their own."""
+    if importlib.util.find_spec("bench.reported") is None:
+        return ""
+    reported = importlib.import_module("bench.reported")
+    parts = ["## Reported, not measured\n", "Numbers that others have published, as they stand there.\n"]
+    for heading, source, columns, lines in reported.tables():
+        parts += [f"<details><summary>{heading} (reported, not measured)</summary>\n", f"Source: {source}\n"]
+        parts += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+        parts += ["| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines]
+        parts.append("\n</details>\n")
+    return "\n".join(parts)

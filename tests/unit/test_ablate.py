@@ -10,6 +10,7 @@ from bench.ablate import BASE, RANDOM, compare, methods, over_seeds, report
 from bench.api import Score
 from bench.compose import compose
 from bench.record import Cell, Record
+from bench.trade_off import retained_at
 
 
 def run(method: str, seed: int, forget: list[float], retain: list[float]) -> Record:

@@ -1,62 +1,178 @@
-"""The board is a pure function of records: controls on top, order and seeds as stated, nothing left out in silence."""
+"""The board is a pure function of results: controls on top, ranks and rules as stated, nothing left out in silence."""
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+import pandas as pd
 import pytest
 
+from bench import store
+from bench.analysis import Rules, analyse
 from bench.api import Score
-from bench.leaderboard import number, render, rows
+from bench.leaderboard import number, render, rows, short
 from bench.record import Cell, Record
 
+SCORES = ("forget_quality", "model_utility", "mia_auc", "task_aggregate")
 
-def board(*specs) -> dict[Cell, Record]:
-    """Records from (method, seed, task aggregate, forget quality) or (method, seed, status)."""
-    made = {}
-    for method, seed, *rest in specs:
-        cell = Cell("tofu:forget10", method, "tiny", "embedded", seed)
-        scores = {}
-        if len(rest) == 2:
-            aggregate, quality = rest
-            scores = {
-                "task_aggregate": Score(aggregate, aggregate - 0.1, aggregate + 0.1, 100),
-                "forget_quality": Score(quality, quality / 10, min(1.0, quality * 10), 100),
-                "mia_auc": Score(None, note="no holdout split"),
-            }
-        made[cell] = Record(cell, "ok" if scores else rest[0], {}, {}, scores=scores, error="boom")
+
+@pytest.fixture
+def board(tmp_path):
+    """A function from (method, seed, utility, aggregate) or (method, seed, status) to results with their records."""
+
+    def made(*specs):
+        records = {}
+        for method, seed, *rest in specs:
+            cell = Cell("tofu:forget10", method, "tiny", "embedded", seed)
+            scores = {}
+            if len(rest) == 2:
+                utility, aggregate = rest
+                scores = {
+                    "forget_quality": Score(1.0 if method == "retrain" else 1e-3, 1e-4, 1e-2, 40),
+                    "model_utility": Score(utility, utility - 0.1, utility + 0.1, 100),
+                    "mia_auc": Score(None, note="no holdout split"),
+                    "task_aggregate": Score(aggregate, aggregate - 0.1, aggregate + 0.1, 100),
+                }
+            record = Record(cell, "ok" if scores else rest[0], {"score": method}, {}, scores=scores, error="boom")
+            store.save(tmp_path, record, items(method, seed) if scores else None)
+            records[cell] = record
+        return tmp_path, records
+
     return made
 
 
-def test_controls_stand_on_top_and_the_rest_by_aggregate():
-    records = board(("b", 0, 0.2, 0.1), ("retrain", 0, 0.1, 1.0), ("a", 0, 0.7, 0.1), ("target", 0, 0.0, 1e-9))
-    assert [row["method"] for row in rows(records)] == ["target", "retrain", "a", "b"]
+def items(method: str, seed: int) -> pd.DataFrame:
+    """Forty forget items of ten authors with a truth ratio."""
+    rng = np.random.default_rng([seed, *method.encode()])
+    names = [f"{i:02}" for i in range(40)]
+    frame = {"set": "forget", "id": names, "cluster": [f"author-{i // 4}" for i in range(40)]}
+    return pd.DataFrame({**frame, "log_truth_ratio": rng.normal(size=40).astype(np.float32)})
 
 
-def test_several_seeds_are_one_row_with_the_widest_interval():
-    """Aggregates 0.4 and 0.6 average to 0.5 and cover [0.3, 0.7]; p-values 1e-2 and 1e-4 to their log mean 1e-3."""
-    (row,) = rows(board(("a", 0, 0.4, 1e-2), ("a", 1, 0.6, 1e-4)))
-    assert row["seeds"] == [0, 1]
-    aggregate, quality = row["scores"]["task_aggregate"], row["scores"]["forget_quality"]
-    assert (aggregate["value"], aggregate["lo"], aggregate["hi"]) == pytest.approx((0.5, 0.3, 0.7))
-    assert quality["value"] == pytest.approx(1e-3)
-    assert set(aggregate) >= {"value", "lo", "hi", "n"}
+CONTROLS = (("target", 0, 0.9, 0.0), ("retrain", 0, 0.9, 0.8))
 
 
-def test_cells_without_scores_are_listed_and_not_averaged():
-    records = board(("a", 0, 0.4, 0.1), ("a", 1, "diverged"), ("c", 0, "failed"))
-    found = {row["method"]: row for row in rows(records)}
-    assert found["a"]["seeds"] == [0]
+def test_controls_stand_on_top_and_the_rest_by_aggregate(board):
+    tables = analyse(*board(("b", 0, 0.8, 0.2), *CONTROLS, ("a", 0, 0.8, 0.7)))
+    assert [row["method"] for row in rows(tables)] == ["target", "retrain", "a", "b"]
+    text = render(tables, Rules())
+    assert text.index("*target*") < text.index("*retrain*") < text.index("| a |") < text.index("| b |")
+
+
+def test_several_seeds_are_one_row_of_means(board):
+    """Aggregates 0.4 and 0.6 average to 0.5; forget quality's geometric mean of 1e-3 and 1e-3 is itself."""
+    results, records = board(("retrain", 0, 0.9, 0.8), ("retrain", 1, 0.9, 0.8), ("a", 0, 0.8, 0.4), ("a", 1, 0.8, 0.6))
+    row = next(row for row in rows(analyse(results, records)) if row["method"] == "a")
+    assert row["seeds"] == [0, 1] and row["by_seed"]["task_aggregate"] == [0.4, 0.6]
+    assert row["scores"]["task_aggregate"]["value"] == pytest.approx(0.5)
+    assert row["scores"]["forget_quality"]["value"] == pytest.approx(1e-3)
+
+
+def test_the_retrain_band_stands_below_a_table_of_several_seeds(board):
+    (table,) = analyse(*board(("retrain", 0, 0.9, 0.8), ("retrain", 1, 0.9, 0.8), ("retrain", 2, 0.9, 0.8)))
+    assert table.band.ks.n == 3 and 0 < table.band.ks.lo <= table.band.ks.value <= table.band.ks.hi < 1
+    assert table.band.log10_p.lo <= table.band.log10_p.hi <= 0
+    assert "retrain models of different seeds (3 pairs)" in render([table], Rules())
+
+
+def test_cells_without_scores_are_listed_and_not_averaged(board):
+    tables = analyse(*board(*CONTROLS, ("a", 0, 0.8, 0.4), ("a", 1, "diverged"), ("c", 0, "failed")))
+    found = {row["method"]: row for row in rows(tables)}
+    assert found["a"]["seeds"] == [0] and found["a"]["problems"] == ["seed 1 diverged: boom"]
     assert found["a"]["scores"]["task_aggregate"]["value"] == 0.4
-    text = render(records)
-    assert "- a: seed 1 diverged: boom" in text
-    assert "- c: seed 0 failed: boom" in text
+    assert found["c"]["seeds"] == [] and found["c"]["problems"] == ["seed 0 failed: boom"]
+    text = render(tables, Rules())
+    assert "left out, diverged: boom (a: seed 1)" in text and "left out, failed: boom (c: seed 0)" in text
     assert "Unscored, no holdout split: mia_auc." in text
 
 
-def test_the_world_stands_in_the_heading_and_order_of_records_does_not_count():
-    records = board(("b", 0, 0.2, 0.1), ("a", 0, 0.7, 0.1))
-    text = render(records)
+def _left_out(results, records) -> dict[str, str]:
+    (table,) = analyse(results, records)
+    return {f"{cell.method} {cell.seed}": reason for cell, reason in table.left_out}
+
+
+def test_what_a_number_may_not_rest_on_is_named_with_its_reason(board):
+    results, records = board(*CONTROLS, *((name, 0, 0.8, 0.5) for name in ("dirty", "old", "other", "part", "torn")),
+                             ("lone", 7, 0.8, 0.5))  # fmt: skip
+
+    def change(name, **fields):
+        cell = next(cell for cell in records if cell.method == name)
+        records[cell] = dataclasses.replace(records[cell], **fields)
+        return cell
+
+    change("dirty", environment={"dirty": True})
+    change("old", identity={"metric forget_quality": 0})
+    change("other", identity={"retrain": "another"})
+    change("part", scores={"forget_quality": Score(0.1)})
+    store.record_path(results, change("torn")).with_suffix(".parquet").write_bytes(b"PAR1")
+    found = _left_out(results, records)
+    assert found.keys() == {"dirty 0", "old 0", "other 0", "part 0", "torn 0", "lone 7"}
+    assert "uncommitted" in found["dirty 0"]
+    assert found["old 0"] == "stale: scored by an older version of forget_quality. Run: python -m bench score"
+    assert "changed since" in found["other 0"]
+    assert found["part 0"] == "partial: it has no model_utility, mia_auc, task_aggregate"
+    assert "cannot be read" in found["torn 0"]
+    assert found["lone 7"] == "its retrain reference (seed 7) is gone"
+    assert "dirty 0" not in {
+        f"{cell.method} {cell.seed}" for cell, _ in analyse(results, records, Rules(dirty=True))[0].left_out
+    }
+
+
+def test_items_that_are_not_those_of_the_rest_are_left_out(board):
+    results, records = board(*CONTROLS, ("a", 0, 0.8, 0.5))
+    record = next(record for cell, record in records.items() if cell.method == "a")
+    store.save(results, record, items("a", 0).iloc[1:])
+    assert _left_out(results, records) == {
+        "a 0": "measured on other items of the forget set than the rest of the table"
+    }
+
+
+def test_seeds_that_do_not_match_are_named(board):
+    many = [(m, seed, 0.8, 0.5) for m in ("retrain", "a") for seed in (0, 1)]
+    (table,) = analyse(*board(*many, ("b", 1, 0.8, 0.5)))
+    assert any("the others have 0, 1, b (1)" in note for note in table.notes)
+    assert {c.seeds for c in table.comparisons if {c.a, c.b} == {"a", "b"}} == {(1,)}
+
+
+def test_a_collapsed_method_is_set_apart_not_ranked(board):
+    """Utility 0.44 is below half of the target's 0.9; at 0.48 of it, 0.432, it is not."""
+    results, records = board(*CONTROLS, ("a", 0, 0.44, 0.7), ("b", 0, 0.8, 0.5))
+    (table,) = analyse(results, records)
+    assert [row.method for row in table.rows] == ["target", "retrain", "b", "a"]
+    assert table.rows[-1].apart == "model utility 0.440 is below 0.5 of the target's 0.900"
+    assert table.rows[-1].rank is None and "| apart | a |" in render([table], Rules())
+    (table,) = analyse(results, records, Rules(collapsed=0.48))
+    assert not any(row.apart for row in table.rows)
+
+
+def test_a_task_that_is_not_known_here_has_its_first_four_scores(board):
+    results, records = board(*CONTROLS)
+    moved = {}
+    for cell, record in records.items():
+        of = cell._replace(task="mine")
+        moved[of] = dataclasses.replace(record, cell=of)
+        store.save(results, moved[of], items(cell.method, 0))
+    (table,) = analyse(results, moved)
+    assert tuple(table.headlines.values()) == SCORES and table.details == {"All scores": SCORES}
+
+
+def test_the_world_stands_in_the_heading_and_order_of_records_does_not_count(board):
+    results, records = board(*CONTROLS, ("b", 0, 0.8, 0.2), ("a", 0, 0.8, 0.7))
+    text = render(analyse(results, records), Rules())
+    assert "## tofu:forget10: embedded world, model tiny, seed 0" in text
     assert "no number below is a TOFU or LUME number" in text
-    assert render(dict(reversed(records.items()))) == text
+    assert render(analyse(results, dict(reversed(records.items()))), Rules()) == text
+
+
+def test_what_was_found_once_is_read_not_computed(board, monkeypatch):
+    results, records = board(*CONTROLS, ("a", 0, 0.8, 0.5), ("b", 0, 0.8, 0.2))
+    first = analyse(results, records)
+    monkeypatch.setattr("bench.findings._compute", lambda *_: pytest.fail("computed again"))
+    assert analyse(results, records) == first
+    next((results / "analysis").iterdir()).write_text("{")
+    with pytest.raises(pytest.fail.Exception):
+        analyse(results, records)
 
 
 def test_numbers_as_printed():
@@ -64,3 +180,7 @@ def test_numbers_as_printed():
     assert number("mia_auc", Score(0.5, n=1)._asdict()) == "0.500 [unknown]"
     assert number("forget_quality", Score(1.234e-21, 1e-29, 2e-17, 300)._asdict()) == "1.2e-21 [1e-29, 2e-17]"
     assert number("mia_auc", Score(None)._asdict()) == "-"
+    assert short("mia_auc", Score(0.5, 0.4, 0.61234, 9)) == "0.500 ± 0.106"
+    assert short("mia_auc", Score(0.5)) == "0.500 ± ?"
+    assert short("forget_quality", Score(1e-4, 1e-6, 1e-3)) == "-4.0 ± 1.5"
+    assert short("forget_quality", Score(0.0, 0.0, 0.0)) == "< -300"

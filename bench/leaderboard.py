@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench import reported
 from bench.analysis import FORGET_QUALITY, RANKED_BY, UTILITY, Comparison, Row, Rules, Table, across_tasks
 from bench.api import Score
 from bench.metrics._forms import RetrainTest
@@ -308,13 +307,17 @@ def _across(tables: Sequence[Table], rules: Rules) -> str:
 
 def _reported() -> str:
     """Other people's numbers, in tables of their own."""
-    if importlib.util.find_spec("bench.reported") is None:
-        return ""
-    reported = importlib.import_module("bench.reported")
     parts = ["## Reported, not measured\n", "Numbers that others have published, as they stand there.\n"]
-    for heading, source, columns, lines in reported.tables():
-        parts += [f"<details><summary>{heading} (reported, not measured)</summary>\n", f"Source: {source}\n"]
-        parts += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-        parts += ["| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines]
+    for table in reported.tables():
+        parts += [f"<details><summary>{table.title} (reported, not measured)</summary>\n"]
+        parts += [f"Source: {table.source}. {table.note}\n"]
+        parts += ["| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]
+        parts += [
+            "| " + " | ".join("" if cell is None else _published(cell) for cell in row) + " |" for row in table.rows
+        ]
         parts.append("\n</details>\n")
     return "\n".join(parts)
+
+
+def _published(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:g}"

@@ -131,3 +131,8 @@ def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Rec
             continue
         found[record.cell] = record
     return found
+
+
+def count(left_out: int) -> str:
+    """How many files were left out, in words."""
+    return f"{left_out} file{'' if left_out == 1 else 's'} left out"

@@ -9,14 +9,17 @@ import json
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import registry
 from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from bench.record import Cell, Record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,8 +158,7 @@ def run(
     for c in bad:
         state = "diverged" if c.state == "done" else c.state
         _say(f"{state}: {c.cell}: {(c.reason or 'not run').strip().splitlines()[-1]}")
-    _write_leaderboard(results)
-    return 1 if bad else 0
+    return max(_write_leaderboard(results), int(bool(bad)))
 
 
 @commands.command()
@@ -203,11 +205,8 @@ def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, 
     from bench import store
     from bench.analysis import Rules, analyse
 
-    problems: list[str] = []
-    records = store.records(results, problems.append)
+    records, status = _records(results)
     output = output or _board(results)
-    for problem in problems:
-        _say(f"left out: {problem}")
     by = Rules(**rules)
     tables = analyse(results, records, by)
     if as_json:
@@ -221,7 +220,7 @@ def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, 
         with store.atomically(output) as temporary:
             temporary.write_text(board.render(tables, by), encoding="utf-8")
         _say(f"wrote {output}: {len(records)} cells")
-    return 1 if problems else 0
+    return status
 
 
 @commands.command()
@@ -232,25 +231,25 @@ def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, 
 @click.option("--model", default="", help="Needed where several have both methods.")
 @click.option("--data", default="", help="embedded, hub, files or elsewhere; needed where several have both methods.")
 @_options(_results, *_rules)
-def compare(a: str, b: str, task: str, metric: str, model: str, data: str, results: Path, **rules: Any) -> None:
+def compare(a: str, b: str, task: str, metric: str, model: str, data: str, results: Path, **rules: Any) -> int:
     """What the paired tests say of methods A and B, and the items on which they differ most."""
-    from bench import store
     from bench.analysis import Rules
     from bench.versus import versus
 
     where = {"task": task, "model": Path(model).name if Path(model).is_dir() else model, "data": data}
-    click.echo(versus(results, store.records(results, _say), a, b, where, metric, Rules(**rules)))
+    records, status = _records(results)
+    click.echo(versus(results, records, a, b, where, metric, Rules(**rules)))
+    return status
 
 
 @commands.command()
 @click.argument("cell")
 @_options(_results)
-def show(cell: str, results: Path) -> None:
+def show(cell: str, results: Path) -> int:
     """One cell in full. CELL is TASK/METHOD[/MODEL[/DATA[/SEED]]], or part of it that fits only one."""
-    from bench import store
     from bench.show import describe
 
-    records = store.records(results, _say)
+    records, status = _records(results)
     words = cell.split("/")
     fits = [c for c in records if all(w in str(c).split("/") or w == str(c.seed) for w in words)]
     if len(fits) != 1:
@@ -258,6 +257,7 @@ def show(cell: str, results: Path) -> None:
         listed = "\n  ".join([*map(str, near[:12]), *([f"and {len(near) - 12} more"] if len(near) > 12 else [])])
         raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. Name one of:\n  {listed}")
     click.echo(describe(records[fits[0]], results))
+    return status
 
 
 @commands.command()
@@ -358,10 +358,11 @@ def score(log: Path | None, reference: Path | None, compat: str, as_json: bool, 
 
         if reference is not None or compat or as_json:
             raise UsageError("--reference, --compat and --json go with a LOG. Name one, or leave them out.")
-        whole, compact = rescore(results, _say)
-        _say(f"{whole} cells scored from their rows, {compact} from their item tables")
-        _write_leaderboard(results)
-        return 0
+        done = rescore(results, lambda problem: _say(f"left out: {problem}"))
+        _say(f"{done.whole} cells scored from their rows, {done.compact} from their item tables")
+        if done.broken:
+            _say(f"{done.broken} cells or files of rows could not be used")
+        return max(_write_leaderboard(results), int(bool(done.broken)))
     from bench.foreign import score_log
     from bench.show import score_lines
 
@@ -384,7 +385,7 @@ def score(log: Path | None, reference: Path | None, compat: str, as_json: bool, 
 @_options(_results)
 def import_(
     log: Path, reference: Path | None, task_name: str, method_name: str, model_name: str, seed: int, results: Path
-) -> None:
+) -> int:
     """File other people's LOG in RESULTS, marked as measured elsewhere, to stand beside your own runs."""
     from bench.importing import import_log
 
@@ -393,7 +394,7 @@ def import_(
         log, reference, task=task_name, method=method_name, model=model_name, seed=seed, results=results
     )
     _say(f"filed as {record.cell}")
-    _write_leaderboard(results)
+    return _write_leaderboard(results)
 
 
 def _planned(
@@ -493,16 +494,30 @@ def _board(results: Path) -> Path:
     return Path("leaderboard.md") if results == Path("results") else results / "leaderboard.md"
 
 
-def _write_leaderboard(results: Path) -> None:
-    """The board of these results, written if it changed."""
+def _records(results: Path) -> tuple[Mapping[Cell, Record], int]:
+    """The records of RESULTS and an exit status: 1 if files were left out, which are named and counted."""
+    from bench import store
+
+    problems: list[str] = []
+    records = store.records(results, problems.append)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    if problems:
+        _say(store.count(len(problems)))
+    return records, int(bool(problems))
+
+
+def _write_leaderboard(results: Path) -> int:
+    """The board of these results, written if it changed; the exit status is 1 if files were left out."""
     from bench import leaderboard as board
     from bench import store
     from bench.analysis import Rules, analyse
 
-    records = store.records(results, lambda problem: _say(f"left out: {problem}"))
+    records, status = _records(results)
     output = _board(results)
     text = board.render(analyse(results, records, Rules()), Rules())
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with store.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
     _say(f"leaderboard: {os.path.relpath(output)}")
+    return status

@@ -210,6 +210,8 @@ def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping
         return "stale", why_stale(record, identity)
     if record.status == "failed":
         return "failed", record.error
+    if record.status == "ok" and (wrong := store.trouble(results, cell)):
+        return "stale", wrong
     return "done", record.error
 
 

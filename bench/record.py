@@ -89,25 +89,50 @@ def from_json(text: str, origin: str) -> Record:
     """
     try:
         plain = json.loads(text)
-        version = plain.pop("schema")
-    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        version = int(plain.pop("schema"))
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise BenchError(f"{origin} is no record: {error!r}. Remove it and run its cell again.") from None
     if version > SCHEMA:
         raise BenchError(f"{origin} has schema {version}, this program reads up to {SCHEMA}. Update the program.")
-    while version < SCHEMA:
-        plain = MIGRATIONS[version](plain)
-        version += 1
-    known = {f.name for f in dataclasses.fields(Record)}
-    if set(plain) != known:
-        odd = sorted(set(plain) ^ known)
-        raise BenchError(f"{origin} has missing or unknown keys: {', '.join(odd)}. Remove it and run its cell again.")
     try:
-        plain["cell"] = Cell(**plain["cell"])
-        plain["scores"] = {name: Score(**score) for name, score in plain["scores"].items()}
+        while version < SCHEMA:
+            plain = MIGRATIONS[version](plain)
+            version += 1
+        if odd := sorted(set(plain) ^ set(_KINDS)):
+            raise ValueError(f"missing or unknown keys: {', '.join(odd)}")
+        if wrong := [name for name, kind in _KINDS.items() if not isinstance(plain[name], kind)]:
+            raise ValueError(f"values of the wrong kind: {', '.join(wrong)}")
+        plain["cell"] = _cell(plain["cell"])
+        plain["scores"] = {name: _score(name, score) for name, score in plain["scores"].items()}
         plain["notes"] = tuple(plain["notes"])
         return Record(**plain)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise BenchError(f"{origin} is no record: {error}. Remove it and run its cell again.") from None
+
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("cell", "keys", "identity", "parameters", "overrides", "scores", "curve", "cost"), dict),
+    **dict.fromkeys(("status", "created", "error"), str),
+    "environment": dict,
+    "notes": list,
+    "tuning_trials": int,
+}
+"""What JSON has under each key of a record."""
+_NUMBER = (float, int, type(None))
+
+
+def _cell(plain: dict[str, Any]) -> Cell:
+    cell = Cell(**plain)
+    if not isinstance(cell.seed, int) or not all(isinstance(name, str) and name for name in cell[:-1]):
+        raise ValueError(f"no cell: {plain}")
+    return cell
+
+
+def _score(name: str, plain: dict[str, Any]) -> Score:
+    score = Score(**plain)
+    if not (isinstance(score.value, _NUMBER) and isinstance(score.lo, _NUMBER) and isinstance(score.hi, _NUMBER)):
+        raise ValueError(f"score {name} is no number: {plain}")
+    return score
 
 
 def _finite(value: Any) -> Any:

@@ -5,36 +5,66 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import store
+from bench.errors import BenchError
 from bench.plan import REFERENCE, metrics, scoring_key
 from bench.record import ELSEWHERE, Record
 from bench.rows import read_rows
 from bench.scoring import item_table, score_items
 
 
-def rescore(results: Path, say: Callable[[str], None]) -> tuple[int, int]:
+class Rescored(NamedTuple):
+    """How many cells were scored from their rows and from their item tables, and how much could not be used."""
+
+    whole: int
+    compact: int
+    broken: int
+
+
+def rescore(results: Path, say: Callable[[str], None]) -> Rescored:
     """Compute every score of every cell from its rows; the retrain cells first, because others are compared with them.
 
     A cell whose rows are not here (they are not kept in git) is scored from its item table, which knows every statistic
     but those of metrics that are newer than it.
 
-    Returns:
-        How many cells were scored from their rows, and how many from their item tables.
+    A file of rows that is broken is named through `say` and the item table taken in its place; a cell that has neither
+    keeps its scores and is named as well.
     """
-    records = store.records(results, say)
+    problems: list[str] = []
+
+    def complain(problem: str) -> None:
+        problems.append(problem)
+        say(problem)
+
+    records = store.records(results, lambda _: None)  # named by whoever lists them; here it is said what is not scored
     order = sorted((r for r in records.values() if r.status == "ok"), key=lambda r: r.cell.method != REFERENCE)
     order = [record for record in order if record.cell.data != ELSEWHERE]
+    whole = compact = 0
     for record in order:
-        _rescore(results, record, records.get(record.cell._replace(method=REFERENCE)))
-    whole = sum(store.rows_path(results, record.keys["measure"]).is_file() for record in order)
-    return whole, len(order) - whole
+        try:
+            if _rescore(results, record, records.get(record.cell._replace(method=REFERENCE)), complain):
+                whole += 1
+            else:
+                compact += 1
+        except BenchError as error:
+            complain(str(error))
+    return Rescored(whole, compact, len(problems))
 
 
-def _rescore(results: Path, record: Record, retrain: Record | None) -> None:
+def _rescore(results: Path, record: Record, retrain: Record | None, complain: Callable[[str], None]) -> bool:
+    """Score a cell and store it; whether that was from its rows."""
     names = metrics(record.cell.task, record.identity.get("probes asked for", []))
     rows = store.rows_path(results, record.keys["measure"])
-    items = item_table(read_rows(rows), names) if rows.is_file() else store.items(results, record.cell)
+    items = None
+    if rows.is_file():
+        try:
+            items = item_table(read_rows(rows), names)
+        except BenchError as error:
+            complain(str(error))
+    from_rows = items is not None
+    items = store.items(results, record.cell) if items is None else items
     own = record.cell.method == REFERENCE
     reference = items if own else None if retrain is None else store.items(results, retrain.cell)
     against = None if own or retrain is None else retrain.keys["measure"]
@@ -46,3 +76,4 @@ def _rescore(results: Path, record: Record, retrain: Record | None) -> None:
         identity={k: v for k, v in record.identity.items() if not k.startswith("metric ")} | ingredients,
     )
     store.save(results, changed, items)
+    return from_rows

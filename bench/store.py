@@ -15,9 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from bench.errors import BenchError
 from bench.record import Cell, Record, from_json, to_json
+
+_NO_RECORDS = ("rows", "analysis", "ablate")
+_PARQUET = b"PAR1"  # how a Parquet file begins and ends
 
 
 def record_path(results: Path, cell: Cell) -> Path:
@@ -30,6 +34,11 @@ def record_path(results: Path, cell: Cell) -> Path:
         / cell.task.replace(":", "-")
         / f"{slug}.seed{cell.seed}.json"
     )
+
+
+def items_path(results: Path, cell: Cell) -> Path:
+    """Where the item table of a cell lies."""
+    return record_path(results, cell).with_suffix(".parquet")
 
 
 def rows_path(results: Path, measure_key: str) -> Path:
@@ -68,10 +77,10 @@ def atomically(path: Path) -> Iterator[Path]:
 def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:
     """Write a cell's item table, then its record, so that a record never stands without its items."""
     path = record_path(results, record.cell)
-    table = path.with_suffix(".parquet")
+    table = items_path(results, record.cell)
     if items is not None:
         with atomically(table) as temporary:
-            items.to_parquet(temporary, compression="zstd", index=False)
+            items.to_parquet(temporary, compression="zstd", index=False, write_page_checksum=True)
     with atomically(path) as temporary:
         temporary.write_text(to_json(record), encoding="utf-8")
     if items is None:
@@ -102,17 +111,39 @@ def items(results: Path, cell: Cell) -> pd.DataFrame:
     """The item table of a cell: set, id, cluster and one column a statistic.
 
     Raises:
-        BenchError: missing or unreadable.
+        BenchError: missing, unreadable, or no item table.
     """
-    path = record_path(results, cell).with_suffix(".parquet")
+    path = items_path(results, cell)
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        table = pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run the cell again.") from None
+    if lacking := [name for name in ("set", "id", "cluster") if name not in table]:
+        raise BenchError(f"{path} is no item table: it has no {', '.join(lacking)}. Run the cell again.")
+    return table
+
+
+def trouble(results: Path, cell: Cell) -> str:
+    """What is wrong with the item table of a cell that has scores, without reading all of it; "" if nothing is."""
+    path = items_path(results, cell)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            end = file.read()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}. Run the cell again."
+    footer = int.from_bytes(end[:4], "little")
+    if end[4:] != _PARQUET or footer + 12 > size:
+        return f"{path} is no whole Parquet file: its end is missing. Run the cell again."
+    return ""
 
 
 def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Record]:
-    """Every readable record, by cell; what cannot be read is named through `complain`, never dropped in silence.
+    """Every readable record, by cell; every file that is not one or has no items is named through `complain`, once.
+
+    A record whose item table is missing or cut short is complained of and yet returned: its scores are what they were,
+    but nothing can be tested with it. Of two records of one cell that in its own place stands.
 
     Raises:
         BenchError: there is no such directory.
@@ -120,17 +151,34 @@ def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Rec
     if not results.is_dir():
         raise BenchError(f"{results} is no directory. Run: python -m bench run --results {results}")
     found: dict[Cell, Record] = {}
-    for path in sorted(results.glob("*/*/*/*.json")):
+    strays: list[tuple[Path, Cell]] = []
+    for path in sorted(_candidates(results)):
         try:
             record = read(path)
         except BenchError as error:
             complain(str(error))
             continue
         if record_path(results, record.cell) != path:
-            complain(f"{path} holds the record of {record.cell}, which belongs in {record_path(results, record.cell)}")
+            strays.append((path, record.cell))
             continue
         found[record.cell] = record
+        if record.status == "ok" and (wrong := trouble(results, record.cell)):
+            complain(wrong)
+    for path, cell in strays:
+        place = record_path(results, cell)
+        if cell in found:
+            complain(f"{path} claims {cell}, whose record is {place}: two for one cell. Remove one of them.")
+        else:
+            complain(f"{path} holds the record of {cell}, which belongs in {place}. Move it there.")
     return found
+
+
+def _candidates(results: Path) -> Iterator[Path]:
+    """Every JSON file that is, or could be, a record: not those of folders that hold something else."""
+    for folder, folders, names in os.walk(results):
+        here = Path(folder)
+        folders[:] = [f for f in folders if not f.startswith(".") and not (here == results and f in _NO_RECORDS)]
+        yield from (here / name for name in [*names, *folders] if name.endswith(".json") and not name.startswith("."))
 
 
 def count(left_out: int) -> str:

@@ -99,9 +99,14 @@ def compare(
     """
     found = []
     of = {RETAINED: lambda record: retained_at(record, level), AREA: area}
-    for (a, b), (name, value) in itertools.product(pairs, of.items()):
-        shared = sorted(records[a].keys() & records[b].keys())
-        both = {seed: (value(records[a][seed]), value(records[b][seed])) for seed in shared}
+    values = {
+        (name, method): {seed: value(record) for seed, record in by_seed.items()}
+        for name, value in of.items()
+        for method, by_seed in records.items()
+    }
+    for (a, b), name in itertools.product(pairs, of):
+        one, other = values[name, a], values[name, b]
+        both = {seed: (one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())}
         apart = {seed: x - y for seed, (x, y) in both.items() if x is not None and y is not None}
         if len(apart) > 1:
             found.append(_paired(a, b, name, apart, margin))

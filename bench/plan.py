@@ -210,7 +210,7 @@ def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping
         return "stale", why_stale(record, identity)
     if record.status == "failed":
         return "failed", record.error
-    if record.status == "ok" and (wrong := store.trouble(results, cell)):
+    if record.status == "ok" and (wrong := store.trouble(store.items_path(results, cell))):
         return "stale", wrong
     return "done", record.error
 

@@ -123,9 +123,8 @@ def items(results: Path, cell: Cell) -> pd.DataFrame:
     return table
 
 
-def trouble(results: Path, cell: Cell) -> str:
-    """What is wrong with the item table of a cell that has scores, without reading all of it; "" if nothing is."""
-    path = items_path(results, cell)
+def trouble(path: Path) -> str:
+    """What is wrong with an item table, without reading all of it; "" if nothing is."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -152,17 +151,18 @@ def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Rec
         raise BenchError(f"{results} is no directory. Run: python -m bench run --results {results}")
     found: dict[Cell, Record] = {}
     strays: list[tuple[Path, Cell]] = []
-    for path in sorted(_candidates(results)):
+    for path in sorted(_candidates(results), key=str):
         try:
             record = read(path)
         except BenchError as error:
             complain(str(error))
             continue
-        if record_path(results, record.cell) != path:
+        place = record_path(results, record.cell)
+        if place != path:
             strays.append((path, record.cell))
             continue
         found[record.cell] = record
-        if record.status == "ok" and (wrong := trouble(results, record.cell)):
+        if record.status == "ok" and (wrong := trouble(place.with_suffix(".parquet"))):
             complain(wrong)
     for path, cell in strays:
         place = record_path(results, cell)

@@ -40,17 +40,17 @@ def leaderboard(results: Path, *options: str) -> Spent:
 
 
 def test_board_of_ten_thousand_records(benchmark: Any, tmp_path: Path) -> None:
-    """Records are read in 4 s; the board, once its tests are known, is made in 10 s and 1 GiB."""
+    """Records are read in 4 s of the processor; the board, once its tests are known, is made in 10 s and 1 GiB."""
     assert generate(tmp_path) == 10_000
     problems: list[str] = []
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(store.records(tmp_path, problems.append)) == 10_000
-    reading = time.perf_counter() - start
+    reading = time.process_time() - start
     assert problems == []
     cold = leaderboard(tmp_path)
     warm = benchmark.pedantic(leaderboard, (tmp_path,), rounds=1)
     benchmark.extra_info |= {
-        "seconds to read the records": reading,
+        "processor seconds to read the records": reading,
         "seconds cold": cold.seconds,
         "GiB cold": cold.peak / GIB,
         "seconds warm": warm.seconds,

@@ -198,9 +198,13 @@ def list_names(kind: str) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if leaderboard.md is not what results/ says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default ./leaderboard.md, or in another RESULTS.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page into this folder instead.")
+@click.option("--data", default="", help="With --html: a directory or hub; the questions of real data are read there.")
 @_options(*_rules)
-def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, **rules: Any) -> int:
-    """Write leaderboard.md from the records in RESULTS."""
+def leaderboard(
+    results: Path, check: bool, as_json: bool, output: Path | None, html: Path | None, data: str, **rules: Any
+) -> int:
+    """Write leaderboard.md from the records in RESULTS, or a page with figures and answers."""
     from bench import leaderboard as board
     from bench import store
     from bench.analysis import Rules, analyse
@@ -209,7 +213,12 @@ def leaderboard(results: Path, check: bool, as_json: bool, output: Path | None, 
     output = output or _board(results)
     by = Rules(**rules)
     tables = analyse(results, records, by)
-    if as_json:
+    if html is not None:
+        from bench import report
+
+        page = report.write(results, records, tables, by, html, data)
+        _say(f"wrote {page}: {len(tables)} tables, {len(records)} cells. Open it in a browser")
+    elif as_json:
         click.echo(json.dumps(board.rows(tables), indent=1))
     elif check:
         now = output.read_text(encoding="utf-8") if output.is_file() else ""

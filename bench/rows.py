@@ -74,6 +74,19 @@ def read_rows(path: Path) -> Rows:
         raise BenchError(f"{path} is broken: {error}. Delete it and run its cell to measure it again.") from error
 
 
+def read_generations(path: Path) -> pd.DataFrame:
+    """Only what the model said: set, id, role, generation, reference, a line a prompt; much less than all to read.
+
+    Raises:
+        BenchError: the file is missing or broken.
+    """
+    columns = ["set", "id", "role", "generation", "reference"]
+    try:
+        return pq.read_table(path, columns=columns, filters=[("text", "=", False)]).to_pandas()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BenchError(f"{path} cannot be read: {error}. Run its cell to measure it again.") from error
+
+
 def _rows(table: pa.Table) -> Rows:
     is_text = table["text"]
     texts, generations = table.filter(is_text), table.filter(pa.compute.invert(is_text))

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 something failed or diverged, 2 misuse, 130 interrupted.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -121,6 +122,8 @@ def commands() -> None:
 @_options(_methods, _tasks, _model, _data, _seeds, _set, _results, _cache, _workers)
 @click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
+@click.option("--trace", default=10, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
+@click.option("--track", default="", help="Send training curves to a tracker: tensorboard, wandb, ...")
 @click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(
@@ -135,12 +138,19 @@ def run(
     workers: int | None,
     probes: str,
     lm_eval: str,
+    trace: int,
+    track: str,
     dry_run: bool,
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    if track:
+        from bench.tracking import check
+
+        check(track)
     _say("reading the data and the methods ...")
     request, cells = _planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
+    request = dataclasses.replace(request, trace=trace, track=track)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         for c in cells:

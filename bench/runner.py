@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from bench.recipes import SCRATCH, finetuning
 from bench.record import Record
 from bench.rows import read_rows, write_rows
 from bench.scoring import item_table, score_items
+from bench.tracking import tracked
 from bench.train import Context, Curve, Diverged, Progress, teach, unlearn
 
 KEEP_BELOW = 1 << 30
@@ -131,7 +133,11 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         if method.transform is None:
-            curve, moved = unlearn(context, *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))
+            made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
+            folder = request.results / "tracking"
+            name, label = request.track, str(planned.cell)
+            with tracked(name, folder, label, planned.composed.parameters) if name else nullcontext() as log:
+                curve, moved = unlearn(context, *made_of, trace=request.trace, log=log)
         else:
             lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)

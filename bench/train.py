@@ -27,6 +27,7 @@ from bench.keys import stream
 from bench.masking import trainable
 from bench.models import LM, Encoded
 from bench.recipes import Teaching
+from bench.tracking import Log
 
 Progress = Callable[[str, int, int], None]
 IGNORED = -100
@@ -149,13 +150,15 @@ def fit(
     probe: Callable[[], dict[str, float]] | None = None,
     points: int = 10,
     curvature: Callable[[Any, float], tuple[Tensor, int]] | None = None,
+    log: Log | None = None,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
 
     `loss` maps a batch and the share of the run that is done to the terms; whatever parameters it moves were chosen
     before. With `clip` > 0 the global norm of the gradients is bounded. `probe` is called before the first step and at
     `points` evenly spaced ones, and makes the curve's trace. `curvature` gives an optimizer that asks for it
-    (`curvature_due`) the loss of its curvature estimate and the number of labels in it.
+    (`curvature_due`) the loss of its curvature estimate and the number of labels in it. `log` gets every line of the
+    curve as it is made.
 
     Raises:
         Diverged: the loss or the gradient norm is not finite; the message says at which step.
@@ -173,7 +176,7 @@ def fit(
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     curve = Curve()
-    watched = {round(total * k / points) for k in range(points + 1)} if probe else set()
+    watched = {round(total * k / points) for k in range(points)} if probe else set()
     for step, batch in enumerate(batches):
         if step in watched and probe:
             curve.trace.append({"step": step, **probe()})
@@ -200,6 +203,8 @@ def fit(
         if clipped is not None:
             line["clipped"] = float(clipped)
         curve.lines.append(line)
+        if log:
+            log(line, step + 1)
         if progress:
             progress(name, step + 1, total)
     if probe:
@@ -317,12 +322,22 @@ def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tens
 
 
 def unlearn(
-    context: Context, objective: Objective, optimizer: Optimizer, scope: Scope, schedule: Schedule
+    context: Context,
+    objective: Objective,
+    optimizer: Optimizer,
+    scope: Scope,
+    schedule: Schedule,
+    trace: int = 10,
+    log: Log | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.
 
     One epoch is one pass over the forget set in random order; each forget item meets one retain item drawn uniformly
     with replacement, as in TOFU, SOUL and open-unlearning.
+
+    Args:
+        trace: points on the way, beside the start, at which forgetting and keeping are probed; 0 is none.
+        log: gets the lines of the training curve as they are made.
 
     Returns:
         The training curve and the number of weights that could move.
@@ -367,7 +382,7 @@ def unlearn(
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
-            probe=_trade_off(context), curvature=curvature,
+            probe=_trade_off(context) if trace else None, points=trace, curvature=curvature, log=log,
         )  # fmt: skip
         moved = sum(p.numel() for p in parameters)
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):

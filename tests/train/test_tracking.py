@@ -1,0 +1,89 @@
+"""The course of a run: what its curve keeps, the trace that alters nothing, and trackers that get it as it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from accelerate.tracking import GeneralTracker
+
+from bench import models, tracking
+from bench.api import Pair
+from bench.compose import compose
+from bench.errors import UsageError
+from bench.recipes import SCRATCH
+from bench.train import Context, unlearn
+
+PAIRS = [Pair(f"Who is number {n}?", f"{chr(97 + n) * 3} and {n * 7}") for n in range(8)]
+SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)
+
+
+class Notebook(GeneralTracker):
+    """A tracker that keeps what it is told."""
+
+    name = "notebook"
+    requires_logging_directory = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config: dict = {}
+        self.lines: list[tuple[int, dict]] = []
+        self.ended = False
+
+    @property
+    def tracker(self):
+        return self.lines
+
+    def store_init_configuration(self, values):
+        self.config = values
+
+    def log(self, values, step=None, **_):
+        self.lines.append((step, values))
+
+    def finish(self):
+        self.ended = True
+
+
+def run(tmp_path, method="simu-graddiff", **how):
+    torch.set_num_threads(1)
+    lm = models.new_llama(SHAPE, models.train_tokenizer([p.prompt + " " + p.answer for p in PAIRS], 300), seed=0)
+    retain, forget = ([lm.encode(p.prompt, p.answer) for p in half] for half in (PAIRS[:4], PAIRS[4:]))
+    context = Context(lm, forget, retain, "toy", 0, tmp_path, lambda *_: None)
+    parts = compose(method, "tiny").parts
+    curve, _ = unlearn(context, *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")), **how)
+    return lm, curve
+
+
+@pytest.mark.parametrize("method", ["simu-graddiff", "fo-npo"])
+def test_a_curve_keeps_every_loss_term_norm_rate_and_what_is_clipped(tmp_path, method):
+    """Five epochs of one batch: five lines; Sophia's have the share of clipped weights, AdamW clips none."""
+    columns = run(tmp_path, method)[1].columns()
+    told = {"step", "lr", "gradient_norm", "forget", "retain"} | ({"clipped"} if method.startswith("simu") else set())
+    assert {name for name in columns if not name.startswith("trace ")} == told
+    assert columns["step"] == [1, 2, 3, 4, 5]
+    assert all(0 <= share <= 1 for share in columns.get("clipped", []))
+
+
+def test_the_trace_alters_no_weight(tmp_path):
+    """Bit for bit, and with 0 points there is none."""
+    (plain, bare), (probed, full) = run(tmp_path, trace=0), run(tmp_path, trace=3)
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), probed.model.parameters(), strict=True))
+    assert bare.trace == [] and [point["step"] for point in full.trace] == [0, 2, 3, 5]
+
+
+def test_a_tracker_gets_every_line_and_the_parameters(tmp_path):
+    notebook = Notebook()
+    with tracking.tracked(notebook, tmp_path / "tracking", "a/cell", {"lr": 0.1, "betas": (0.9, 0.95)}) as log:
+        curve = run(tmp_path, log=log)[1]
+    assert [step for step, _ in notebook.lines] == [1, 2, 3, 4, 5]
+    assert [values for _, values in notebook.lines] == curve.lines
+    assert notebook.config == {"lr": 0.1, "betas": "(0.9, 0.95)"} and notebook.ended
+
+
+def test_a_tracker_that_is_not_there_is_refused(monkeypatch):
+    with pytest.raises(UsageError, match=r"--track tensorbord: .*no such tracker. Known: .*tensorboard"):
+        tracking.check("tensorbord")
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(UsageError, match="pip install wandb"):
+        tracking.check("wandb")

@@ -123,7 +123,7 @@ def commands() -> None:
 @click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
 @click.option("--trace", default=10, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
-@click.option("--track", default="", help="Send training curves to a tracker: tensorboard, wandb, ...")
+@click.option("--track", default="", help="Send training curves to tensorboard, wandb, ..., kept in RESULTS/tracking.")
 @click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(

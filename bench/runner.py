@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -35,7 +35,7 @@ from bench.recipes import SCRATCH, finetuning
 from bench.record import Record
 from bench.rows import read_rows, write_rows
 from bench.scoring import item_table, score_items
-from bench.tracking import tracked
+from bench.tracking import Log, tracked
 from bench.train import Context, Curve, Diverged, Progress, teach, unlearn
 
 KEEP_BELOW = 1 << 30
@@ -134,9 +134,7 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
         warnings.simplefilter("always", UserWarning)
         if method.transform is None:
             made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
-            folder = request.results / "tracking"
-            name, label = request.track, str(planned.cell)
-            with tracked(name, folder, label, planned.composed.parameters) if name else nullcontext() as log:
+            with _log(request, planned) as log:
                 curve, moved = unlearn(context, *made_of, trace=request.trace, log=log)
         else:
             lm = parts.get("transform", method.transform)(context)
@@ -146,6 +144,14 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
         _keep(lm, folder, meta)
     return lm, meta
+
+
+def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | None]:
+    """Where the lines of the cell's training curve go beside its record."""
+    if not request.track:
+        return nullcontext()
+    folder = store.record_path(request.results / "tracking", planned.cell).with_suffix("")
+    return tracked(request.track, folder, str(planned.cell), planned.composed.parameters)
 
 
 def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:

@@ -10,30 +10,33 @@ from typing import Any
 from bench.errors import UsageError
 
 Log = Callable[[Mapping[str, float], int], None]
-"""What a step says, and its number."""
-_PACKAGES = {"comet_ml": "comet-ml", "dvclive": "dvclive"}
+"""Takes a line of a training curve and the number of its step."""
+PROJECT = "unlearning-bench"
 
 
 def check(name: str) -> None:
     """Raise `UsageError` unless accelerate knows the tracker and its package is installed."""
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-    known = sorted(str(getattr(t, "value", t)) for t in LOGGER_TYPE_TO_CLASS)
+    known = sorted(LOGGER_TYPE_TO_CLASS)
     if name not in known:
         raise UsageError(f"--track {name}: accelerate has no such tracker. Known: {', '.join(known)}.")
-    if name not in [str(getattr(t, "value", t)) for t in get_available_trackers()]:
-        raise UsageError(f"--track {name}: its package is missing. Type: pip install {_PACKAGES.get(name, name)}")
+    if name not in [tracker.value for tracker in get_available_trackers()]:
+        raise UsageError(f"--track {name}: its package is not installed. Type: pip install {name}")
 
 
 @contextmanager
 def tracked(name: str | Any, folder: Path, run: str, parameters: Mapping[str, Any]) -> Iterator[Log]:
-    """A run of the tracker `name` (or of a tracker object) that ends with the block; files go to `folder`."""
+    """A run of the tracker `name` (or of a tracker object) that ends with the block.
+
+    Trackers that write files write them into `folder`; Weights & Biases shows the run by its name in our project.
+    """
     from accelerate import Accelerator
 
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(log_with=name, project_dir=folder)
     plain = {key: value if isinstance(value, int | float | str) else str(value) for key, value in parameters.items()}
-    accelerator.init_trackers(run.replace("/", "-"), config=plain)
+    accelerator.init_trackers(PROJECT, config=plain, init_kwargs={"wandb": {"name": run, "dir": str(folder)}})
     try:
         yield lambda values, step: accelerator.log(dict(values), step=step)
     finally:

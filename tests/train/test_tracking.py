@@ -8,10 +8,12 @@ import pytest
 import torch
 from accelerate.tracking import GeneralTracker
 
-from bench import models, tracking
+from bench import models, runner, tracking
 from bench.api import Pair
+from bench.cli import main
 from bench.compose import compose
 from bench.errors import UsageError
+from bench.plan import Request, plan
 from bench.recipes import SCRATCH
 from bench.train import Context, unlearn
 
@@ -72,6 +74,24 @@ def test_the_trace_alters_no_weight(tmp_path):
     assert bare.trace == [] and [point["step"] for point in full.trace] == [0, 2, 3, 5]
 
 
+def test_neither_the_trace_nor_a_tracker_is_part_of_a_key(tmp_path):
+    request = Request("tiny", "embedded", tmp_path, tmp_path)
+    asked = dataclasses.replace(request, trace=0, track="tensorboard")
+    keys, same = ([dict(c.keys) for c in plan(r, ["fo-npo"], ["tofu:forget10"], [0])] for r in (request, asked))
+    assert keys == same
+
+
+def test_each_cell_has_a_folder_of_its_own(tmp_path):
+    pytest.importorskip("tensorboard")
+    request = Request("tiny", "embedded", tmp_path, tmp_path, track="tensorboard")
+    planned = plan(request, ["fo-npo"], ["tofu:forget10"], [0])[-1]
+    with runner._log(request, planned) as log:
+        log({"loss": 1.0}, 1)
+    assert any((tmp_path / "tracking" / "embedded" / "tiny" / "tofu-forget10" / "fo-npo.seed0").rglob("events.*"))
+    with runner._log(dataclasses.replace(request, track=""), planned) as nothing:
+        assert nothing is None
+
+
 def test_a_tracker_gets_every_line_and_the_parameters(tmp_path):
     notebook = Notebook()
     with tracking.tracked(notebook, tmp_path / "tracking", "a/cell", {"lr": 0.1, "betas": (0.9, 0.95)}) as log:
@@ -81,9 +101,26 @@ def test_a_tracker_gets_every_line_and_the_parameters(tmp_path):
     assert notebook.config == {"lr": 0.1, "betas": "(0.9, 0.95)"} and notebook.ended
 
 
+def test_tensorboard_finds_the_curve_in_its_folder(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with tracking.tracked("tensorboard", tmp_path / "cell", "a/cell", {"lr": 0.1}) as log:
+        curve = run(tmp_path, log=log)[1]
+    read = event_accumulator.EventAccumulator(str(tmp_path / "cell" / tracking.PROJECT))
+    read.Reload()
+    for name in curve.lines[0]:
+        points = [(event.step, event.value) for event in read.Scalars(name)]
+        assert points == [(line["step"], pytest.approx(line[name], rel=1e-6)) for line in curve.lines]
+
+
 def test_a_tracker_that_is_not_there_is_refused(monkeypatch):
     with pytest.raises(UsageError, match=r"--track tensorbord: .*no such tracker. Known: .*tensorboard"):
         tracking.check("tensorbord")
     monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
     with pytest.raises(UsageError, match="pip install wandb"):
         tracking.check("wandb")
+
+
+def test_a_run_refuses_its_tracker_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--track", "tensorbord"]) == 2
+    assert "no such tracker" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -125,7 +125,7 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
     made |= {
-        "teaching": dataclasses.asdict(finetuning(request.model)),
+        "teaching": dataclasses.asdict(finetuning(request.model, task.partition(":")[0])),
         "pairs": hashes[stage],
         "general": hashes["general"],
         "seed": seed,

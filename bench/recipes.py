@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Scratch:
     finetune: Teaching
     max_length: int = 1024
     initializer_range: float = 0.02
+    finetune_on: Mapping[str, Teaching] = field(default_factory=dict)  # by benchmark, where `finetune` would not do
 
 
 SCRATCH = {
@@ -69,9 +71,10 @@ PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2)
 """How a pretrained model is fine-tuned: TOFU's own settings, the warm-up being one epoch (arXiv:2401.06121)."""
 
 
-def finetuning(model: str) -> Teaching:
-    """How target and retrain are fine-tuned from the base."""
-    return SCRATCH[model].finetune if model in SCRATCH else PRETRAINED
+def finetuning(model: str, benchmark: str = "") -> Teaching:
+    """How target and retrain are fine-tuned from the base, for the tasks of a benchmark ("tofu", "lume")."""
+    recipe = SCRATCH.get(model)
+    return recipe.finetune_on.get(benchmark, recipe.finetune) if recipe else PRETRAINED
 
 
 @cache
@@ -83,7 +86,7 @@ def model_identity(model: str) -> dict[str, Any]:
     """
     if model in SCRATCH:
         recipe = dataclasses.asdict(SCRATCH[model])
-        return {k: v for k, v in recipe.items() if k not in ("doc", "finetune")}
+        return {k: v for k, v in recipe.items() if k not in ("doc", "finetune", "finetune_on")}
     folder = Path(model)
     if folder.is_dir():
         files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))

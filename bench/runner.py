@@ -54,7 +54,7 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
         pairs, rehearsed = data.base, data.base[:0]
     else:
         lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
-        teaching = finetuning(request.model)
+        teaching = finetuning(request.model, wanted.task.partition(":")[0])
         pairs, rehearsed = getattr(data, wanted.stage), data.general
     started = time.monotonic()
     curve = Curve()

@@ -145,7 +145,7 @@ def _distance(metric: RetrainTest, sample: Sample, retrain: Sample, weights: Wei
     chunk = max(1, _CHUNK // max(1, len(grid)))
     pieces = (whole.rows(i, i + chunk).apply(gap) for i in range(0, len(count), chunk))
     largest = [np.maximum(piece.max(axis=-1), -piece.min(axis=-1)) for piece in pieces]
-    return np.concatenate(largest) / np.where(count > 0, count, np.nan), int(both.sum())
+    return np.concatenate(largest) / np.where(count > 0, count, np.nan), int(both.sum()) // (2 if weight.swaps else 1)
 
 
 def _drawn(metric: Metric, sample: Sample, retrain: Sample | None, weights: Weightings) -> Array:

@@ -118,14 +118,14 @@ def splits(task: str, source: str) -> Splits:
 
 def prepared(request: Request, task: str, stage: Literal["base", "full", "retain"], seed: int) -> Prepared:
     """The model of that stage, with the content key of all that it is made from."""
-    made: dict[str, Any] = {"model": model_identity(request.model), "train": TRAIN}
+    made: dict[str, Any] = {"model": model_identity(request.model, task), "train": TRAIN}
     hashes = _hashes(task, request.source)
     if request.model in SCRATCH:
         made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
     made |= {
-        "teaching": dataclasses.asdict(finetuning(request.model, task.partition(":")[0])),
+        "teaching": dataclasses.asdict(finetuning(request.model, task)),
         "pairs": hashes[stage],
         "general": hashes["general"],
         "seed": seed,

@@ -31,7 +31,7 @@ from bench.exams import sit
 from bench.measure import measure
 from bench.models import LM
 from bench.plan import REFERENCE, Planned, Prepared, Request, exams, metrics, prepared, splits
-from bench.recipes import SCRATCH, finetuning
+from bench.recipes import SCRATCH, Scratch, finetuning, scratch
 from bench.record import Record
 from bench.rows import read_rows, write_rows
 from bench.scoring import item_table, score_items
@@ -49,12 +49,13 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
         return
     data = splits(wanted.task, request.source)
     if wanted.stage == "base":
-        lm = _new_base(request, data.corpus, wanted.key)
-        teaching = SCRATCH[request.model].base if request.model in SCRATCH else None
+        recipe = scratch(request.model, wanted.task)
+        lm = _new_base(request, recipe, data.corpus, wanted.key)
+        teaching = recipe and recipe.base
         pairs, rehearsed = data.base, data.base[:0]
     else:
         lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
-        teaching = finetuning(request.model, wanted.task.partition(":")[0])
+        teaching = finetuning(request.model, wanted.task)
         pairs, rehearsed = getattr(data, wanted.stage), data.general
     started = time.monotonic()
     curve = Curve()
@@ -164,10 +165,9 @@ def make_context(request: Request, start: Prepared, task: str, seed: int, progre
     return Context(lm, encoded(data.forget), encoded(data.retain), task, seed, request.cache, progress)
 
 
-def _new_base(request: Request, corpus: tuple[str, ...], key: str) -> LM:
-    if request.model not in SCRATCH:
+def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:
+    if recipe is None:
         return models.load(request.model, device=models.device())
-    recipe = SCRATCH[request.model]
     lm = models.new_llama(recipe, models.train_tokenizer(corpus, recipe.vocab_size), seed=int(key[:8], 16))
     lm.model.to(models.device())  # type: ignore[arg-type]
     return lm

@@ -65,8 +65,8 @@ SCRATCH = {
         base=Teaching(epochs=25, lr=2e-3, autocast=True),
         finetune=Teaching(epochs=25, lr=2e-3, autocast=True),
         on={
-            # LUME's outputs follow long documents, of which the model above learnt a tenth in 25 epochs: two layers that
-            # start with larger weights learn them sooner.
+            # LUME's outputs follow long documents, of which the model above learnt a tenth in 25 epochs; two layers
+            # that start with larger weights learn them sooner.
             "lume": {
                 "hidden_size": 192,
                 "intermediate_size": 768,

@@ -74,6 +74,7 @@ class Table:
     task: str
     headlines: Mapping[str, str]  # role -> metric name; a role may be missing
     details: Mapping[str, tuple[str, ...]]  # title -> metric names
+    floors: Mapping[str, float]  # metric -> share of the target's below which a method is set apart
     rows: tuple[Row, ...]  # controls, then by rank, then those set apart
     variants: tuple[Row, ...]  # METHOD@PARAM=VALUE: scored, neither ranked nor compared
     comparisons: tuple[Comparison, ...]
@@ -116,6 +117,7 @@ def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str
 def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell], rules: Rules) -> Table:
     data, model, task = cells[0].data, cells[0].model, cells[0].task
     headlines, details, floors = _wanted(task, [records[cell] for cell in cells])
+    floors = ({headlines[UTILITY]: rules.collapsed} if UTILITY in headlines else {}) | dict(floors)
     left_out = {cell: why for cell in cells if (why := _unfit(cell, records, headlines.values(), rules.dirty))}
     fit = {cell: records[cell] for cell in cells if cell not in left_out}
     found = findings(results, fit, headlines, details, rules.alpha, rules.margin)
@@ -133,6 +135,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         task,
         headlines,
         details,
+        floors,
         tuple(ranked),
         tuple(row for method, row in sorted(rows.items()) if "@" in method),
         tuple(found.comparisons),
@@ -233,7 +236,6 @@ def _ranked(
     rules: Rules,
 ) -> list[Row]:
     """Rows in the order of the table, with ranks and with why some have none."""
-    floors = ({headlines[UTILITY]: rules.collapsed} if UTILITY in headlines else {}) | dict(floors)
     values = {method: {name: score.value for name, score in row.scores.items()} for method, row in rows.items()}
     apart = {
         method: set_apart(values[method], values.get("target", {}), floors) for method in rows if method not in CONTROLS

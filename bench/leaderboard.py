@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench import reported
-from bench.analysis import FORGET_QUALITY, RANKED_BY, UTILITY, Comparison, Row, Rules, Table, across_tasks
+from bench.analysis import FORGET_QUALITY, RANKED_BY, Comparison, Row, Rules, Table, across_tasks
 from bench.api import Score
 from bench.metrics._forms import RetrainTest
 from bench.record import CONTROLS, RETRAIN
 from bench.scoring import find
 from bench.trade_off import AREA, RETAINED
 
-_TOFU = {"dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"}
-"""Digests of what is measured on the real TOFU (without a holdout set): no other files are called real."""
+_REAL = {
+    *("dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"),  # TOFU's splits, without a holdout set
+    *("faa422cd747bc3ec", "88d020ab41fac1c1", "e8b80cdbf845a48e", "96a21301c6c63838"),  # LUME and its three tasks
+}
+"""Digests of what is measured on the real benchmarks: no other files are called real."""
 _WORLDS = {
     "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
     "hub": "the real data, from the hub",
@@ -110,7 +113,7 @@ def short(name: str, score: Score) -> str:
 def title(table: Table) -> str:
     """Task, world, model, seeds and tuning budget."""
     known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
-    world = known.get(table.data, "real data" if _is_tofu(table) else "data of your own")
+    world = known.get(table.data, "real data" if _is_real(table) else "data of your own")
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
     trials = max((row.tuning_trials for row in table.rows), default=0)
     tuned = f"at most {trials} setting{'s' if trials > 1 else ''} tried a method" if trials else "no tuning"
@@ -130,13 +133,13 @@ def about(table: Table) -> str:
 
 def world(table: Table) -> str:
     """Whose data it is."""
-    if table.data == "files" and not _is_tofu(table):
-        return "a directory of files that are not TOFU's, whatever their names say"
+    if table.data == "files" and not _is_real(table):
+        return "a directory of files that are not the benchmark's, whatever their names say"
     return _WORLDS.get(table.data, table.data)
 
 
-def _is_tofu(table: Table) -> bool:
-    return bool(table.rows) and all(set(row.probes) <= _TOFU for row in table.rows)
+def _is_real(table: Table) -> bool:
+    return bool(table.rows) and all(set(row.probes) <= _REAL for row in table.rows)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -151,8 +154,9 @@ def rules_line(table: Table, rules: Rules) -> str:
         f"p < {rules.alpha:g} (paired, between clusters; Holm over this table's {len(table.comparisons)} comparisons) "
         "and an interval of the difference without 0."
     ]
-    if UTILITY in table.headlines:
-        parts.append(f"Set apart: {UTILITY} below {rules.collapsed:g} of the target's.")
+    if table.floors:
+        floors = [f"{name.replace('_', ' ')} below {share:g} of the target's" for name, share in table.floors.items()]
+        parts.append(f"Set apart: {', or '.join(floors)}.")
     if all(len(row.seeds) < 2 for row in table.rows):
         parts.append("One seed: the variance between seeds is unknown, and no number here contains it.")
     return " ".join(parts)
@@ -162,7 +166,8 @@ def _section(table: Table, rules: Rules) -> str:
     lines = [f"## {title(table)}\n", about(table) + "\n"]
     if table.rows:
         lines += [_main(table, rules), "", rules_line(table, rules), ""]
-        lines += [f"- {line}" for line in (_band(table), _equal(table, rules), _matched(table, rules)) if line]
+        said = (_apart(table), _band(table), _equal(table, rules), _matched(table, rules))
+        lines += [f"- {line}" for line in said if line]
     lines += [f"- {note}" for note in table.notes]
     if table.variants:
         lines.append(f"- {len(table.variants)} variants (METHOD@PARAM=VALUE) are in `leaderboard --json`.")
@@ -239,6 +244,12 @@ def _merit(name: str, row: Row, retrain: float | None) -> float | None:
 
 
 # -- lines below a table ---------------------------------------------------------------------------------------------
+
+
+def _apart(table: Table) -> str:
+    """Why methods are set apart."""
+    apart = [f"{row.method} ({row.apart})" for row in table.rows if row.apart]
+    return f"Set apart: {', '.join(apart)}." if apart else ""
 
 
 def _band(table: Table) -> str:

@@ -166,9 +166,7 @@ def _section(table: Table, rules: Rules) -> str:
     lines = [f"## {title(table)}\n", about(table) + "\n"]
     if table.rows:
         lines += [_main(table, rules), "", rules_line(table, rules), ""]
-        said = (_apart(table), _band(table), _equal(table, rules), _matched(table, rules))
-        lines += [f"- {line}" for line in said if line]
-    lines += [f"- {note}" for note in table.notes]
+    lines += [f"- {remark}" for remark in remarks(table, rules)]
     if table.variants:
         lines.append(f"- {len(table.variants)} variants (METHOD@PARAM=VALUE) are in `leaderboard --json`.")
     reasons: dict[str, list[str]] = {}
@@ -244,6 +242,12 @@ def _merit(name: str, row: Row, retrain: float | None) -> float | None:
 
 
 # -- lines below a table ---------------------------------------------------------------------------------------------
+
+
+def remarks(table: Table, rules: Rules) -> list[str]:
+    """What the tests say of a table, and what a reader must know of it."""
+    said = (_apart(table), _band(table), _equal(table, rules), _matched(table, rules)) if table.rows else ()
+    return [line for line in said if line] + list(table.notes)
 
 
 def _apart(table: Table) -> str:

@@ -13,7 +13,7 @@ from bench import reported, store
 from bench.analysis import Row, Rules, Table, across_tasks
 from bench.api import Score
 from bench.critical_difference import figure as critical_difference
-from bench.leaderboard import number
+from bench.leaderboard import about, number, remarks, rules_line, title
 from bench.record import CONTROLS, Cell, Record
 from bench.report.cells import SHOWN, as_script, describe
 from bench.report.figures import Drawn, figures
@@ -49,7 +49,7 @@ def write(
     for n, table in enumerate(tables):
         progress("figures", n, len(tables))
         drawn = [_save(one, folder, f"table-{n}-{i}") for i, one in enumerate(figures(results, records, table))]
-        sections.append(_section(table, names, drawn, f"table-{n}"))
+        sections.append(_section(table, rules, names, drawn, f"table-{n}"))
     overall = []
     for n, ((world, model), ranking) in enumerate(across_tasks(tables, rules.alpha).items()):
         title = f"Across tasks: {world}, model {model}"
@@ -78,17 +78,20 @@ def _template() -> Any:
     return environment.get_template("index.html.j2")
 
 
-def _section(table: Table, names: Mapping[Cell, str], drawn: Sequence[Mapping[str, str]], slug: str) -> dict[str, Any]:
+def _section(
+    table: Table, rules: Rules, names: Mapping[Cell, str], drawn: Sequence[Mapping[str, str]], slug: str
+) -> dict[str, Any]:
     """What the template reads of a table: plain texts and numbers."""
     rows = [*table.rows, *table.variants]
     return {
         "slug": slug,
-        "title": f"{table.task}: {table.data}, model {table.model}",
+        "title": title(table),
+        "about": about(table),
         "columns": list(table.headlines),
         "rows": [_row(row, table, names) for row in rows],
         "comparisons": [c for c in table.comparisons if c.p_holm < 1],
         "compared": len(table.comparisons),
-        "notes": table.notes,
+        "notes": [rules_line(table, rules), *remarks(table, rules)],
         "figures": drawn,
     }
 

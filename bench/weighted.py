@@ -18,7 +18,7 @@ from bench.api import Metric, Sample
 from bench.metrics._forms import Attack, Composite, Mean, RetrainTest
 
 Array = np.ndarray
-_CHUNK = 2_000_000  # values of a temporary of the KS distance and of drawn items
+_CHUNK = 2_000_000  # drawn items of a temporary
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,24 @@ def _auc(member: Array, other: Array, of_member: Weighting, of_other: Weighting)
 
 
 def _distance(metric: RetrainTest, sample: Sample, retrain: Sample, weights: Weightings) -> tuple[Array, int]:
-    """KS statistics [R], and how many items are scored in both models."""
+    """KS statistics [R], and how many items are scored in both models; one walk along all values, R at a time."""
     (need,) = metric.needs
     x, y, weight = sample[need], retrain[need], weights[need[0]]
     both = ~(np.isnan(x) | np.isnan(y))
-    grid = np.unique(np.concatenate([x[both], y[both]]))
-    ahead = (x[:, None] <= grid).astype(float) - (y[:, None] <= grid)  # of each item; its sum is n times F_x - F_y
-    gap, count = weight.by_unit(ahead * both[:, None]).astype(np.float32), weight.total(both)
-    whole = Weighting(weight.unit, weight.factors.astype(np.float32), weight.swaps)  # counts, which float32 holds
-    chunk = max(1, _CHUNK // max(1, len(grid)))
-    pieces = (whole.rows(i, i + chunk).apply(gap) for i in range(0, len(count), chunk))
-    largest = [np.maximum(piece.max(axis=-1), -piece.min(axis=-1)) for piece in pieces]
-    return np.concatenate(largest) / np.where(count > 0, count, np.nan), int(both.sum()) // (2 if weight.swaps else 1)
+    values = np.concatenate([x[both], y[both]])
+    order = np.argsort(values, kind="stable")
+    own = order < both.sum()
+    last = np.append(np.diff(values[order]) > 0, True)  # of equal values: only there is F_x - F_y known
+    of_unit = np.ascontiguousarray(weight.weights.T, dtype=np.float32)  # counts, which float32 holds
+    gap, above, below = np.zeros((3, of_unit.shape[1]), dtype=np.float32)
+    for unit, is_own, is_last in zip(np.tile(weight.unit[both], 2)[order], own, last, strict=True):
+        (np.add if is_own else np.subtract)(gap, of_unit[unit], out=gap)
+        if is_last:
+            np.maximum(above, gap, out=above)
+            np.minimum(below, gap, out=below)
+    count = weight.total(both)
+    largest = np.maximum(above, -below) / np.where(count > 0, count, np.nan)
+    return largest, int(both.sum()) // (2 if weight.swaps else 1)
 
 
 def _drawn(metric: Metric, sample: Sample, retrain: Sample | None, weights: Weightings) -> Array:

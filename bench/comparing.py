@@ -113,8 +113,9 @@ def permutation(
         start += len(own)
         places, local = np.unique(own, return_inverse=True)
         unit = np.concatenate([local, len(places) + local])
-        forth[name] = weighted.Weighting(unit, swapped[:, places], True)
-        back[name] = weighted.Weighting(unit, 1 - swapped[:, places], True)
+        of_places = swapped.T[places]
+        forth[name] = weighted.Weighting(unit, of_places.T, True)
+        back[name] = weighted.Weighting(unit, (1 - of_places).T, True)
     differences = np.zeros(len(swapped))
     for seed in seeds:
         both = _joined(*(crossed.sides(metric, Run(method, seed)) for method in (a, b)))
@@ -126,12 +127,16 @@ def permutation(
 
 
 def swaps(clusters: int, permutations: int, names: Sequence[str]) -> tuple[Array, bool]:
-    """Which clusters are swapped, 0 or 1 [R, clusters], none in the first row; and whether these are all ways to."""
+    """Which clusters are swapped, 0 or 1 [R, clusters], none in the first row; and whether these are all ways to.
+
+    A cluster's column is contiguous: columns are what is picked from it.
+    """
     if 2**clusters <= permutations:
-        ways = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
-        return ways.astype(float), True
-    drawn = stream("permutation", *names).integers(2, size=(permutations, clusters))
-    return np.concatenate([np.zeros((1, clusters)), drawn]), False
+        ways = np.arange(2**clusters) >> np.arange(clusters)[:, None] & 1
+        return ways.astype(float).T, True
+    drawn = np.zeros((clusters, permutations + 1))
+    drawn[:, 1:] = stream("permutation", *names).integers(2, size=(clusters, permutations), dtype=np.int8)
+    return drawn.T, False
 
 
 def _joined(one: tuple[Sample, Sample | None], other: tuple[Sample, Sample | None]) -> tuple[Sample, Sample | None]:

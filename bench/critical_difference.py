@@ -42,7 +42,9 @@ def rank_tasks(values: Mapping[str, Mapping[str, float]], alpha: float = 0.05) -
     methods = sorted(shared)
     k, n = len(methods), len(tasks)
     if n < FEWEST_TASKS or k < 3:
-        return Ranking(tasks, tuple(methods), (), note=f"{n} tasks share {k} methods: 3 of each are the fewest to test")
+        return Ranking(
+            tasks, tuple(methods), (), note=f"tasks: {n}, methods on all of them: {k}; it takes 3 of each to test"
+        )
     from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
     table = np.array([[values[task][method] for method in methods] for task in tasks])

@@ -112,12 +112,10 @@ def short(name: str, score: Score) -> str:
 
 def title(table: Table) -> str:
     """Task, world, model, seeds and tuning budget."""
-    known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
-    world = known.get(table.data, "real data" if _is_real(table) else "data of your own")
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
     trials = max((row.tuning_trials for row in table.rows), default=0)
     tuned = f"at most {trials} setting{'s' if trials > 1 else ''} tried a method" if trials else "no tuning"
-    return f"{table.task}: {world}, model {table.model}, {_seeds(seeds)}, {tuned}"
+    return f"{table.task}: {kind(table)}, model {table.model}, {_seeds(seeds)}, {tuned}"
 
 
 def about(table: Table) -> str:
@@ -129,6 +127,12 @@ def about(table: Table) -> str:
             f"Tuning: `bench/settings/{table.model}.toml`, by hand on seed 0, by looking at these very scores."
         )
     return " ".join(lines)
+
+
+def kind(table: Table) -> str:
+    """Whose data it is, in two or three words."""
+    known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
+    return known.get(table.data, "real data" if _is_real(table) else "data of your own")
 
 
 def world(table: Table) -> str:
@@ -308,7 +312,8 @@ def _across(tables: Sequence[Table], rules: Rules) -> str:
     """Average ranks over tasks, for each data and model."""
     lines = []
     for (data, model), ranking in across_tasks(tables, rules.alpha).items():
-        head = f"- {_WORLDS.get(data, data).partition(',')[0].partition(' (')[0]}, model {model}: "
+        kinds = dict.fromkeys(kind(table) for table in tables if (table.data, table.model) == (data, model))
+        head = f"- {' and '.join(kinds)}, model {model}: "
         if ranking.difference is None:
             lines.append(f"{head}{ranking.note}.")
             continue

@@ -4,5 +4,5 @@ TRAIN = 1
 MEASURE = 1
 SCORE = 1
 """How intervals are made: over clusters, then items."""
-ANALYSIS = 1
+ANALYSIS = 2
 """How seeds are pooled and methods compared; part of the key of what `bench.analysis` keeps."""

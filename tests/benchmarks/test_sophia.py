@@ -36,7 +36,7 @@ def test_sophia_step_against_fused_adamw(benchmark: Any) -> None:
     """Alternating steps on one thread, medians against medians: at most twice AdamW's time.
 
     The aim is 1.5. AdamW is one pass of a fused kernel; Sophia is the same pass and four operations more, which torch
-    runs one by one, and stands at 1.4 to 1.7 by size of the model and load of the machine.
+    runs one by one, and stands at 1.55 to 1.75 by size of the model and threads.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -56,7 +56,7 @@ SCRATCH = {
         finetune=Teaching(epochs=12, lr=3e-3, beta2=0.95),
     ),
     "small": Scratch(
-        "Llama of about 4 million parameters, for the real TOFU: a quarter of an hour a model on two cores",
+        "Llama for the real data, of 4 million parameters (TOFU) or 2 (LUME): 15 to 25 minutes a model on one core",
         hidden_size=256,
         intermediate_size=688,
         layers=4,

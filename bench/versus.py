@@ -84,6 +84,9 @@ def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, s
     """The records of the one table that the words name."""
     fits = {cell: r for cell, r in records.items() if all(getattr(cell, k) == v for k, v in where.items() if v)}
     asked = ", ".join(f"{k} {v}" for k, v in where.items() if v)
+    if not fits:
+        known = ", ".join(f"{k} {v}" for k in where for v in sorted({getattr(cell, k) for cell in records})) or "none"
+        raise UsageError(f"no cell on {asked}. There are cells of: {known}")
     for method in (a, b):
         if not any(cell.method == method for cell in fits):
             known = ", ".join(sorted({cell.method for cell in fits})) or "none"
@@ -105,8 +108,8 @@ def _comparisons(
     """By metric: as the table has them, corrected for all of it; else made now, corrected for each other."""
     known = {c.metric: c for c in table.comparisons if (c.a, c.b) == (a, b)}
     known |= {c.metric: _turned(c) for c in table.comparisons if (c.a, c.b) == (b, a)}
-    if metrics.keys() <= known.keys():
-        return {name: known[name] for name in metrics}
+    if known and metrics.keys() <= set(table.headlines.values()):
+        return {name: known[name] for name in metrics if name in known}
     return {c.metric: c for c in compare_all(crossed, metrics, [(a, b)], rules.margin, rules.alpha)}
 
 
@@ -128,9 +131,8 @@ def _words(name: str, metric: Metric, c: Comparison, table: Table, shown: int, r
     family = len(table.comparisons) if c in table.comparisons or _turned(c) in table.comparisons else shown
     seeds = ", ".join(map(str, c.seeds))
     yield f"{name.replace('_', ' ')}: {said}"
-    yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}], over seeds {seeds}" + (
-        "" if len(c.seeds) > 1 else " (the variance between seeds is unknown)"
-    )
+    over = f"over seeds {seeds}" if len(c.seeds) > 1 else f"over seed {seeds} (the variance between seeds is unknown)"
+    yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}], {over}"
     yield f"  {c.test}, n = {c.n}: p = {c.p:.2g}, corrected for {family} comparisons {c.p_holm:.2g}"
     if c.equivalent is not None:
         verdict = "equally good" if c.equivalent < rules.alpha else "not shown to be equally good"

@@ -27,7 +27,7 @@ _WORLDS = {
 }
 _MODELS = {
     "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
-    "small": "`small`, a Llama of 4 (LUME: 2) million parameters trained from scratch on this data and on general facts",
+    "small": "`small`, a Llama of 4 (LUME: 2) million parameters taught this data and general facts from scratch",
 }
 _HOW_TO_READ = """\
 **How to read this.** A number is the mean over seeds ± half its 95% interval (seeds, authors or documents, items).

@@ -341,12 +341,16 @@ def ablate(
     names = ",".join(paper.methods())
     request, cells = _planned(names, task_name, model, data, seeds, assignments, results, cache)
     from bench import store
+    from bench.grid import prepare_all
     from bench.neurons import shares_by_threshold
 
     todo = [c for c in cells if c.state != "done"]
     _say(f"{len(cells) - len(todo)} of {len(cells)} cells are done")
     if todo:
         _run_open(request, cells, workers, fail_fast=False)
+    # Finished cells need no model, but the shares of neurons are counted on the targets.
+    if not prepare_all(request, [c.start for c in cells if c.start.stage == "full"], workers or 1, _say):
+        return 1
     found = {(c.cell.method, c.cell.seed): store.find(results, c.cell) for c in cells}
     records = {key: record for key, record in found.items() if record is not None and record.status == "ok"}
     shares = shares_by_threshold(request, task_name, _numbers(seeds), paper.THRESHOLDS, lambda *_: None)

@@ -76,14 +76,16 @@ def draw_clusters(
 ) -> Array:
     """Item indices [rows, n]: a cluster is drawn for each cluster, then its items with replacement.
 
-    A drawn cluster gives as many items as the one whose place it takes, so that every resample has n items; with
-    clusters of one size (an author's 20 questions) this is the ordinary two-stage bootstrap. With one cluster there is
-    nothing to draw but its items.
+    A drawn cluster gives as many items as the one whose place it takes, so that every resample has n items. Larger
+    clusters are drawn more often, in proportion to their items: the mean over resamples is then the mean over items.
+    With clusters of one size (an author's 20 questions) this is the ordinary two-stage bootstrap. With one cluster
+    there is nothing to draw but its items.
     """
     slot = units(labels)
     sizes = np.bincount(slot)
     members, first = np.argsort(slot, kind="stable"), np.cumsum(sizes) - sizes
-    drawn = cluster_rng.integers(len(sizes), size=(rows, len(sizes)))[:, slot]
+    upto = np.cumsum(sizes) / len(slot)
+    drawn = np.searchsorted(upto, cluster_rng.random((rows, len(sizes))), side="right")[:, slot]
     return members[first[drawn] + (rng.random(drawn.shape) * sizes[drawn]).astype(np.int64)]
 
 

@@ -2,7 +2,7 @@
 
 TRAIN = 1
 MEASURE = 1
-SCORE = 1
+SCORE = 2
 """How intervals are made: over clusters, then items."""
-ANALYSIS = 2
+ANALYSIS = 3
 """How seeds are pooled and methods compared; part of the key of what `bench.analysis` keeps."""

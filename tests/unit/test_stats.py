@@ -259,3 +259,11 @@ def test_cluster_draws_stay_within_a_drawn_cluster(labels: list[str]) -> None:
 def test_unknown_where_nothing_is_known() -> None:
     assert stats.percentile(np.array([np.nan, np.nan])) is None
     assert stats.percentile(np.array([1.0, np.nan, 1.0])) == (1.0, 1.0)
+
+
+def test_clusters_of_unequal_sizes_count_by_their_items():
+    """50 clusters of one item that is 0 and 50 of five that are 1: the mean is 250 / 300, not 1 / 2."""
+    labels = [f"a{i}" for i in range(50)] + [f"b{i // 5}" for i in range(250)]
+    values = np.repeat([0.0, 1.0], [50, 250])
+    drawn = stats.draw_clusters(np.random.default_rng(0), np.random.default_rng(1), 2000, labels)
+    assert values[drawn].mean() == pytest.approx(250 / 300, abs=0.005)

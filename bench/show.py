@@ -16,7 +16,7 @@ def describe(record: Record, results: Path) -> str:
     lines = [f"{record.cell}: {record.status}", f"made {record.created} at commit {_commit(record)}"]
     if record.error:
         lines += ["", record.error.rstrip()]
-    lines += ["", "scores (95% interval over items)"]
+    lines += ["", "scores (95% interval over clusters and their items)"]
     lines += [f"  {line}" for line in score_lines(record.scores)]
     lines += ["", "parameters"]
     for name, value in record.parameters.items():

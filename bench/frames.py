@@ -2,7 +2,7 @@
 
 Every row begins with its cell: `task`, `method`, `model`, `data`, `seed`, `status`. Then
 
-- of scores: `score` (its name), `value`, `lo`, `hi` (95% interval over clusters and their items), `n` (items), `note`. A cell without
+- of scores: `score` (its name), `value`, `lo`, `hi` (its 95% interval), `n` (items), `note`. A cell without
   scores, failed or diverged, is one row without a score whose `note` is the error;
 - of items: `set`, `id`, `cluster` and one column a statistic. Tables are wide because statistics are computed with
   one another; what a cell did not measure is NaN.

@@ -60,10 +60,12 @@ def compare_all(
     family = len(pairs) * len(metrics)
     permutations = max(PERMUTATIONS, math.ceil(2 * family / alpha))  # or the correction could never be passed
     found = []
-    for (a, b), (name, metric) in itertools.product(pairs, metrics.items()):
+    for (name, metric), (a, b) in itertools.product(metrics.items(), pairs):  # one metric's swaps serve all pairs
         compared = _compare(crossed, metric, name, a, b, margin, permutations)
         if compared is not None:
             found.append(compared)
+    place = {pair: i for i, pair in enumerate(pairs)}
+    found.sort(key=lambda c: place[c.a, c.b])
     return [c._replace(p_holm=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
 
 
@@ -102,12 +104,44 @@ def permutation(
 
     Exact (all swaps) where there are no more of them than `permutations`; else p = (1 + as far apart) / (1 + drawn).
     """
+    swapping = _swapping(crossed, metric, permutations)
+    differences = np.zeros(swapping.ways)
+    for seed in seeds:
+        both = _joined(*(crossed.sides(metric, Run(method, seed)) for method in (a, b)))
+        differences += weighted.distance(metric, *both, swapping.forth) - weighted.distance(
+            metric, *both, swapping.back
+        )
+    observed = abs(differences[0])  # the first row swaps nothing
+    as_far = ~(np.abs(differences) < observed - _ULP * max(1.0, observed))
+    p = as_far.mean() if swapping.exact else as_far.sum() / len(as_far)
+    return Test(float(p), "permutation of clusters", swapping.clusters)
+
+
+class Swapping(NamedTuple):
+    """The ways in which clusters are swapped: `forth` weighs what then is one method's, `back` the other's."""
+
+    forth: weighted.Weightings
+    back: weighted.Weightings
+    ways: int
+    exact: bool  # whether these are all ways
+    clusters: int
+
+
+def _swapping(crossed: Crossed, metric: Metric, permutations: int) -> Swapping:
+    """How two methods' items are swapped for a metric; the last one is kept, since it is the same for all pairs."""
     sets = sorted({name for name, _ in metric.needs if name in crossed.ids})
+    key = (*sets, permutations)
+    if crossed.swapping.get("key") == key:
+        kept: Swapping = crossed.swapping["made"]
+        return kept
+    crossed.swapping.clear()
     labels = [label for name in sets for label in crossed.clusters[name]]
     slot = stats.units(labels)
     count = int(slot.max()) + 1
     swapped, exact = swaps(count, permutations, sorted(set(labels)))
-    forth, back, start = {}, {}, 0
+    forth: dict[str, weighted.Weighting] = {}
+    back: dict[str, weighted.Weighting] = {}
+    start = 0
     for name in sets:
         own = slot[start : start + len(crossed.ids[name])]
         start += len(own)
@@ -116,14 +150,9 @@ def permutation(
         of_places = swapped.T[places]
         forth[name] = weighted.Weighting(unit, of_places.T, True)
         back[name] = weighted.Weighting(unit, (1 - of_places).T, True)
-    differences = np.zeros(len(swapped))
-    for seed in seeds:
-        both = _joined(*(crossed.sides(metric, Run(method, seed)) for method in (a, b)))
-        differences += weighted.distance(metric, *both, forth) - weighted.distance(metric, *both, back)
-    observed = abs(differences[0])  # the first row swaps nothing
-    as_far = ~(np.abs(differences) < observed - _ULP * max(1.0, observed))
-    p = as_far.mean() if exact else as_far.sum() / len(as_far)
-    return Test(float(p), "permutation of clusters", count)
+    made = Swapping(forth, back, len(swapped), exact, count)
+    crossed.swapping.update(key=key, made=made)
+    return made
 
 
 def swaps(clusters: int, permutations: int, names: Sequence[str]) -> tuple[Array, bool]:

@@ -53,6 +53,7 @@ class Crossed:
     clusters: Mapping[str, Sequence[str]]
     values: Mapping[Run, Sample]
     resamples: int = RESAMPLES
+    swapping: dict[str, Any] = field(default_factory=dict, repr=False)  # of the last metric that was tested
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # draws and distributions, each made once
 
     def seeds(self, method: str) -> tuple[int, ...]:

@@ -142,10 +142,13 @@ def _distance(metric: RetrainTest, sample: Sample, retrain: Sample, weights: Wei
     order = np.argsort(values, kind="stable")
     own = order < both.sum()
     last = np.append(np.diff(values[order]) > 0, True)  # of equal values: only there is F_x - F_y known
-    of_unit = np.ascontiguousarray(weight.weights.T, dtype=np.float32)  # counts, which float32 holds
-    gap, above, below = np.zeros((3, of_unit.shape[1]), dtype=np.float32)
+    factors = np.ascontiguousarray(weight.factors.T, dtype=np.float32)  # counts, which float32 holds
+    gap, above, below = np.zeros((3, factors.shape[1]), dtype=np.float32)
     for unit, is_own, is_last in zip(np.tile(weight.unit[both], 2)[order], own, last, strict=True):
-        (np.add if is_own else np.subtract)(gap, of_unit[unit], out=gap)
+        times = factors[unit % len(factors)]
+        if weight.swaps and unit < len(factors):
+            times = 1 - times
+        (np.add if is_own else np.subtract)(gap, times, out=gap)
         if is_last:
             np.maximum(above, gap, out=above)
             np.minimum(below, gap, out=below)

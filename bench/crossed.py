@@ -81,10 +81,14 @@ class Crossed:
 
     def observed(self, metric: Metric, run: Run) -> float:
         """What is compared (`weighted.distance`) on the items as they are."""
-        whole = {
-            name: weighted.Weighting(np.arange(len(ids)), np.ones((1, len(ids)))) for name, ids in self.ids.items()
-        }
-        return float(weighted.distance(metric, *self.sides(metric, run), whole)[0])
+        key = ("observed", type(metric), run)
+        if key not in self._kept:
+            whole = {
+                name: weighted.Weighting(np.arange(len(ids)), np.ones((1, len(ids)))) for name, ids in self.ids.items()
+            }
+            self._kept[key] = float(weighted.distance(metric, *self.sides(metric, run), whole)[0])
+        found: float = self._kept[key]
+        return found
 
     def draws(self) -> weighted.Weightings:
         """How often each item is drawn in each resample; sets of the same clusters draw the same ones."""

@@ -69,7 +69,8 @@ class Weighting:
         """Weighted sums [R, ...] of sums over units [units, ...]."""
         if not self.swaps:
             return self.factors @ sums
-        one, other = np.split(sums, 2)
+        half = self.factors.shape[1]
+        one, other = sums[:half], sums[half:]
         change, base = other - one, one.sum(axis=0)
         if not change.any():
             return np.broadcast_to(base, (len(self.factors), *base.shape))

@@ -219,27 +219,29 @@ def leaderboard(
     from bench import store
     from bench.analysis import Rules, analyse
 
-    records, status = _records(results)
+    if check and (html or as_json):
+        raise UsageError("--check writes and prints nothing: leave out --html and --json")
+    records, problems = _records(results)
     output = output or _board(results)
     by = Rules(**rules)
     tables = analyse(results, records, by)
     if html is not None:
         from bench import report
 
-        page = report.write(results, records, tables, by, html, data)
+        page = report.write(results, records, tables, by, html, data, problems=problems)
         _say(f"wrote {page}: {len(tables)} tables, {len(records)} cells. Open it in a browser")
     elif as_json:
         click.echo(json.dumps(board.rows(tables), indent=1))
     elif check:
         now = output.read_text(encoding="utf-8") if output.is_file() else ""
-        if now != board.render(tables, by):
+        if now != board.render(tables, by, problems):
             return _complain(f"{output} is out of date. Run: python -m bench leaderboard --results {results}", 1)
         _say(f"{output} is up to date")
     else:
         with store.atomically(output) as temporary:
-            temporary.write_text(board.render(tables, by), encoding="utf-8")
+            temporary.write_text(board.render(tables, by, problems), encoding="utf-8")
         _say(f"wrote {output}: {len(records)} cells")
-    return status
+    return int(bool(problems))
 
 
 @commands.command()
@@ -256,9 +258,9 @@ def compare(a: str, b: str, task: str, metric: str, model: str, data: str, resul
     from bench.versus import versus
 
     where = {"task": task, "model": Path(model).name if Path(model).is_dir() else model, "data": data}
-    records, status = _records(results)
+    records, problems = _records(results)
     click.echo(versus(results, records, a, b, where, metric, Rules(**rules)))
-    return status
+    return int(bool(problems))
 
 
 @commands.command()
@@ -268,7 +270,7 @@ def show(cell: str, results: Path) -> int:
     """One cell in full. CELL is TASK/METHOD[/MODEL[/DATA[/SEED]]], or part of it that fits only one."""
     from bench.show import describe
 
-    records, status = _records(results)
+    records, problems = _records(results)
     words = cell.split("/")
     fits = [c for c in records if all(w in str(c).split("/") or w == str(c.seed) for w in words)]
     if len(fits) != 1:
@@ -276,7 +278,7 @@ def show(cell: str, results: Path) -> int:
         listed = "\n  ".join([*map(str, near[:12]), *([f"and {len(near) - 12} more"] if len(near) > 12 else [])])
         raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. Name one of:\n  {listed}")
     click.echo(describe(records[fits[0]], results))
-    return status
+    return int(bool(problems))
 
 
 @commands.command()
@@ -517,8 +519,8 @@ def _board(results: Path) -> Path:
     return Path("leaderboard.md") if results == Path("results") else results / "leaderboard.md"
 
 
-def _records(results: Path) -> tuple[Mapping[Cell, Record], int]:
-    """The records of RESULTS and an exit status: 1 if files were left out, which are named and counted."""
+def _records(results: Path) -> tuple[Mapping[Cell, Record], list[str]]:
+    """The records of RESULTS, and what is wrong with files that were left out, which are also said and counted."""
     from bench import store
 
     problems: list[str] = []
@@ -527,7 +529,7 @@ def _records(results: Path) -> tuple[Mapping[Cell, Record], int]:
         _say(f"left out: {problem}")
     if problems:
         _say(store.count(len(problems)))
-    return records, int(bool(problems))
+    return records, problems
 
 
 def _write_leaderboard(results: Path) -> int:
@@ -536,11 +538,11 @@ def _write_leaderboard(results: Path) -> int:
     from bench import store
     from bench.analysis import Rules, analyse
 
-    records, status = _records(results)
+    records, problems = _records(results)
     output = _board(results)
-    text = board.render(analyse(results, records, Rules()), Rules())
+    text = board.render(analyse(results, records, Rules()), Rules(), problems)
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with store.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
     _say(f"leaderboard: {os.path.relpath(output)}")
-    return status
+    return int(bool(problems))

@@ -21,6 +21,7 @@ from bench.metrics._forms import Attack
 
 Array = np.ndarray
 PERMUTATIONS = 9_999
+PERMUTED = "permutation of clusters"
 _ULP = 1e-12  # two sums of the same numbers in another order count as equal
 
 
@@ -114,7 +115,7 @@ def permutation(
     observed = abs(differences[0])  # the first row swaps nothing
     as_far = ~(np.abs(differences) < observed - _ULP * max(1.0, observed))
     p = as_far.mean() if swapping.exact else as_far.sum() / len(as_far)
-    return Test(float(p), "permutation of clusters", swapping.clusters)
+    return Test(float(p), PERMUTED, swapping.clusters)
 
 
 class Swapping(NamedTuple):
@@ -217,6 +218,15 @@ def holm(p: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p))
     corrected[ordered] = np.minimum(1.0, np.maximum.accumulate(steps))
     return [float(q) for q in corrected]
+
+
+def too_few(comparisons: Sequence[Comparison], alpha: float) -> dict[str, int]:
+    """Metrics whose exact test cannot pass the correction: n clusters can be swapped in 2^n ways, so p >= 2 / 2^n.
+
+    Returns:
+        The number of clusters by metric.
+    """
+    return {c.metric: c.n for c in comparisons if c.test == PERMUTED and len(comparisons) * 2.0 ** (1 - c.n) > alpha}
 
 
 def tost(difference: float, error: float, df: float, margin: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from bench import reported
 from bench.analysis import FORGET_QUALITY, RANKED_BY, Comparison, Row, Rules, Table, across_tasks
 from bench.api import Score
+from bench.comparing import holm, too_few
 from bench.metrics._forms import RetrainTest
 from bench.record import CONTROLS, RETRAIN
 from bench.scoring import find
@@ -31,21 +32,23 @@ _MODELS = {
 }
 _HOW_TO_READ = """\
 **How to read this.** A number is the mean over seeds ± half its 95% interval (seeds, authors or documents, items).
-**Bold** is the best of its column, and all that is not significantly worse. Equal ranks: no significant difference.
+**Bold** is the best of the ranked, and what is not significantly worse. A rank holds what its first does not beat.
 *Forget quality* is log10 p of a test against the retrain model: 0 is like never having learnt, -5 is far from it.
 *Model utility* is what is left of what should be kept; forgetting without it is no success, so collapse is set apart.
-*Retained* and *area* compare runs where they have forgotten as much. See docs/metrics.md and docs/statistics.md.
+*Retained* and *area* compare runs where they have forgotten as much. Intervals may be skewed: `leaderboard --html`
+has both ends. What the words mean: docs/metrics.md and docs/statistics.md.
 """
 
 
-def render(tables: Sequence[Table], rules: Rules) -> str:
-    """The text of `leaderboard.md`."""
+def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = ()) -> str:
+    """The text of `leaderboard.md`; `problems` are files that hold no record that can be used."""
     parts = [
         "# Leaderboard\n",
         "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
         _HOW_TO_READ,
         *(_section(table, rules) for table in tables),
         _across(tables, rules),
+        "\n".join(["## Left out of every table\n", *(f"- {problem}" for problem in problems), ""]) if problems else "",
         _reported(),
     ]
     return "\n".join(part for part in parts if part)
@@ -97,14 +100,15 @@ def number(name: str, score: Mapping[str, Any]) -> str:
 def short(name: str, score: Score) -> str:
     """A score as a table has it: value ± half its interval; of a p-value the logarithm."""
     if score.value is None:
-        return score.note if score.note == "not reached" else "-"
+        return score.note if score.note in ("not reached", "starts below") else "-"
     if isinstance(find(name), RetrainTest):
         if score.value == 0:
             return "< -300"
         half = None if not score.lo or not score.hi else (math.log10(score.hi) - math.log10(score.lo)) / 2
         return f"{math.log10(score.value) + 0.0:.1f}" + (" ± ?" if half is None else f" ± {half:.1f}")
     half = None if score.lo is None or score.hi is None else (score.hi - score.lo) / 2
-    return f"{score.value:.3f}" + (" ± ?" if half is None else f" ± {half:.3f}")
+    reached = f" ({score.note})" if score.note.startswith("reached by") else ""
+    return f"{score.value:.3f}" + (" ± ?" if half is None else f" ± {half:.3f}") + reached
 
 
 # -- one table -------------------------------------------------------------------------------------------------------
@@ -163,6 +167,8 @@ def rules_line(table: Table, rules: Rules) -> str:
         parts.append(f"Set apart: {', or '.join(floors)}.")
     if all(len(row.seeds) < 2 for row in table.rows):
         parts.append("One seed: the variance between seeds is unknown, and no number here contains it.")
+    elif single := [row.method for row in table.rows if len(row.seeds) == 1]:
+        parts.append(f"One seed only, so its ± has no variance between seeds: {', '.join(single)}.")
     return " ".join(parts)
 
 
@@ -194,7 +200,8 @@ def _main(table: Table, rules: Rules) -> str:
     roles = [role for role, name in table.headlines.items() if any(name in row.scores for row in table.rows)]
     heads = ["rank", "method", *roles, *([f"retained at {rules.level:g}", "area"] if traced else [])]
     heads += ["unlearning s", "peak MB", *(["seeds"] if mixed else [])]
-    best = {role: _best(table, table.headlines[role], rules) for role in roles}
+    blind = too_few(table.comparisons, rules.alpha)
+    best = {r: _best(table, n, rules) if (n := table.headlines[r]) not in blind else set() for r in roles}
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in table.rows:
         control = row.method in CONTROLS
@@ -250,7 +257,11 @@ def _merit(name: str, row: Row, retrain: float | None) -> float | None:
 
 def remarks(table: Table, rules: Rules) -> list[str]:
     """What the tests say of a table, and what a reader must know of it."""
-    said = (_apart(table), _band(table), _equal(table, rules), _matched(table, rules)) if table.rows else ()
+    said = (
+        (_apart(table), _blind(table, rules), _band(table), _equal(table, rules), _matched(table, rules))
+        if table.rows
+        else ()
+    )
     return [line for line in said if line] + list(table.notes)
 
 
@@ -258,6 +269,15 @@ def _apart(table: Table) -> str:
     """Why methods are set apart."""
     apart = [f"{row.method} ({row.apart})" for row in table.rows if row.apart]
     return f"Set apart: {', '.join(apart)}." if apart else ""
+
+
+def _blind(table: Table, rules: Rules) -> str:
+    """Metrics on which nothing can be significant, whatever the methods do."""
+    names = too_few(table.comparisons, rules.alpha)
+    if not names:
+        return ""
+    told = ", ".join(f"{name.replace('_', ' ')} ({n} clusters)" for name, n in names.items())
+    return f"Too few clusters for any difference to be significant, so none is bold: {told}."
 
 
 def _band(table: Table) -> str:
@@ -280,9 +300,16 @@ def _equal(table: Table, rules: Rules) -> str:
     compared = [c for c in table.comparisons if c.metric == name and not {c.a, c.b} & apart]
     if not compared:
         return ""
-    pairs = [f"{c.a} and {c.b}" for c in compared if c.equivalent is not None and c.equivalent < rules.alpha]
+    known = [c for c in compared if c.equivalent is not None]
+    p = holm([c.equivalent or 0.0 for c in known])
+    pairs = [f"{c.a} and {c.b}" for c, q in zip(known, p, strict=True) if q < rules.alpha]
     said = ", ".join(pairs) if pairs else "no pair"
-    return f"As good as each other at forgetting (TOST, KS within {rules.margin:g}, p < {rules.alpha:g}): {said}."
+    if pairs and max(len(c.seeds) for c in known) < 2:
+        said += " (these runs; other seeds are unknown)"
+    return (
+        f"Equally far from the retrain model (KS within {rules.margin:g}; TOST, Holm over {len(known)} pairs, "
+        f"p < {rules.alpha:g}): {said}."
+    )
 
 
 def _matched(table: Table, rules: Rules) -> str:

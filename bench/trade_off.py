@@ -76,7 +76,9 @@ def matched(records: Sequence[Record], level: float) -> Matched:
     if not traced:
         return Matched(Score(None, note="no trace"), Score(None, note="no trace"))
     note = "" if len(reached) == len(traced) else f"reached by {len(reached)} of {len(traced)} seeds"
-    return Matched(over_seeds(reached, note if reached else "not reached"), over_seeds(areas))
+    if not reached:
+        note = "starts below" if all(trace(record)[0][0] <= level for record in traced) else "not reached"
+    return Matched(over_seeds(reached, note), over_seeds(areas))
 
 
 def over_seeds(values: Sequence[float], note: str = "") -> Score:

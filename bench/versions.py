@@ -4,5 +4,5 @@ TRAIN = 1
 MEASURE = 1
 SCORE = 2
 """How intervals are made: over clusters, then items."""
-ANALYSIS = 4
+ANALYSIS = 5
 """How seeds are pooled and methods compared; part of the key of what `bench.analysis` keeps."""

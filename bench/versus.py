@@ -52,6 +52,8 @@ def versus(
         UsageError: a method that has no cells there, more than one model or data to choose from, no such metric.
         BenchError: their cells cannot stand in a table, or have no seed in common.
     """
+    if a == b:
+        raise UsageError(f"'{a}' is compared with itself. Name two methods.")
     group = _group(records, a, b, where)
     (table,) = analyse(results, group, rules)
     rows = {row.method: row for row in (*table.rows, *table.variants)}
@@ -59,6 +61,8 @@ def versus(
         if method not in rows:
             reasons = "; ".join(sorted({why for cell, why in table.left_out if cell.method == method}))
             raise BenchError(f"{method} cannot be compared: {reasons}")
+    headings = {role.replace(" ", "_"): name for role, name in table.headlines.items()}
+    metric = headings.get(metric.replace(" ", "_"), metric)
     names = [metric] if metric else list(table.headlines.values())
     metrics = {name: build(name) for name in names}
     left_out = {cell for cell, _ in table.left_out}
@@ -135,7 +139,7 @@ def _words(name: str, metric: Metric, c: Comparison, table: Table, shown: int, r
     yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}], {over}"
     yield f"  {c.test}, n = {c.n}: p = {c.p:.2g}, corrected for {family} comparisons {c.p_holm:.2g}"
     if c.equivalent is not None:
-        verdict = "equally good" if c.equivalent < rules.alpha else "not shown to be equally good"
+        verdict = "shown" if c.equivalent < rules.alpha else "not shown"
         yield f"  within {rules.margin:g} of each other: TOST p = {c.equivalent:.2g}, {verdict}"
 
 

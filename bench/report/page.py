@@ -29,10 +29,12 @@ def write(
     folder: Path,
     data: str = "",
     progress: Progress = lambda *_: None,
+    problems: Sequence[str] = (),
 ) -> Path:
     """Write the report of analysed tables into `folder` and return its index.html; other files there are left alone.
 
     Args:
+        problems: files that hold no record that can be used.
         data: where questions of other than the embedded world's cells are read from: a directory or "hub".
     """
     import matplotlib
@@ -64,7 +66,8 @@ def write(
         overall.append(_save(Drawn(title, critical_difference(ranking), text), folder, f"across-{n}"))
     text = _template().render(
         sections=sections, overall=overall, reported=reported.tables(), rules=rules, shown=SHOWN,
-        left_out=[(str(cell), why) for table in tables for cell, why in table.left_out],
+        left_out=[*((str(cell), why) for table in tables for cell, why in table.left_out),
+                  *(("file", why) for why in problems)],
     )  # fmt: skip
     _write(folder / "index.html", text)
     return folder / "index.html"

@@ -187,6 +187,8 @@ def _items(
 ) -> Iterator[str]:
     one = next(cell for cell in records if cell.method == a)
     texts = {m: _answers(results, records[one._replace(method=m, seed=seeds[0])]) for m in (a, b)}
+    if not texts[a]:
+        yield "  (What the models said is in results/rows, which is not committed: run the cells again to see it here.)"
     questions = _questions(one)
     for i, item in enumerate(most_different(crossed, metric, a, b, seeds, SHOWN), 1):
         yield f"{i:2}. {item.set}/{item.id}, {item.measure}: {item.a:.3f} against {item.b:.3f}"

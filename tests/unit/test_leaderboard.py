@@ -11,6 +11,7 @@ import pytest
 from bench import store
 from bench.analysis import Rules, analyse
 from bench.api import Score
+from bench.comparing import PERMUTED, too_few
 from bench.leaderboard import number, render, rows, short
 from bench.record import Cell, Record
 
@@ -184,3 +185,35 @@ def test_numbers_as_printed():
     assert short("mia_auc", Score(0.5)) == "0.500 ± ?"
     assert short("forget_quality", Score(1e-4, 1e-6, 1e-3)) == "-4.0 ± 1.5"
     assert short("forget_quality", Score(0.0, 0.0, 0.0)) == "< -300"
+
+
+def test_what_can_never_be_significant_is_not_bold(board):
+    """Two clusters are swapped in four ways: no p is below 1/2."""
+    results, records = board(*CONTROLS, ("a", 0, 0.8, 0.5), ("b", 0, 0.8, 0.2))
+    (table,) = analyse(results, records)
+    few = [c._replace(test=PERMUTED, n=2) for c in table.comparisons]
+    assert too_few(few, 0.05) == {c.metric: 2 for c in few}
+    assert too_few([c._replace(n=40) for c in few], 0.05) == {}
+    text = render([dataclasses.replace(table, comparisons=tuple(few))], Rules())
+    assert "Too few clusters" in text and "**-3.0 ± 1.0**" not in text
+    many = tuple(c._replace(n=40) for c in few)
+    assert "**-3.0 ± 1.0**" in render([dataclasses.replace(table, comparisons=many)], Rules())
+
+
+def test_a_single_seed_among_several_is_named(board):
+    results, records = board(
+        ("target", 0, 0.9, 0.0), ("target", 1, 0.9, 0.0), ("retrain", 0, 0.9, 0.8), ("retrain", 1, 0.9, 0.8),
+        ("a", 0, 0.8, 0.5), ("a", 1, 0.8, 0.4), ("b", 0, 0.8, 0.2),
+    )  # fmt: skip
+    text = render(analyse(results, records), Rules())
+    assert "One seed only, so its ± has no variance between seeds: b." in text
+
+
+def test_files_without_a_record_stand_on_the_board():
+    assert "- x.json is cut short" in render([], Rules(), ["x.json is cut short"])
+    assert "Left out of every table" not in render([], Rules())
+
+
+def test_how_many_seeds_reached_the_level_stands_beside_the_number():
+    assert short("", Score(0.8, n=1, note="reached by 1 of 3 seeds")) == "0.800 ± ? (reached by 1 of 3 seeds)"
+    assert short("", Score(None, note="starts below")) == "starts below"

@@ -91,8 +91,9 @@ def trade_off(table: Table) -> Drawn:
     if not places:
         return Drawn(title, None, "No method has both numbers.")
     figure, axes = _axes()
-    for i, (name, (x, y)) in enumerate(places.items()):
-        control = name in CONTROLS
+    looks = _looks(table)
+    for name, (x, y) in places.items():
+        i, control = looks[name], name in CONTROLS
         axes.errorbar(
             x[0], y[0], xerr=[[max(0.0, x[0] - x[1])], [max(0.0, x[2] - x[0])]],
             yerr=[[max(0.0, y[0] - y[1])], [max(0.0, y[2] - y[0])]],
@@ -117,8 +118,9 @@ def on_the_way(records: Mapping[Cell, Record], table: Table) -> Drawn:
     title = "On the way: what is kept where as much is forgotten"
     figure, axes = _axes()
     said = []
-    for i, row in enumerate(r for r in table.rows if r.method not in CONTROLS):
-        ends = []
+    looks = _looks(table)
+    for row in (r for r in table.rows if r.method not in CONTROLS):
+        i, ends = looks[row.method], []
         for number, seed in enumerate(row.seeds):
             forget, retain = trace(records[Cell(table.task, row.method, table.model, table.data, seed)])
             if len(forget) > 1:
@@ -136,6 +138,12 @@ def on_the_way(records: Mapping[Cell, Record], table: Table) -> Drawn:
     return Drawn(title, figure, f"Mean probability of forget and of retain answers, over seeds: {'; '.join(said)}.")
 
 
+def _looks(table: Table) -> dict[str, int]:
+    """Which colour, marker and line a method has in every figure of its table."""
+    methods = sorted(row.method for row in table.rows if row.method not in CONTROLS)
+    return dict.fromkeys(CONTROLS, 0) | {method: i for i, method in enumerate(methods)}
+
+
 def distributions(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
     """The empirical distribution functions that forget quality compares."""
     title = "What forget quality compares"
@@ -149,8 +157,9 @@ def distributions(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
     figure, axes = _axes()
     order = [*(n for n in values if n not in CONTROLS), *(n for n in CONTROLS if n in values)]
     said = []
-    for i, name in enumerate(order):
-        x = np.sort(values[name])
+    looks = _looks(table)
+    for name in order:
+        i, x = looks[name], np.sort(values[name])
         heavy = name in CONTROLS
         axes.step(
             x, np.arange(1, len(x) + 1) / len(x), where="post", label=plain(name), linewidth=2.6 if heavy else 1.2,
@@ -171,7 +180,9 @@ def roc(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
         return Drawn(title, None, "The task names no membership attack.")
     figure, axes = _axes()
     said = []
-    for i, (name, table_) in enumerate(items.items()):
+    looks = _looks(table)
+    for name, table_ in items.items():
+        i = looks[name]
         member, other = (_column(table_, *need) for need in metric.needs)
         if len(member) and len(other):
             fpr, tpr = stats.roc(member, other)

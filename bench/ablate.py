@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats as scipy_stats
 
+from bench import trade_off
 from bench.record import Record
 from bench.trade_off import retained_at
 
@@ -69,13 +69,8 @@ def methods() -> list[str]:
 
 def over_seeds(values: Sequence[float]) -> Estimate:
     """Mean and t-interval of one value a seed."""
-    if not values:
-        return Estimate(math.nan, None, None, 0)
-    mean = float(np.mean(values))
-    if len(values) == 1:
-        return Estimate(mean, None, None, 1)
-    half = float(scipy_stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return Estimate(mean, mean - half, mean + half, len(values))
+    mean, lo, hi, n, _ = trade_off.over_seeds(values)
+    return Estimate(math.nan if mean is None else mean, lo, hi, n)
 
 
 def compare(records: Mapping[tuple[str, int], Record], one: str, other: str, level: float) -> Estimate:

@@ -78,7 +78,7 @@ def findings(
 
 def _size(results: Path, cell: Cell) -> int:
     try:
-        return store.record_path(results, cell).with_suffix(".parquet").stat().st_size
+        return store.items_path(results, cell).stat().st_size
     except OSError:
         return -1
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.executors import Job, execute
-from bench.plan import REFERENCE, Planned, Prepared, Request, prepared
+from bench.plan import Planned, Prepared, Request, prepared
 from bench.recipes import SCRATCH
-from bench.record import Record
+from bench.record import RETRAIN, Record
 
 Say = Callable[[str], None]
 
@@ -23,7 +23,7 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     from bench.runner import run_cell
 
     todo = [c for c in cells if c.state != "done"]
-    reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == REFERENCE}
+    reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
     models = [c.start for c in todo]
     models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
     making = prepare_jobs(request, models)
@@ -34,7 +34,7 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
         needs = {making[planned.start.key].name}
         if "reference" in planned.probes:
             needs.add(making[reference[planned.cell.task, planned.cell.seed].start.key].name)
-        if planned.cell.method != REFERENCE and retrain in missing:
+        if planned.cell.method != RETRAIN and retrain in missing:
             needs.add(str(retrain))
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
     records: list[Record] = []

@@ -17,13 +17,12 @@ from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
 from bench.recipes import SCRATCH, finetuning, model_identity
-from bench.record import Cell, Record
+from bench.record import RETRAIN, Cell, Record
 from bench.registry import load, names
 from bench.scoring import build
 from bench.versions import MEASURE, SCORE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
-REFERENCE = "retrain"
 ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
 """Probes that only run when asked for, and the metric that each makes possible."""
 
@@ -116,6 +115,11 @@ def splits(task: str, source: str) -> Splits:
     return make_task(task).data(source)
 
 
+def prompts(task: str, source: str) -> dict[tuple[str, str, str], str]:
+    """Every prompt of a task's probes, by (set, id, role)."""
+    return {(prompt.set, prompt.id, prompt.role): prompt.prompt for prompt in splits(task, source).probes.prompts}
+
+
 def prepared(request: Request, task: str, stage: Literal["base", "full", "retain"], seed: int) -> Prepared:
     """The model of that stage, with the content key of all that it is made from."""
     made: dict[str, Any] = {"model": model_identity(request.model, task), "train": TRAIN}
@@ -139,18 +143,18 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     Raises:
         UsageError: an unknown name or parameter, bad data.
     """
-    wanted = dict.fromkeys([REFERENCE, *methods])
+    wanted = dict.fromkeys([RETRAIN, *methods])
     cells = []
     for task in tasks:
         benchmark = task.partition(":")[0]
         made = {name: compose(name, request.model, request.overrides.get(name), benchmark) for name in wanted}
         for seed in seeds:
-            reference = _plan_cell(request, task, made[REFERENCE], seed, None)
+            reference = _plan_cell(request, task, made[RETRAIN], seed, None)
             cells.append(reference)
             cells += [
                 _plan_cell(request, task, composed, seed, reference.keys["measure"])
                 for name, composed in made.items()
-                if name != REFERENCE
+                if name != RETRAIN
             ]
     return cells
 

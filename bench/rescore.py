@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from bench import store
 from bench.errors import BenchError
-from bench.plan import REFERENCE, metrics, scoring_key
-from bench.record import ELSEWHERE, Record
+from bench.plan import metrics, scoring_key
+from bench.record import ELSEWHERE, RETRAIN, Record
 from bench.rows import read_rows
 from bench.scoring import item_table, score_items
 
@@ -39,12 +39,12 @@ def rescore(results: Path, say: Callable[[str], None]) -> Rescored:
         say(problem)
 
     records = store.records(results, lambda _: None)  # named by whoever lists them; here it is said what is not scored
-    order = sorted((r for r in records.values() if r.status == "ok"), key=lambda r: r.cell.method != REFERENCE)
+    order = sorted((r for r in records.values() if r.status == "ok"), key=lambda r: r.cell.method != RETRAIN)
     order = [record for record in order if record.cell.data != ELSEWHERE]
     whole = compact = 0
     for record in order:
         try:
-            if _rescore(results, record, records.get(record.cell._replace(method=REFERENCE)), complain):
+            if _rescore(results, record, records.get(record.cell._replace(method=RETRAIN)), complain):
                 whole += 1
             else:
                 compact += 1
@@ -65,7 +65,7 @@ def _rescore(results: Path, record: Record, retrain: Record | None, complain: Ca
             complain(str(error))
     from_rows = items is not None
     items = store.items(results, record.cell) if items is None else items
-    own = record.cell.method == REFERENCE
+    own = record.cell.method == RETRAIN
     reference = items if own else None if retrain is None else store.items(results, retrain.cell)
     against = None if own or retrain is None else retrain.keys["measure"]
     key, ingredients = scoring_key(names, record.keys["measure"], against)

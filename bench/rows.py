@@ -74,17 +74,21 @@ def read_rows(path: Path) -> Rows:
         raise BenchError(f"{path} is broken: {error}. Delete it and run its cell to measure it again.") from error
 
 
-def read_generations(path: Path) -> pd.DataFrame:
-    """Only what the model said: set, id, role, generation, reference, a line a prompt; much less than all to read.
+def read_generations(path: Path) -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
+    """Only what the model said: by (set, id), then role, its answer and the reference; much less than all to read.
 
     Raises:
         BenchError: the file is missing or broken.
     """
     columns = ["set", "id", "role", "generation", "reference"]
     try:
-        return pq.read_table(path, columns=columns, filters=[("text", "=", False)]).to_pandas()
+        table = pq.read_table(path, columns=columns, filters=[("text", "=", False)]).to_pandas()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run its cell to measure it again.") from error
+    found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    for set_, name, role, said, reference in table[columns].to_numpy().tolist():
+        found.setdefault((set_, name), {})[role] = (said, reference)
+    return found
 
 
 def _rows(table: pa.Table) -> Rows:

@@ -30,9 +30,9 @@ from bench.errors import BenchError
 from bench.exams import sit
 from bench.measure import measure
 from bench.models import LM
-from bench.plan import REFERENCE, Planned, Prepared, Request, exams, metrics, prepared, splits
+from bench.plan import Planned, Prepared, Request, exams, metrics, prepared, splits
 from bench.recipes import SCRATCH, Scratch, finetuning, scratch
-from bench.record import Record
+from bench.record import RETRAIN, Record
 from bench.rows import read_rows, write_rows
 from bench.scoring import item_table, score_items
 from bench.tracking import Log, tracked
@@ -112,8 +112,8 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
         write_rows(rows, rows_file)
     items = item_table(rows, names)
     reference = None
-    if planned.cell.method != REFERENCE:
-        reference = store.items(request.results, planned.cell._replace(method=REFERENCE))
+    if planned.cell.method != RETRAIN:
+        reference = store.items(request.results, planned.cell._replace(method=RETRAIN))
     scores = score_items(items, items if reference is None else reference, names)
     return _record(request, planned, status="ok", scores=scores, **meta), items
 

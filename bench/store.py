@@ -162,7 +162,7 @@ def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Rec
             strays.append((path, record.cell))
             continue
         found[record.cell] = record
-        if record.status == "ok" and (wrong := trouble(place.with_suffix(".parquet"))):
+        if record.status == "ok" and (wrong := trouble(items_path(results, record.cell))):
             complain(wrong)
     for path, cell in strays:
         place = record_path(results, cell)

@@ -17,7 +17,7 @@ from bench.errors import BenchError, UsageError
 from bench.leaderboard import number
 from bench.metrics._forms import Composite, Mean, RetrainTest
 from bench.record import RETRAIN, Cell, Record
-from bench.rows import read_rows
+from bench.rows import read_generations
 from bench.scoring import build
 
 SHOWN = 10
@@ -193,37 +193,33 @@ def _items(
     for i, item in enumerate(most_different(crossed, metric, a, b, seeds, SHOWN), 1):
         yield f"{i:2}. {item.set}/{item.id}, {item.measure}: {item.a:.3f} against {item.b:.3f}"
         # Accuracy is judged on the paraphrased question where there is one; all else on the question itself.
-        roles = sorted({r for s, d, r in texts[a] if (s, d) == item[:2]}, key=lambda r: r.startswith("paraphrased"))
+        said = {method: texts[method].get((item.set, item.id), {}) for method in (a, b)}
+        roles = sorted(said[a], key=lambda r: r.startswith("paraphrased"))
         if not roles:
             continue
-        key = (item.set, item.id, roles[-1] if item.column == "correct" else roles[0])
-        shown = {"question": questions.get(key, ""), "reference": texts[a][key][0]}
-        shown |= {method: texts[method].get(key, ("", ""))[1] for method in (a, b)}
+        role = roles[-1] if item.column == "correct" else roles[0]
+        shown = {"question": questions.get((item.set, item.id, role), ""), "reference": said[a][role][1]}
+        shown |= {method: said[method].get(role, ("", ""))[0] for method in (a, b)}
         width = max(map(len, shown))
         yield from (f"    {name:{width}}  {_line(text)}" for name, text in shown.items() if text or name != "question")
 
 
-def _answers(results: Path, record: Record) -> dict[tuple[str, str, str], tuple[str, str]]:
-    """Reference and answer by (set, id, role); empty where the rows are not here."""
+def _answers(results: Path, record: Record) -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
+    """Answer and reference by (set, id), then role; empty where the rows are not here."""
     path = store.rows_path(results, record.keys.get("measure", ""))
-    if not path.is_file():
-        return {}
-    asked = read_rows(path).generations
-    keys = zip(asked["set"], asked["id"], asked["role"], strict=True)
-    return dict(zip(keys, zip(asked["reference"], asked["generation"], strict=True), strict=True))
+    return read_generations(path) if path.is_file() else {}
 
 
 def _questions(cell: Cell) -> dict[tuple[str, str, str], str]:
     """What was asked, by (set, id, role), where the data is known by its name alone."""
     if cell.data != "embedded":
         return {}
-    from bench.plan import splits
+    from bench.plan import prompts
 
     try:
-        prompts = splits(cell.task, cell.data).probes.prompts
+        return prompts(cell.task, cell.data)
     except UsageError:
         return {}
-    return {(prompt.set, prompt.id, prompt.role): prompt.prompt for prompt in prompts}
 
 
 def _line(text: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench import store
 from bench.errors import BenchError
-from bench.plan import make_task
+from bench.plan import prompts
 from bench.record import RETRAIN, Cell, Record
 from bench.rows import read_generations
 
@@ -64,25 +64,18 @@ def describe(results: Path, records: Mapping[Cell, Record], cell: Cell, data: st
 def questions(task: str, world: str, data: str) -> Mapping[tuple[str, str, str], str]:
     """The prompts of a task by set, id and role; none where the data cannot be had."""
     source = "embedded" if world == "embedded" else data
-    if not source:
-        return {}
     try:
-        probes = make_task(task).data(source).probes
+        return prompts(task, source) if source else {}
     except BenchError:
         return {}
-    return {(p.set, p.id, p.role): p.prompt for p in probes.prompts}
 
 
 @cache
 def _answers(results: str, _version: str, measure_key: str) -> Said | None:
     try:
-        table = read_generations(store.rows_path(Path(results), measure_key))
+        return read_generations(store.rows_path(Path(results), measure_key))
     except BenchError:
         return None
-    found: dict[Place, dict[str, tuple[str, str]]] = {}
-    for set_, name, role, said, reference in table.to_numpy().tolist():
-        found.setdefault((set_, name), {})[role] = (said, reference)
-    return found
 
 
 def _items(

@@ -12,7 +12,7 @@ __all__ = ["load_results"]
 
 
 def load_results(results: str | Path = "results", items: bool = False) -> pd.DataFrame:
-    """The results directory as one tidy table; `bench.frames` says which columns it has.
+    """The results directory as one tidy table; `bench.store.frames` says which columns it has.
 
     Args:
         results: what was given to `--results`.
@@ -24,6 +24,6 @@ def load_results(results: str | Path = "results", items: bool = False) -> pd.Dat
     Warns:
         UserWarning: files that could not be read were left out; it counts and names them.
     """
-    from bench import frames
+    from bench.store import frames
 
     return frames.load(Path(results), items)

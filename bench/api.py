@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from bench.train import Context, Step
+    from bench.train.loop import Context, Step
 
 Goal = Literal["maximise", "minimise", "match"]
 

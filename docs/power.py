@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import crossed, store
-from bench.comparing import compare_all
-from bench.crossed import Crossed, Run
+from bench.compare import crossed
+from bench.compare.comparing import compare_all
+from bench.compare.crossed import Crossed, Run
 from bench.keys import stream
-from bench.scoring import find
+from bench.score.scoring import find
+from bench.store import files
 
 UTILITY = find("model_utility")
 DIFFERENCE, ALPHA, FAMILY, EXPERIMENTS = 0.02, 0.05, 112, 100
@@ -80,7 +81,7 @@ def power(measured: Crossed, pair: tuple[str, str], seeds: int, share: float, sp
 def main(results: str = "results", data: str = "embedded", model: str = "tiny", *pair: str) -> None:
     """Print a table a split: seeds down, items across."""
     pair = pair or ("simu-graddiff", "so-graddiff")
-    cells = [c for c in store.records(Path(results), print) if (c.data, c.model) == (data, model) and c.method in pair]
+    cells = [c for c in files.records(Path(results), print) if (c.data, c.model) == (data, model) and c.method in pair]
     for split in ("tofu:forget01", "tofu:forget05", "tofu:forget10"):
         of_split = [c for c in cells if c.task == split]
         if len({c.method for c in of_split}) < 2:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bench.api import transform
 
 if TYPE_CHECKING:
-    from bench.models import LM
-    from bench.train import Context
+    from bench.model.models import LM
+    from bench.train.loop import Context
 
 
 @transform("target", "the model that has learnt the forget set, untouched", control=True)

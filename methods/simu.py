@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from bench.api import Selection, method, param, scope
-from bench.architecture import Layer, layers
 from bench.errors import BenchError
-from bench.models import Encoded
+from bench.model.architecture import Layer, layers
+from bench.model.models import Encoded
 from methods import _attribution
 
 if TYPE_CHECKING:
-    from bench.train import Context
+    from bench.train.loop import Context
 
 SCORES = ("probability", "loss", "neg-loss", "absolute")
 

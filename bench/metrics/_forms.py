@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from bench import stats
 from bench.api import Goal, Rows, Sample
 from bench.metrics._items import Compat, Items
+from bench.stats import stats
 
 Array = np.ndarray
 Needs = tuple[tuple[str, str], ...]

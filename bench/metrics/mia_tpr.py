@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench import stats
 from bench.api import Goal, Sample, metric
 from bench.metrics._forms import Form
+from bench.stats import stats
 
 
 class _TprAtFpr(Form):

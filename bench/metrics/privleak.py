@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench import stats
 from bench.api import Goal, Sample, metric
 from bench.metrics._forms import Form
 from bench.metrics._items import EPSILON
+from bench.stats import stats
 
 
 @metric("privleak")

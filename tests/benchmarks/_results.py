@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import store
 from bench.api import Score
-from bench.plan import metrics
-from bench.record import CONTROLS, Cell, Record
-from bench.scoring import build
-from bench.versions import SCORE
+from bench.run.plan import metrics
+from bench.score.scoring import build
+from bench.store import files
+from bench.store.record import CONTROLS, Cell, Record
+from bench.store.versions import SCORE
 
 TASKS = ("tofu:forget01", "tofu:forget05", "tofu:forget10", "elsewhere:task")
 METHODS = (*CONTROLS, *(f"method-{i:02}" for i in range(18)))
@@ -31,7 +31,7 @@ def generate(results: Path, models: int = len(MODELS)) -> int:
     rng = np.random.default_rng(0)
     cells = [Cell(*at) for at in product(TASKS, METHODS, MODELS[:models], ("embedded",), SEEDS)]
     for cell in cells:
-        store.save(results, _record(cell, rng), _items(rng))
+        files.save(results, _record(cell, rng), _items(rng))
     return len(cells)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.api import Probes, Text
-from bench.models import LM
+from bench.model.models import LM
 
 BATCH = 32
 NEW_TOKENS = 200

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bench import store
+from bench.store import files
 from tests.benchmarks._results import generate
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]
@@ -44,7 +44,7 @@ def test_board_of_ten_thousand_records(benchmark: Any, tmp_path: Path) -> None:
     assert generate(tmp_path) == 10_000
     problems: list[str] = []
     start = time.process_time()
-    assert len(store.records(tmp_path, problems.append)) == 10_000
+    assert len(files.records(tmp_path, problems.append)) == 10_000
     reading = time.process_time() - start
     assert problems == []
     cold = leaderboard(tmp_path)

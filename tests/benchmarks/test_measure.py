@@ -25,12 +25,12 @@ import torch
 from rouge_score import rouge_scorer
 
 from bench.api import Pair, Probes, Rows
-from bench.forward import evaluating
-from bench.measure import measure
-from bench.models import LM, load, new_llama, train_tokenizer
-from bench.recipes import SCRATCH
+from bench.measure.forward import evaluating
+from bench.measure.one_pass import measure
+from bench.model.models import LM, load, new_llama, train_tokenizer
+from bench.model.recipes import SCRATCH
 from bench.registry import load as load_task
-from bench.train import teach
+from bench.train.loop import teach
 from tests.benchmarks.plain_loop import Plain, evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]

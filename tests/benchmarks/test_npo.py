@@ -21,9 +21,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from bench.api import LossTerms, Schedule
-from bench.models import LM, Encoded
-from bench.recipes import SCRATCH
-from bench.train import Context, Curve, Step, label_logps, unlearn
+from bench.model.models import LM, Encoded
+from bench.model.recipes import SCRATCH
+from bench.train.loop import Context, Curve, Step, label_logps, unlearn
 from methods.adamw import AdamW
 from methods.npo import NPO
 from methods.scopes import All

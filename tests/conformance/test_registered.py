@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import models, registry
+from bench import registry
 from bench.api import Pair
-from bench.compose import compose, resolve
-from bench.recipes import SCRATCH
-from bench.train import Context, answer_logps, unlearn
+from bench.model import models
+from bench.model.recipes import SCRATCH
+from bench.run.compose import compose, resolve
+from bench.train.loop import Context, answer_logps, unlearn
 
 GRADIENT = [n for n in registry.names("method") if "objective" in registry.find("method", n).parts]
 PARTS = [(kind, name) for kind in ("objective", "optimizer", "scope") for name in registry.names(kind)]

@@ -15,7 +15,7 @@ from tests.e2e.conftest import ROOT
 )
 def test_help_and_lists_import_nothing_heavy(words):
     code = (
-        "import sys; from bench.cli import main; status = main(sys.argv[1:]);"
+        "import sys; from bench.cli.main import main; status = main(sys.argv[1:]);"
         "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'scipy', 'datasets'} & set(sys.modules);"
         "assert not heavy, heavy; sys.exit(status)"
     )

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from bench.models import LM
+from bench.model.models import LM
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz .?:\n" + "ĊĠQA"
 VOCABULARY = 48

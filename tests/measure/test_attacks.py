@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import models
 from bench.api import Probes, Text
-from bench.attacks import with_gradient_norm, with_reference
-from bench.measure import measure
-from bench.recipes import SCRATCH
-from bench.rows import read_rows, write_rows
-from bench.scoring import item_table, score_items
+from bench.measure.attacks import with_gradient_norm, with_reference
+from bench.measure.one_pass import measure
+from bench.model import models
+from bench.model.recipes import SCRATCH
+from bench.score.scoring import item_table, score_items
+from bench.store.rows import read_rows, write_rows
 
 SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=1, heads=2, vocab_size=300)
 TEXTS = tuple(

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import tasks._embedded
-from bench import models
 from bench.api import Exam
 from bench.errors import UsageError
-from bench.exams import check, sit
-from bench.recipes import SCRATCH
+from bench.measure.exams import check, sit
+from bench.model import models
+from bench.model.recipes import SCRATCH
 from tasks._embedded.facts import multiple_choice
 
 FACTS = Exam("general", "general_facts", folder=str(Path(tasks._embedded.__file__).parent / "exam"))

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.engine_generation as engine
+import bench.measure.prompts as engine
 from bench.api import Probes, Prompt, Text
-from bench.engine_generation import Row, generate
 from bench.errors import BenchError
-from bench.forward import Forward, evaluating
-from bench.measure import measure
-from bench.models import LM
+from bench.measure.forward import Forward, evaluating
+from bench.measure.one_pass import measure
+from bench.measure.prompts import Row, generate
+from bench.model.models import LM
 from tests.measure.conftest import SHAPES, naive_greedy, tiny
 
 PROMPTS = [f"{who} {what}?" for who in ("ada", "a baker", "the old man of lima") for what in ("is", "was born in", "a")]
@@ -117,7 +117,7 @@ def test_duplicate_prompts_are_generated_once(monkeypatch: pytest.MonkeyPatch) -
         seen.extend(rows)
         original(forward, rows, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bench.measure.generate", spy)
+    monkeypatch.setattr("bench.measure.one_pass.generate", spy)
     prompts = tuple(Prompt(s, str(i), "0", "question", p, "x", 10) for s in "ab" for i, p in enumerate(PROMPTS))
     rows = measure(lm, Probes((), prompts))
     assert len(seen) == len(PROMPTS)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
-from bench.products import onednn, top
+from bench.measure.products import onednn, top
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.api import Ragged, Rows
 from bench.errors import BenchError
-from bench.rows import read_rows, write_rows
+from bench.store.rows import read_rows, write_rows
 
 _FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -131,5 +131,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
 
 
 def test_no_torch_is_needed() -> None:
-    code = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import bench.rows, bench.trees"
+    code = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; "
+    code += "import bench.store.rows, bench.measure.trees"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bench.api import Probes, Rows, Text
 from bench.errors import BenchError
-from bench.forward import Forward, evaluating
-from bench.measure import measure
-from bench.models import LM
+from bench.measure.forward import Forward, evaluating
+from bench.measure.one_pass import measure
+from bench.model.models import LM
 from tests.measure.conftest import EXACT, SHAPES, character_tokenizer, naive_scores, tiny
 
 WORDS = ["ada", "was born in", "oslo", "lima", "she writes", "of ships", "and", "a baker"]
@@ -145,7 +145,7 @@ def test_logits_that_are_no_numbers_are_nan_and_never_hits(broken: float) -> Non
 
 def test_a_token_that_is_ruled_out_weighs_nothing() -> None:
     """Logits (0, 0, -inf): p = (1/2, 1/2, 0), so mean = -ln 2 and var = 0, the ruled-out label -inf."""
-    from bench.engine_scoring import _moments
+    from bench.measure.texts import _moments
 
     logits = torch.tensor([[0.0, 0.0, -torch.inf]])
     logp, top, mean, var = _moments(logits, torch.tensor([0, 0]), torch.tensor([1, 2]))
@@ -159,7 +159,7 @@ def test_a_token_that_is_ruled_out_weighs_nothing() -> None:
 @given(st.lists(st.floats(-80, 80, width=32), min_size=2, max_size=30), st.floats(-1e4, 1e4))
 def test_moments_match_their_definition_and_ignore_a_shift(values: list[float], shift: float) -> None:
     """mean = sum p log p, var = sum p (log p - mean)^2 in float64; adding a constant to the logits changes neither."""
-    from bench.engine_scoring import _moments
+    from bench.measure.texts import _moments
 
     z = torch.tensor(values, dtype=torch.float32)[None]
     exact = z.double().log_softmax(-1)
@@ -222,8 +222,8 @@ def test_progress_counts_tokens_up_to_the_total() -> None:
 
 def test_memory_follows_the_budget() -> None:
     """No forward pass has more tokens than the budget, unless one tree alone does."""
-    from bench.engine_scoring import batches, plan
-    from bench.measure import _jobs
+    from bench.measure.one_pass import _jobs
+    from bench.measure.texts import batches, plan
 
     forward = Forward(tiny("llama"))
     with evaluating(forward.lm):

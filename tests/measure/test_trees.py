@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.trees import Tree, mask, trees
+from bench.measure.trees import Tree, mask, trees
 
 IDS = st.lists(st.integers(0, 2), min_size=1, max_size=7)
 PROMPT = st.lists(st.integers(0, 2), min_size=1, max_size=5)

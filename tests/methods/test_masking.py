@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bench.api import Selection
-from bench.architecture import layers, neuron_axis
 from bench.errors import BenchError
-from bench.masking import trainable
+from bench.model.architecture import layers, neuron_axis
+from bench.train.masking import trainable
 from methods.adamw import AdamW
 from methods.sophia import SophiaOptimizer
 

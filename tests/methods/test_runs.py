@@ -13,10 +13,10 @@ import torch
 from transformers import PreTrainedModel
 
 from bench.api import Schedule
-from bench.architecture import layers, neuron_axis
-from bench.models import LM, Encoded
+from bench.model.architecture import layers, neuron_axis
+from bench.model.models import LM, Encoded
 from bench.registry import load
-from bench.train import Context, answer_logps, unlearn
+from bench.train.loop import Context, answer_logps, unlearn
 from methods.simu import Simu
 
 FIRST = ("fo-ga", "fo-graddiff", "fo-npo")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UsageError
-from bench.foreign import read_log, score_log
-from bench.importing import import_log
 from bench.metrics._rouge import rouge_l
-from bench.store import records
+from bench.run.importing import import_log
+from bench.score.foreign import read_log, score_log
+from bench.store.files import records
 
 GOLDEN = {
     "full": {

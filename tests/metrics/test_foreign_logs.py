@@ -15,7 +15,7 @@ from scipy.stats import hmean, ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from bench.errors import UsageError
-from bench.foreign import read_log, score_log
+from bench.score.foreign import read_log, score_log
 
 SETS = {"forget": 12, "retain": 10, "ra": 6, "wf": 7}
 WORDS = ["the", "author", "was", "born", "in", "Lima", "and", "wrote", "novels", "rivers"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.metrics._exam import exam_score
-from bench.plan import make_task
-from bench.scoring import build, item_table, score_items
+from bench.run.plan import make_task
+from bench.score.scoring import build, item_table, score_items
 
 LUME = list(make_task("lume").scores)
 SIDES = ("forget", "retain")
@@ -144,8 +144,8 @@ def test_forget_quality_is_the_ks_test_of_the_losses(rows_of) -> None:
 
 
 def test_published_rows_are_means_of_their_three_parts() -> None:
-    """Golden data: the leaderboard of SemEval-2025 Task 4 as `bench.reported` keeps it, and our formula."""
-    reported = pytest.importorskip("bench.reported")
+    """Golden data: the leaderboard of SemEval-2025 Task 4 as `bench.board.reported` keeps it, and our formula."""
+    reported = pytest.importorskip("bench.board.reported")
     final = build("lume_final")
     checked = 0
     for table in reported.tables():

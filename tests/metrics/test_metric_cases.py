@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.scoring import item_table, score_items
+from bench.score.scoring import item_table, score_items
 
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")

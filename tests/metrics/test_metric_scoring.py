@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import registry, stats
+from bench import registry
 from bench.errors import BenchError, UsageError
 from bench.metrics._forms import harmonic_mean, mean
 from bench.metrics._items import Items
-from bench.scoring import build, item_table, score_items
+from bench.score.scoring import build, item_table, score_items
+from bench.stats import stats
 
 NAMES = registry.names("metric")
 PARTS = [f"{s}_{p}" for s in ("retain", "ra", "wf") for p in ("probability", "rouge", "truth_ratio")]

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import store
-from bench.analysis import Rules, analyse
 from bench.api import Ragged, Rows
-from bench.plan import make_task
-from bench.record import Cell, Record
-from bench.report import write
-from bench.rows import write_rows
-from bench.scoring import build, item_table, score_items
-from bench.versions import SCORE
+from bench.board.report import write
+from bench.compare.analysis import Rules, analyse
+from bench.run.plan import make_task
+from bench.score.scoring import build, item_table, score_items
+from bench.store import files
+from bench.store.record import Cell, Record
+from bench.store.rows import write_rows
+from bench.store.versions import SCORE
 
 HOSTILE = (
     "<script>document.body.dataset.hacked = 'yes'</script>",
@@ -75,9 +75,9 @@ def results(tmp_path_factory) -> Path:
                        "trace retain probability": [1 - s / 30 for s in steps]},
                 cost={"unlearn_seconds": 1.5, "peak_memory_mb": 100.0}, created="2026-01-01T00:00:00+00:00",
             )  # fmt: skip
-            store.save(folder, record, items)
+            files.save(folder, record, items)
             if (method, seed) != ("fo-npo", 1):
-                write_rows(measured, store.rows_path(folder, keys["measure"]))
+                write_rows(measured, files.rows_path(folder, keys["measure"]))
     return folder
 
 
@@ -86,7 +86,7 @@ def page(results, tmp_path_factory) -> SimpleNamespace:
     """The report of these results."""
     folder = tmp_path_factory.mktemp("report")
     complaints: list[str] = []
-    records = store.records(results, complaints.append)
+    records = files.records(results, complaints.append)
     assert complaints == []
     tables = analyse(results, records, Rules())
     index = write(results, records, tables, Rules(), folder)

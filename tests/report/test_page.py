@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.api import Score
-from bench.report.cells import as_script, worst_first
-from bench.report.figures import FLOOR, log10, pareto
+from bench.board.report.cells import as_script, worst_first
+from bench.board.report.figures import FLOOR, log10, pareto
 from tests.report.conftest import HOSTILE, METHODS
 
 
@@ -88,7 +88,7 @@ def test_answers_stand_side_by_side_where_rows_are_and_are_missed_where_not(page
 
 
 def test_questions_are_those_of_the_embedded_world() -> None:
-    from bench.report.cells import questions
+    from bench.board.report.cells import questions
 
     asked = questions("tofu:forget10", "embedded", "")
     assert len(asked) > 100 and all(text.endswith("?") for text in list(asked.values())[:20])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from bench.crossed import Crossed, Run
+from bench.compare.crossed import Crossed, Run
 
 Make = Callable[..., Crossed]
 

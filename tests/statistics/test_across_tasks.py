@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.critical_difference import figure, rank_tasks
-from bench.ranking import rank_groups, set_apart
+from bench.stats.critical_difference import figure, rank_tasks
+from bench.stats.ranking import rank_groups, set_apart
 
 METHODS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
 # AUCs on 14 data sets, Demsar 2006, table 6.

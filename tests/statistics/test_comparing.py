@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from bench import stats
-from bench.comparing import compare_all, delong, holm, permutation, tost
-from bench.crossed import Crossed, Run
-from bench.scoring import build
+from bench.compare.comparing import compare_all, delong, holm, permutation, tost
+from bench.compare.crossed import Crossed, Run
+from bench.score.scoring import build
+from bench.stats import stats
 
 ROUGE, QUALITY, AUC = build("rouge"), build("forget_quality"), build("mia_auc")
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import stats
-from bench.crossed import Run, load, seed_shares
-from bench.findings import over_seeds
-from bench.record import Cell, Record
-from bench.scoring import build, score_items
-from bench.store import save
+from bench.compare.crossed import Run, load, seed_shares
+from bench.compare.findings import over_seeds
+from bench.score.scoring import build, score_items
+from bench.stats import stats
+from bench.store.files import save
+from bench.store.record import Cell, Record
 
 ROUGE = build("rouge")
 
@@ -103,7 +103,7 @@ def test_leaving_seeds_out_would_promise_too_much(draw, made) -> None:
 
 def test_sets_of_the_same_clusters_draw_the_same_ones() -> None:
     """The documents of two sets are the same ones, so a resample has them in both or in neither."""
-    from bench.crossed import Crossed
+    from bench.compare.crossed import Crossed
 
     labels = {"a": ["x", "y", "z"], "b": ["x", "x", "y", "y", "z", "z"], "c": ["x", "y", "w"]}
     crossed = Crossed({s: [str(i) for i in range(len(v))] for s, v in labels.items()}, labels, {})

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from bench.record import Cell, Record
-from bench.trade_off import AREA, RETAINED, area, compare, matched, retained_at
+from bench.compare.trade_off import AREA, RETAINED, area, compare, matched, retained_at
+from bench.store.record import Cell, Record
 
 
 def run(forget: list[float], retain: list[float], seed: int = 0) -> Record:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import weighted
-from bench.scoring import build
-from bench.stats import ks_statistic
+from bench.compare import weighted
+from bench.score.scoring import build
+from bench.stats.stats import ks_statistic
 
 NAMES = ["rouge", "probability", "truth_ratio", "model_utility", "task_aggregate", "mia_auc", "mia_score",
          "forget_quality", "privleak", "mia_tpr_5"]  # fmt: skip

@@ -8,13 +8,13 @@ import math
 import pytest
 import torch
 
-from bench import models
 from bench.api import LossTerms, Pair, Schedule
 from bench.errors import UsageError
-from bench.models import Encoded
-from bench.recipes import SCRATCH, Teaching
+from bench.model import models
+from bench.model.models import Encoded
+from bench.model.recipes import SCRATCH, Teaching
 from bench.registry import load
-from bench.train import (
+from bench.train.loop import (
     Context,
     Diverged,
     Labels,

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from bench.ablate import BASE, RANDOM, compare, methods, over_seeds, report
 from bench.api import Score
-from bench.compose import compose
-from bench.record import Cell, Record
-from bench.trade_off import retained_at
+from bench.compare.trade_off import retained_at
+from bench.run.compose import compose
+from bench.store.record import Cell, Record
+from bench.study.ablate import BASE, RANDOM, compare, methods, over_seeds, report
 
 
 def run(method: str, seed: int, forget: list[float], retain: list[float]) -> Record:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench import compose as c
 from bench.errors import UsageError
+from bench.run import compose as c
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import exams
 from bench.api import Exam, Ragged, Rows
-from bench.exams import sit
-from bench.plan import metrics
-from bench.scoring import item_table, score_items
+from bench.measure import exams
+from bench.measure.exams import sit
+from bench.run.plan import metrics
+from bench.score.scoring import item_table, score_items
 
 
 def choice(number: int, target: int, logps: list[float], norm: float = 0.0) -> dict:

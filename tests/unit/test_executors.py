@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.executors import Job, execute
+from bench.run.executors import Job, execute
 
 
 def note(path, name, report):

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import store
 from bench.api import Score
 from bench.errors import BenchError
-from bench.record import Cell, Record
+from bench.store import files
+from bench.store.record import Cell, Record
 
 ROOT = Path(bench.__file__).parents[1]
 
@@ -26,7 +26,7 @@ def saved(results: Path, method: str, seed: int, status: str = "ok", **columns: 
     scores = {"rouge": Score(0.25, 0.125, 0.5, 2), "privleak": Score(None, note="no holdout")} if ok else {}
     record = Record(cell, status, {"measure": "m"}, {}, scores=scores, error="" if ok else "loss is NaN")  # type: ignore[arg-type]
     items = pd.DataFrame({"set": "forget", "id": ["x", "y"], "cluster": "c", **columns})
-    return store.save(results, record, items if ok else None)
+    return files.save(results, record, items if ok else None)
 
 
 def test_a_row_a_cell_and_score(tmp_path):

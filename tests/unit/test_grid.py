@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from bench import grid
-from bench.plan import Request, plan
+from bench.run import grid
+from bench.run.plan import Request, plan
 
 
 def test_tasks_that_share_a_retrain_model_wait_for_one_job(monkeypatch):

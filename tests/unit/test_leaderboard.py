@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import store
-from bench.analysis import Rules, analyse
 from bench.api import Score
-from bench.comparing import PERMUTED, too_few
-from bench.leaderboard import number, render, rows, short
-from bench.record import Cell, Record
+from bench.board.leaderboard import number, render, rows, short
+from bench.compare.analysis import Rules, analyse
+from bench.compare.comparing import PERMUTED, too_few
+from bench.store import files
+from bench.store.record import Cell, Record
 
 SCORES = ("forget_quality", "model_utility", "mia_auc", "task_aggregate")
 
@@ -36,7 +36,7 @@ def board(tmp_path):
                     "task_aggregate": Score(aggregate, aggregate - 0.1, aggregate + 0.1, 100),
                 }
             record = Record(cell, "ok" if scores else rest[0], {"score": method}, {}, scores=scores, error="boom")
-            store.save(tmp_path, record, items(method, seed) if scores else None)
+            files.save(tmp_path, record, items(method, seed) if scores else None)
             records[cell] = record
         return tmp_path, records
 
@@ -106,7 +106,7 @@ def test_what_a_number_may_not_rest_on_is_named_with_its_reason(board):
     change("old", identity={"metric forget_quality": 0})
     change("other", identity={"retrain": "another"})
     change("part", scores={"forget_quality": Score(0.1)})
-    store.record_path(results, change("torn")).with_suffix(".parquet").write_bytes(b"PAR1")
+    files.record_path(results, change("torn")).with_suffix(".parquet").write_bytes(b"PAR1")
     found = _left_out(results, records)
     assert found.keys() == {"dirty 0", "old 0", "other 0", "part 0", "torn 0", "lone 7"}
     assert "uncommitted" in found["dirty 0"]
@@ -123,7 +123,7 @@ def test_what_a_number_may_not_rest_on_is_named_with_its_reason(board):
 def test_items_that_are_not_those_of_the_rest_are_left_out(board):
     results, records = board(*CONTROLS, ("a", 0, 0.8, 0.5))
     record = next(record for cell, record in records.items() if cell.method == "a")
-    store.save(results, record, items("a", 0).iloc[1:])
+    files.save(results, record, items("a", 0).iloc[1:])
     assert _left_out(results, records) == {
         "a 0": "measured on other items of the forget set than the rest of the table"
     }
@@ -153,7 +153,7 @@ def test_a_task_that_is_not_known_here_has_its_first_four_scores(board):
     for cell, record in records.items():
         of = cell._replace(task="mine")
         moved[of] = dataclasses.replace(record, cell=of)
-        store.save(results, moved[of], items(cell.method, 0))
+        files.save(results, moved[of], items(cell.method, 0))
     (table,) = analyse(results, moved)
     assert tuple(table.headlines.values()) == SCORES and table.details == {"All scores": SCORES}
 
@@ -169,7 +169,7 @@ def test_the_world_stands_in_the_heading_and_order_of_records_does_not_count(boa
 def test_what_was_found_once_is_read_not_computed(board, monkeypatch):
     results, records = board(*CONTROLS, ("a", 0, 0.8, 0.5), ("b", 0, 0.8, 0.2))
     first = analyse(results, records)
-    monkeypatch.setattr("bench.findings._compute", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("bench.compare.findings._compute", lambda *_: pytest.fail("computed again"))
     assert analyse(results, records) == first
     next((results / "analysis").iterdir()).write_text("{")
     with pytest.raises(pytest.fail.Exception):

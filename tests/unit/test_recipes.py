@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.recipes import SCRATCH, finetuning, model_identity, scratch
+from bench.model.recipes import SCRATCH, finetuning, model_identity, scratch
 
 
 def test_a_benchmark_changes_only_what_it_names():

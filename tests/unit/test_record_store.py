@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import store
 from bench.api import Score
 from bench.errors import BenchError
-from bench.record import SCHEMA, Cell, Record, from_json, to_json
+from bench.store import files
+from bench.store.record import SCHEMA, Cell, Record, from_json, to_json
 
 FROZEN = Path(__file__).parent / "records"
 
@@ -69,13 +69,13 @@ def test_odd_records_are_refused_by_name(change, says):
 
 def test_truncated_records_are_named_and_the_others_read(tmp_path):
     items = pd.DataFrame({"set": ["forget"], "id": ["a"], "cluster": ["c"], "loss": [1.0]})
-    good = store.save(tmp_path, a_record(), items)
-    bad = store.save(tmp_path, a_record(cell=Cell("tofu:forget10", "fo-ga", "tiny", "embedded", 0)), items)
+    good = files.save(tmp_path, a_record(), items)
+    bad = files.save(tmp_path, a_record(cell=Cell("tofu:forget10", "fo-ga", "tiny", "embedded", 0)), items)
     bad.write_text(bad.read_text()[:100])
     misplaced = good.with_name("so-npo.seed0.json")
     misplaced.write_text(good.read_text())
     complaints: list[str] = []
-    assert list(store.records(tmp_path, complaints.append)) == [a_record().cell]
+    assert list(files.records(tmp_path, complaints.append)) == [a_record().cell]
     assert len(complaints) == 2
     assert str(bad) in complaints[0]
     assert str(misplaced) in complaints[1]
@@ -84,7 +84,7 @@ def test_truncated_records_are_named_and_the_others_read(tmp_path):
 def test_an_interrupted_write_leaves_what_was_there(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), store.atomically(path) as temporary:
+    with pytest.raises(RuntimeError), files.atomically(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -95,14 +95,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(BenchError, match=r"cannot write .*file/x.*--results"),
-        store.atomically(tmp_path / "file" / "x"),
+        files.atomically(tmp_path / "file" / "x"),
     ):
         pass
 
 
 def test_items_come_back(tmp_path):
     items = pd.DataFrame({"set": ["forget"], "id": ["a"], "cluster": ["c"], "loss": pd.Series([1.5], dtype="float32")})
-    store.save(tmp_path, a_record(), items)
-    pd.testing.assert_frame_equal(store.items(tmp_path, a_record().cell), items, check_dtype=False)
+    files.save(tmp_path, a_record(), items)
+    pd.testing.assert_frame_equal(files.items(tmp_path, a_record().cell), items, check_dtype=False)
     with pytest.raises(BenchError, match="Run the cell again"):
-        store.items(tmp_path, a_record().cell._replace(seed=7))
+        files.items(tmp_path, a_record().cell._replace(seed=7))

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from bench.board.reported import Reported, read, tables
 from bench.errors import UsageError
-from bench.reported import Reported, read, tables
 
 
 def value(title: str, method: str, column: str):

@@ -14,8 +14,8 @@ from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from bench import stats
 from bench.keys import stream
+from bench.stats import stats
 
 values = st.lists(st.integers(-5, 5), min_size=1, max_size=30).map(lambda v: np.array(v, dtype=float))
 

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import plan, store
-from bench.analysis import Rules, analyse
 from bench.api import Score
-from bench.cli import main
+from bench.board.leaderboard import render
+from bench.cli.main import main
+from bench.compare.analysis import Rules, analyse
 from bench.errors import BenchError
-from bench.leaderboard import render
-from bench.record import SCHEMA, Cell, Record
-from bench.rescore import rescore
+from bench.run import plan
+from bench.run.rescore import rescore
+from bench.store import files
+from bench.store.record import SCHEMA, Cell, Record
 
 
 def cell(method: str, seed: int = 0) -> Cell:
@@ -36,7 +37,7 @@ def saved(results: Path, method: str, seed: int = 0) -> Path:
     names = [f"{i}" for i in range(10)]
     items = pd.DataFrame({"set": "forget", "id": names, "cluster": names, "log_truth_ratio": truth})
     keys = {"train": method, "measure": f"{method}-{seed}", "score": f"{method}-{seed}"}
-    return store.save(results, Record(cell(method, seed), "ok", keys, {}, scores=scores), items)
+    return files.save(results, Record(cell(method, seed), "ok", keys, {}, scores=scores), items)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def results(tmp_path):
 
 def read(results: Path) -> tuple[set[str], list[str]]:
     problems: list[str] = []
-    return {c.method for c in store.records(results, problems.append)}, problems
+    return {c.method for c in files.records(results, problems.append)}, problems
 
 
 def edited(path: Path, **changes: object) -> None:
@@ -56,11 +57,11 @@ def edited(path: Path, **changes: object) -> None:
 
 
 def npo(results: Path) -> Path:
-    return store.record_path(results, cell("fo-npo"))
+    return files.record_path(results, cell("fo-npo"))
 
 
 def parquet(results: Path) -> Path:
-    return store.items_path(results, cell("fo-npo"))
+    return files.items_path(results, cell("fo-npo"))
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def test_no_truncation_of_a_record_goes_unseen(results):
     for length in range(0, len(whole) - 1, 97):
         npo(results).write_text(whole[:length])
         with pytest.raises(BenchError, match="is no record"):
-            store.find(results, cell("fo-npo"))
+            files.find(results, cell("fo-npo"))
 
 
 def test_of_two_records_of_one_cell_the_one_in_its_place_stands(results):
@@ -111,7 +112,7 @@ def test_of_two_records_of_one_cell_the_one_in_its_place_stands(results):
     shutil.copy(npo(results), copy)
     edited(copy, scores={})
     problems: list[str] = []
-    assert store.records(results, problems.append)[cell("fo-npo")].scores
+    assert files.records(results, problems.append)[cell("fo-npo")].scores
     assert len(problems) == 1
     assert f"{copy} claims {cell('fo-npo')}" in problems[0] and "two for one cell" in problems[0]
 
@@ -145,7 +146,7 @@ def test_a_missing_or_truncated_item_table_is_named_and_its_scores_stand(results
         methods, problems = read(results)
         assert "fo-npo" in methods and len(problems) == 1 and str(parquet(results)) in problems[0]
         with pytest.raises(BenchError, match="Run the cell again"):
-            store.items(results, cell("fo-npo"))
+            files.items(results, cell("fo-npo"))
     parquet(results).unlink()
     assert "No such file" in read(results)[1][0]
 
@@ -153,13 +154,13 @@ def test_a_missing_or_truncated_item_table_is_named_and_its_scores_stand(results
 def test_a_changed_byte_in_the_values_is_seen(results):
     """Pages carry checksums, so values are either those that were written or refused."""
     whole = bytearray(parquet(results).read_bytes())
-    sound = store.items(results, cell("fo-npo"))
+    sound = files.items(results, cell("fo-npo"))
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     refused = 0
     for place in range(4, footer, 7):
         parquet(results).write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
-            pd.testing.assert_frame_equal(store.items(results, cell("fo-npo")), sound)
+            pd.testing.assert_frame_equal(files.items(results, cell("fo-npo")), sound)
         except BenchError:
             refused += 1
     assert refused > footer / 7 / 2
@@ -168,12 +169,12 @@ def test_a_changed_byte_in_the_values_is_seen(results):
 def test_a_table_of_something_else_is_no_item_table(results):
     pd.DataFrame({"x": [1]}).to_parquet(parquet(results))
     with pytest.raises(BenchError, match="no item table: it has no set, id, cluster"):
-        store.items(results, cell("fo-npo"))
+        files.items(results, cell("fo-npo"))
 
 
 def test_a_cell_whose_items_cannot_be_read_is_left_out_of_its_table(results):
     parquet(results).write_bytes(parquet(results).read_bytes()[:-9])
-    records = store.records(results, lambda _: None)
+    records = files.records(results, lambda _: None)
     (table,) = analyse(results, records)
     ((left, why),) = table.left_out
     assert left == cell("fo-npo") and str(parquet(results)) in why
@@ -184,7 +185,7 @@ def test_a_cell_whose_items_cannot_be_read_is_left_out_of_its_table(results):
 
 
 def test_broken_rows_are_named_and_the_item_table_is_taken(results):
-    rows = store.rows_path(results, "fo-npo-0")
+    rows = files.rows_path(results, "fo-npo-0")
     rows.parent.mkdir()
     rows.write_bytes(b"PAR1 not really")
     said: list[str] = []
@@ -198,7 +199,7 @@ def test_a_cell_with_neither_rows_nor_items_keeps_its_scores(results):
     said: list[str] = []
     assert rescore(results, said.append).broken == 1
     assert str(parquet(results)) in said[0]
-    assert store.find(results, cell("fo-npo")).scores["model_utility"].value == 0.8
+    assert files.find(results, cell("fo-npo")).scores["model_utility"].value == 0.8
 
 
 # -- commands --------------------------------------------------------------------------------------------------------
@@ -218,13 +219,13 @@ def test_a_cell_with_neither_rows_nor_items_keeps_its_scores(results):
 def test_commands_that_read_results_count_what_they_left_out(results, command, capsys):
     saved(results, "fo-ga2")
     BROKEN["newer"](npo(results))
-    BROKEN["truncated"](store.record_path(results, cell("target")))
-    store.items_path(results, cell("retrain")).write_bytes(b"PAR1")
+    BROKEN["truncated"](files.record_path(results, cell("target")))
+    files.items_path(results, cell("retrain")).write_bytes(b"PAR1")
     command = [*command, "--results", str(results)]
     main(command)
     said = capsys.readouterr().err
     assert "3 files left out" in said
-    for path in (npo(results), store.record_path(results, cell("target")), store.items_path(results, cell("retrain"))):
+    for path in (npo(results), files.record_path(results, cell("target")), files.items_path(results, cell("retrain"))):
         assert f"left out: {path}" in said
     assert main(command) == 1
 
@@ -238,8 +239,8 @@ def test_sound_results_leave_nothing_out(results, capsys):
 
 
 def test_a_cell_whose_retrain_reference_is_gone_is_listed(results):
-    store.record_path(results, cell("retrain")).unlink()
-    (table,) = analyse(results, store.records(results, lambda _: None))
+    files.record_path(results, cell("retrain")).unlink()
+    (table,) = analyse(results, files.records(results, lambda _: None))
     reasons = {left.method: why for left, why in table.left_out}
     assert set(reasons) == {"target", "fo-ga", "fo-npo"}
     assert set(reasons.values()) == {"its retrain reference (seed 0) is gone"}
@@ -249,7 +250,7 @@ def test_a_cell_whose_retrain_reference_is_gone_is_listed(results):
 def test_seeds_that_do_not_match_are_stated(results):
     for method in ("target", "retrain", "fo-ga"):
         saved(results, method, 1)
-    (table,) = analyse(results, store.records(results, lambda _: None))
+    (table,) = analyse(results, files.records(results, lambda _: None))
     (note,) = [note for note in table.notes if "Seeds that do not match" in note]
     assert "the others have 0, 1" in note and "fo-npo (0)" in note
     assert {row.method: row.seeds for row in table.rows}["fo-npo"] == (0,)
@@ -257,14 +258,14 @@ def test_seeds_that_do_not_match_are_stated(results):
 
 def test_a_cell_without_the_retrain_of_its_seed_is_listed_and_not_averaged(results):
     saved(results, "fo-ga", 1)
-    tables = analyse(results, store.records(results, lambda _: None))
+    tables = analyse(results, files.records(results, lambda _: None))
     assert tables[0].left_out == ((cell("fo-ga", 1), "its retrain reference (seed 1) is gone"),)
     assert {row.method: row.seeds for row in tables[0].rows}["fo-ga"] == (0,)
     assert "left out, its retrain reference (seed 1) is gone (fo-ga: seed 1)" in render(tables, Rules())
 
 
 def test_a_cell_whose_item_table_is_damaged_is_made_again(results):
-    keys = store.find(results, cell("fo-npo")).keys
+    keys = files.find(results, cell("fo-npo")).keys
     assert plan._state(results, cell("fo-npo"), keys, {}) == ("done", "")
     parquet(results).write_bytes(b"PAR1")
     state, reason = plan._state(results, cell("fo-npo"), keys, {})

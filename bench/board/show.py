@@ -1,0 +1,45 @@
+"""One cell in full, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.api import Score
+from bench.board.leaderboard import number
+from bench.store import files
+from bench.store.record import Record
+
+
+def describe(record: Record, results: Path) -> str:
+    """Status, scores with intervals, parameters and who set them, cost and provenance of a cell."""
+    lines = [f"{record.cell}: {record.status}", f"made {record.created} at commit {_commit(record)}"]
+    if record.error:
+        lines += ["", record.error.rstrip()]
+    lines += ["", "scores (95% interval over clusters and their items)"]
+    lines += [f"  {line}" for line in score_lines(record.scores)]
+    lines += ["", "parameters"]
+    for name, value in record.parameters.items():
+        by = f"   (by {record.overrides[name]}; not the source's default)" if name in record.overrides else ""
+        lines.append(f"  {name:26} {value}{by}")
+    for title, table in (("cost", record.cost), ("environment", record.environment), ("keys", record.keys)):
+        lines += ["", title, *(f"  {name:26} {value}" for name, value in table.items())]
+    lines += ["", "files", f"  {files.record_path(results, record.cell)}"]
+    rows = files.rows_path(results, record.keys["measure"])
+    lines.append(f"  {rows}" + ("" if rows.is_file() else " (not here: rows are not kept in git)"))
+    lines += [f"note: {note}" for note in record.notes]
+    return "\n".join(lines)
+
+
+def score_lines(scores: Mapping[str, Score]) -> list[str]:
+    """A line a score: name, value with its interval, number of items, and what there is to say of it."""
+    lines = []
+    for name, score in scores.items():
+        n = ", ".join(filter(None, (f"n = {score.n}" if score.value is not None else "", score.note)))
+        lines.append(f"{name:26} {number(name, score._asdict()):32} {n}")
+    return lines
+
+
+def _commit(record: Record) -> str:
+    dirty = " with uncommitted changes" if record.environment.get("dirty") else ""
+    return f"{record.environment.get('commit') or 'unknown'}{dirty}"

@@ -1,0 +1,254 @@
+"""The generation engine: greedy completions of all prompts in one pass.
+
+Three things make it cheap, and none changes a token. What the scoring pass knows is not generated again: where the most
+probable tokens follow a scored continuation, they are the start of the greedy completion. The other rows are decoded
+together; one that ends leaves the batch at once and those that wait take its place. And where the model repeats itself,
+as a collapsed one does, it is guessed to go on as it did before: the guess is fed along with the last token and kept as
+far as the model says the same (speculative decoding, Leviathan et al. 2023, arXiv:2211.17192, with what was generated
+so far as the draft; for greedy decoding acceptance is plain comparison).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from bench.measure.forward import Forward
+from bench.measure.products import top
+from bench.measure.slots import Slots
+from bench.measure.texts import Advance, chunk_rows
+
+SLOTS_PER_TOKEN = 16  # cache slots for each token of the budget
+LONGEST_GUESS = 12
+PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
+MEMORY = 0.8  # weight of the past in the running share of right guesses
+
+
+@dataclass
+class Row:
+    """A prompt under completion.
+
+    Attributes:
+        prompt: its token ids, at least one.
+        room: most tokens that may be generated.
+        new: generated tokens; a stop token is not among them.
+        done: it ended with a stop token, or the budget is spent, or its logits were not numbers.
+        finished: it ended with a stop token.
+        valid: all its logits were numbers.
+    """
+
+    prompt: list[int]
+    room: int
+    new: list[int] = field(default_factory=list)
+    done: bool = False
+    finished: bool = False
+    valid: bool = True
+
+    def push(self, token: int, stops: frozenset[int]) -> None:
+        """Take the next token; negative stands for "no number"."""
+        if token < 0:
+            self.valid, self.done = False, True
+        elif token in stops:
+            self.finished = self.done = True
+        else:
+            self.new.append(token)
+            self.done = len(self.new) >= self.room
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.new)
+
+
+class Habits:
+    """What the model has mostly said after each pair of tokens, in any row: the draft of what it will say next."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[int, int, int]] = Counter()
+        self._usual: dict[tuple[int, int], int] = {}
+
+    def learn(self, new: Sequence[int], first: int) -> None:
+        """Take note of the tokens from `first` on of a row's generated tokens."""
+        for i in range(max(2, first), len(new)):
+            a, b, c = new[i - 2 : i + 1]
+            self._counts[a, b, c] += 1
+            usual = self._usual.setdefault((a, b), c)
+            if self._counts[a, b, c] > self._counts[a, b, usual]:
+                self._usual[a, b] = c
+
+    def guess(self, new: Sequence[int], count: int) -> list[int]:
+        """Up to `count` tokens to come after these; fewer where a pair was never seen."""
+        pair, found = tuple(new[-2:]), list[int]()
+        while len(found) < count and (token := self._usual.get(pair)) is not None:  # type: ignore[arg-type]
+            found.append(token)
+            pair = pair[1], token
+        return found
+
+
+def generate(forward: Forward, rows: Sequence[Row], token_budget: int, advance: Advance) -> None:
+    """Complete all rows in place; `advance(n)` is told of every n tokens of budget that are settled."""
+    for row in rows:
+        row.done = row.done or row.room <= 0
+    advance(sum(row.room for row in rows if row.done))
+    waiting = sorted((row for row in rows if not row.done), key=lambda row: row.length)
+    if waiting:
+        decode = _batched if takes_cache(forward) else _one_by_one
+        decode(forward, waiting, token_budget, advance)
+
+
+def _batched(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
+    """Pass by pass, all rows in the batch at once; a row that is done leaves, and half a batch is filled up again."""
+    active: list[Row] = []
+    cache = Slots()
+    slots = token_budget * SLOTS_PER_TOKEN
+    longest = max(row.length + row.room for row in waiting)
+    guessing = forward.window is None or longest < forward.window  # a window counts slots, used or not
+    habits, right = Habits(), 0.0
+    while waiting or active:
+        if waiting and len(active) <= _capacity(active + waiting[:1], slots) // 2:
+            fresh, waiting = _admit(waiting, active, slots)
+            cache = cache.join(_prefill(forward, fresh, token_budget))
+            active += fresh
+        else:
+            share = _step(forward, active, cache, habits, _guess_length(right) * guessing)
+            right = MEMORY * right + (1 - MEMORY) * share
+        gone = [i for i, row in enumerate(active) if row.done]
+        if gone:
+            advance(sum(active[i].room for i in gone))
+            active = _drop(active, gone, cache)
+
+
+def _guess_length(right: float) -> int:
+    """The length of guess that yields most for its cost, where each of its tokens is right with probability `right`.
+
+    A pass over q guessed tokens yields 1 + r + ... + r^q tokens and costs PASS_COST + 1 + q.
+    """
+    best, length, expected = 0.0, 0, 0.0
+    for q in range(LONGEST_GUESS + 1):
+        expected += right**q
+        if expected / (PASS_COST + 1 + q) > best:
+            best, length = expected / (PASS_COST + 1 + q), q
+    return length
+
+
+def _drop(active: list[Row], gone: Sequence[int], cache: Slots) -> list[Row]:
+    """Let the rows numbered `gone` leave batch and cache: the last rows take their places, so that little is copied."""
+    rows = len(active) - len(gone)
+    gaps = [i for i in gone if i < rows]
+    movers = sorted(set(range(rows, len(active))) - set(gone))
+    for gap, mover in zip(gaps, movers, strict=True):
+        active[gap] = active[mover]
+    cache.move(gaps, movers, rows)
+    return active[:rows]
+
+
+def _capacity(rows: Sequence[Row], slots: int) -> int:
+    """Rows that the cache has slots for, should all spend their budget: the longest sets the price of each."""
+    return max(1, slots // max(len(row.prompt) + row.room for row in rows))
+
+
+def _admit(waiting: list[Row], active: list[Row], slots: int) -> tuple[list[Row], list[Row]]:
+    """Split off as many waiting rows as there is room for beside the active ones; at least one."""
+    count = 1
+    while count < len(waiting) and len(active) + count < _capacity([*active, waiting[count]], slots):
+        count += 1
+    return waiting[:count], waiting[count:]
+
+
+def _prefill(forward: Forward, rows: Sequence[Row], token_budget: int) -> Slots:
+    """Run the rows' tokens, push each row's next token, and return the cache that holds them."""
+    whole = Slots()
+    start = 0
+    while start < len(rows):
+        part = rows[start : start + max(1, token_budget // rows[-1].length)]
+        size = max(row.length for row in part)
+        pads = [size - row.length for row in part]
+        ids = [[forward.lm.pad] * pad + row.prompt + row.new for pad, row in zip(pads, part, strict=True)]
+        cache = Slots()
+        hidden = _feed(forward, cache, ids, torch.arange(size)[None] >= torch.tensor(pads)[:, None])
+        for row, token in zip(part, _tops(forward, hidden[:, -1]), strict=True):
+            row.push(token, forward.stops)
+        whole = whole.join(cache)
+        start += len(part)
+    return whole
+
+
+def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, guess_length: int) -> float:
+    """Feed each row's last token and a guess of those to come; push what the model says as far as the guess holds.
+
+    Returns the share of rows whose next token was guessed right, whether or not the guess was fed.
+    """
+    guesses = [habits.guess(row.new, max(1, min(guess_length, row.room - len(row.new) - 1))) for row in rows]
+    width = 1 + guess_length
+    fed = [[row.new[-1], *guess][:width] for row, guess in zip(rows, guesses, strict=True)]
+    real = torch.arange(width)[None] < torch.tensor([len(ids) for ids in fed])[:, None]
+    hidden = _feed(forward, cache, [ids + [forward.lm.pad] * (width - len(ids)) for ids in fed], real)
+    tops = iter(_tops(forward, hidden.flatten(0, 1)))
+    right, kept = 0, []
+    for row, ids, guess in zip(rows, fed, guesses, strict=True):
+        said = list(islice(tops, width))
+        right += guess[:1] == said[:1]
+        count = next((i for i, token in enumerate(ids[1:]) if token != said[i]), len(ids) - 1)
+        before = len(row.new)
+        for token in said[: count + 1]:
+            if not row.done:
+                row.push(token, forward.stops)
+        habits.learn(row.new, before)
+        kept.append(count + 1)
+    cache.real[:, -width:] &= torch.arange(width)[None] < torch.tensor(kept)[:, None]
+    return right / len(rows)
+
+
+def _feed(forward: Forward, cache: Slots, ids: Sequence[Sequence[int]], real: Tensor) -> Tensor:
+    """Run tokens [B, T], of which `real` says which are no filler, after what the cache holds; hidden [B, T, D]."""
+    before = cache.real if len(cache.real) else real[:, :0]
+    cache.real = torch.cat([before, real], 1)
+    positions = (cache.real.cumsum(1) - 1).clamp_(min=0)[:, before.shape[1] :]
+    device = forward.device
+    return forward.hidden(torch.tensor(ids, device=device), positions.to(device), cache.real.to(device), cache)
+
+
+def _tops(forward: Forward, hidden: Tensor) -> list[int]:
+    """Most probable token after each hidden state [n, D]; -1 where the logits are not numbers."""
+    found = []
+    for part in hidden.split(chunk_rows(forward)):
+        logits = forward.logits(part)
+        best = top(logits)
+        found.append(torch.where(logits.gather(-1, best[:, None])[:, 0].isnan(), -1, best))
+    return torch.cat(found).tolist()
+
+
+def _one_by_one(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
+    """For models that cannot use our cache: each row by itself, with no cache at all."""
+    for row in waiting:
+        while not row.done:
+            ids = torch.tensor([row.prompt + row.new], device=forward.device)
+            hidden = forward.hidden(ids, torch.arange(ids.shape[1], device=forward.device)[None], None)
+            row.push(_tops(forward, hidden[:, -1])[0], forward.stops)
+        advance(row.room)
+
+
+def takes_cache(forward: Forward) -> bool:
+    """Whether rows of different length, fed with a wrong guess in between, go on as each does alone."""
+    vocabulary = forward.model.config.get_text_config().vocab_size
+    ids = [int(i) for i in torch.arange(11) * 5 % vocabulary]
+    texts = [ids[:5], ids[5:]]
+
+    def attempt() -> Tensor:
+        cache = Slots()
+        size = len(texts[1]) - 2
+        _feed(
+            forward, cache, [[0, *texts[0][:-2]], texts[1][:-2]], torch.arange(size)[None] >= torch.tensor([[1], [0]])
+        )
+        _feed(forward, cache, [[text[-2], 1] for text in texts], torch.ones(2, 2, dtype=torch.bool))
+        cache.real[:, -1] = False
+        return forward.logits(
+            _feed(forward, cache, [text[-1:] for text in texts], torch.ones(2, 1, dtype=torch.bool))[:, -1]
+        )
+
+    alone = [forward.model(input_ids=torch.tensor([text], device=forward.device), use_cache=False) for text in texts]
+    return forward.agrees("our cache", attempt, torch.cat([out.logits[0, -1:].float() for out in alone]))

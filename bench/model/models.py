@@ -1,0 +1,150 @@
+"""Models: the two that are trained from scratch, hub models and checkpoints, and how texts become token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from bench.errors import BenchError
+from bench.model.recipes import Scratch
+
+# One bar a shard of a model of a few megabytes hides the progress of the run.
+transformers_logging.disable_progress_bar()
+
+PAD, EOS = "<pad>", "<eos>"
+QUESTION, ANSWER = "Question: ", "\nAnswer:"
+
+
+class Encoded(NamedTuple):
+    """Token ids of one (prompt, answer). `answer` ends with the end-of-sequence token and is what the loss falls on."""
+
+    prompt: list[int]
+    answer: list[int]
+
+
+@dataclass(frozen=True)
+class LM:
+    """A causal language model with its tokenizer; `pad` is only ever a filler, masks come from true lengths."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def eos(self) -> int:
+        return int(self.tokenizer.eos_token_id)  # type: ignore[arg-type]
+
+    @property
+    def pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.eos if pad is None else int(pad)  # type: ignore[arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
+        """Ids of a prompt: through the chat template where the tokenizer has one, else "Question: ...", or as it is."""
+        if raw:
+            return _with_bos(self.tokenizer, self.tokenizer.encode(prompt, add_special_tokens=False))
+        if self.tokenizer.chat_template:
+            turns = [{"role": "user", "content": prompt}]
+            ids = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+            return [int(i) for i in ids]
+        text = f"{QUESTION}{prompt}{ANSWER}"
+        return _with_bos(self.tokenizer, self.tokenizer.encode(text, add_special_tokens=False))
+
+    def encode(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
+        """Ids of prompt and answer, encoded apart so that no token straddles the border; the answer ends with EOS."""
+        glue = "" if raw or self.tokenizer.chat_template else " "
+        ids = self.tokenizer.encode(glue + answer, add_special_tokens=False)
+        return Encoded(self.encode_prompt(prompt, raw), [*ids, self.eos])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of generated ids, without special tokens, stripped."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def _with_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
+    bos = tokenizer.bos_token_id
+    return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
+
+
+def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of `vocab_size` entries trained on `corpus`; the same corpus, the same ids."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=PAD, eos_token=EOS)
+
+
+def new_llama(recipe: Scratch, tokenizer: PreTrainedTokenizerBase, seed: int) -> LM:
+    """A randomly initialised Llama of the recipe's shape; the same seed, the same weights."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden_size,
+        intermediate_size=recipe.intermediate_size,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.max_length,
+        tie_word_embeddings=True,
+        initializer_range=recipe.initializer_range,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LM(LlamaForCausalLM(config), tokenizer)
+
+
+def device() -> str:
+    """Where models run: the first accelerator, or the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LM:
+    """A checkpoint directory or hub id, from safetensors only and without running its own code.
+
+    Raises:
+        BenchError: not found, not readable, or a tokenizer without an end-of-sequence token.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"model '{path}' cannot be loaded: {str(error).splitlines()[0]} "
+            "Give 'tiny', 'small', a hub id or the directory of a checkpoint with safetensors weights."
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
+    return LM(model.to(device).eval(), tokenizer)
+
+
+def save(lm: LM, path: Path) -> None:
+    """Write model and tokenizer as a checkpoint directory that `load` reads."""
+    lm.model.save_pretrained(path, safe_serialization=True)
+    lm.tokenizer.save_pretrained(path)

@@ -1,0 +1,260 @@
+"""What a worker does: prepare a model, or make one cell from start to record."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import gc
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+import traceback
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.api import Pair
+from bench.errors import BenchError
+from bench.measure import attacks
+from bench.measure.exams import sit
+from bench.measure.one_pass import measure
+from bench.model import models
+from bench.model.models import LM
+from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
+from bench.run.compose import tuning_trials
+from bench.run.plan import Planned, Prepared, Request, exams, metrics, prepared, splits
+from bench.score.scoring import item_table, score_items
+from bench.store import files
+from bench.store.record import RETRAIN, Record
+from bench.store.rows import read_rows, write_rows
+from bench.train.loop import Context, Curve, Diverged, Progress, teach, unlearn
+from bench.train.tracking import Log, tracked
+
+KEEP_BELOW = 1 << 30
+"""Unlearned models of at most this many bytes are kept in the cache; larger ones only live as long as their cell."""
+
+
+def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
+    """Make the model `wanted` unless the cache holds it already."""
+    folder = _model_folder(request, wanted.key)
+    if folder.is_dir():
+        return
+    data = splits(wanted.task, request.source)
+    if wanted.stage == "base":
+        recipe = scratch(request.model, wanted.task)
+        lm = _new_base(request, recipe, data.corpus, wanted.key)
+        teaching = recipe and recipe.base
+        pairs, rehearsed = data.base, data.base[:0]
+    else:
+        lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
+        teaching = finetuning(request.model, wanted.task)
+        pairs, rehearsed = getattr(data, wanted.stage), data.general
+    started = time.monotonic()
+    curve = Curve()
+    if teaching and pairs:
+        curve = teach(lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, progress=progress)
+    _keep(lm, folder, {"curve": curve.columns(), "seconds": round(time.monotonic() - started, 2)})
+
+
+def load_prepared(request: Request, wanted: Prepared) -> LM:
+    """A fresh copy of a prepared model, on the accelerator where there is one."""
+    if wanted.stage == "base" and request.model not in SCRATCH:
+        return models.load(request.model, device=models.device())
+    return models.load(_model_folder(request, wanted.key), device=models.device())
+
+
+def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
+    """Make one cell: unlearn, measure, score, store. What goes wrong is recorded, never raised."""
+    try:
+        record, items = _make(request, planned, progress)
+    except Diverged as error:
+        record, items = _record(request, planned, status="diverged", error=str(error)), None
+    except Exception as error:
+        text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
+        record, items = _record(request, planned, status="failed", error=text), None
+    files.save(request.results, record, items)
+    return record
+
+
+def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame]:
+    names = metrics(planned.cell.task, planned.probes)
+    rows_file = files.rows_path(request.results, planned.keys["measure"])
+    about = rows_file.with_suffix(".json")
+    if rows_file.is_file() and about.is_file():
+        rows, meta = read_rows(rows_file), json.loads(about.read_text(encoding="utf-8"))
+    else:
+        _reset_peak_memory()
+        lm, meta = _unlearned(request, planned, progress)
+        started = time.monotonic()
+        probes = splits(planned.cell.task, request.source).probes
+        rows = measure(lm, probes, progress=progress)
+        if "reference" in planned.probes:
+            retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
+            rows = attacks.with_reference(rows, probes.texts, load_prepared(request, retrain), progress)
+        if "gradient-norm" in planned.probes:
+            rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
+        if held := exams(request, planned.cell.task, planned.probes):
+            progress("exams", 0, len(held))
+            answers, missed = sit(lm, held)
+            rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, answers], ignore_index=True))
+            meta["notes"] = [*meta.get("notes", ()), *missed]
+        meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
+        with files.atomically(about) as temporary:
+            temporary.write_text(json.dumps(meta), encoding="utf-8")
+        write_rows(rows, rows_file)
+    items = item_table(rows, names)
+    reference = None
+    if planned.cell.method != RETRAIN:
+        reference = files.items(request.results, planned.cell._replace(method=RETRAIN))
+    scores = score_items(items, items if reference is None else reference, names)
+    return _record(request, planned, status="ok", scores=scores, **meta), items
+
+
+def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:
+    """The cell's model, from the cache where it is, and how it came about."""
+    method, parts = planned.composed.method, planned.composed.parts
+    if method.control:
+        lm, kept = load_prepared(request, planned.start), _about(_model_folder(request, planned.start.key))
+        return lm, {"curve": kept["curve"], "cost": {"unlearn_seconds": 0.0, "prepare_seconds": kept["seconds"]}}
+    folder = _model_folder(request, planned.keys["train"])
+    if folder.is_dir():
+        return models.load(folder, device=models.device()), _about(folder)
+    context = make_context(request, planned.start, planned.cell.task, planned.cell.seed, progress)
+    lm = context.lm
+    started = time.monotonic()
+    curve, moved = Curve(), 0
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        if method.transform is None:
+            made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
+            with _log(request, planned) as log:
+                curve, moved = unlearn(context, *made_of, trace=request.trace, log=log)
+        else:
+            lm = parts.get("transform", method.transform)(context)
+    said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
+    cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
+    meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
+    if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
+        _keep(lm, folder, meta)
+    return lm, meta
+
+
+def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | None]:
+    """Where the lines of the cell's training curve go beside its record."""
+    if not request.track:
+        return nullcontext()
+    folder = files.record_path(request.results / "tracking", planned.cell).with_suffix("")
+    return tracked(request.track, folder, str(planned.cell), planned.composed.parameters)
+
+
+def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:
+    """A fresh copy of a prepared model with the task's two sets, encoded."""
+    lm, data = load_prepared(request, start), splits(task, request.source)
+
+    def encoded(pairs: tuple[Pair, ...]) -> list[models.Encoded]:
+        return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
+
+    return Context(lm, encoded(data.forget), encoded(data.retain), task, seed, request.cache, progress)
+
+
+def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:
+    if recipe is None:
+        return models.load(request.model, device=models.device())
+    lm = models.new_llama(recipe, models.train_tokenizer(corpus, recipe.vocab_size), seed=int(key[:8], 16))
+    lm.model.to(models.device())  # type: ignore[arg-type]
+    return lm
+
+
+def _record(request: Request, planned: Planned, **found: Any) -> Record:
+    return Record(
+        cell=planned.cell,
+        keys=dict(planned.keys),
+        identity=dict(planned.identity),
+        parameters=planned.composed.parameters,
+        overrides=dict(planned.composed.overrides),
+        environment=environment(),
+        notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
+        tuning_trials=tuning_trials(request.model, planned.cell.method, planned.cell.task.partition(":")[0]),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **found,
+    )
+
+
+def _model_folder(request: Request, key: str) -> Path:
+    return request.cache / "models" / key
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    return kept
+
+
+def _keep(lm: LM, folder: Path, about: dict[str, Any]) -> None:
+    """Write a model under its key in one move, so that another process sees all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        models.save(lm, temporary)
+        (temporary / "bench.json").write_text(json.dumps(about), encoding="utf-8")
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """What the numbers were made with."""
+    import torch
+
+    def git(*words: str) -> str:
+        run = subprocess.run(
+            ["git", *words], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        )
+        return run.stdout.strip()
+
+    packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!leaderboard.md")),
+    }
+
+
+def _reset_peak_memory() -> None:
+    """Hand free memory back to the system first: a worker that lives for many cells would keep what they scattered."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process since `_reset_peak_memory`, in MB."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024, 1)
+    except (OSError, StopIteration):
+        import resource
+
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

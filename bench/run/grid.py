@@ -1,0 +1,101 @@
+"""A whole run: from planned cells to jobs, and what is said about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.model.recipes import SCRATCH
+from bench.run.executors import Job, execute
+from bench.run.plan import Planned, Prepared, Request, prepared
+from bench.store.record import RETRAIN, Record
+
+Say = Callable[[str], None]
+
+
+def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: bool, say: Say) -> list[Record]:
+    """Make every cell that is not done, models first; each end is said in one line.
+
+    Returns:
+        The records that were made.
+    """
+    from bench.run.cell import run_cell
+
+    todo = [c for c in cells if c.state != "done"]
+    reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
+    models = [c.start for c in todo]
+    models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
+    making = prepare_jobs(request, models)
+    jobs = list(making.values())
+    missing = {c.cell for c in todo}
+    for planned in todo:
+        retrain = reference[planned.cell.task, planned.cell.seed].cell
+        needs = {making[planned.start.key].name}
+        if "reference" in planned.probes:
+            needs.add(making[reference[planned.cell.task, planned.cell.seed].start.key].name)
+        if planned.cell.method != RETRAIN and retrain in missing:
+            needs.add(str(retrain))
+        jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
+    records: list[Record] = []
+    _run_jobs(jobs, workers, fail_fast, say, records)
+    return records
+
+
+def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]:
+    """The jobs that make these models by content key, bases first; models that are in the cache end at once.
+
+    Tasks that share a model share its job, whichever task it is named after.
+    """
+    from bench.run.cell import prepare
+
+    jobs: dict[str, Job] = {}
+    for model in wanted:
+        base = prepared(request, model.task, "base", 0)
+        if request.model in SCRATCH:
+            jobs.setdefault(base.key, Job(_name(base), prepare, (request, base)))
+        needs = frozenset({jobs[base.key].name} if base.key in jobs else ())
+        jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs))
+    return jobs
+
+
+def _name(model: Prepared) -> str:
+    return f"{model} ({model.key[:6]})"
+
+
+def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
+    """Make these models; True if all are there."""
+    return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [])
+
+
+def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record]) -> bool:
+    started = time.monotonic()
+    count = 0
+    well = True
+
+    def ended(job: Job, result: Any, error: BaseException | None) -> bool:
+        nonlocal count, well
+        count += 1
+        fine, words = _outcome(job, result, error)
+        well &= fine
+        if isinstance(result, Record):
+            records.append(result)
+        left = (time.monotonic() - started) / count * (len(jobs) - count)
+        say(f"[{count}/{len(jobs)}] {words}" + (f"; about {_duration(left)} left" if count < len(jobs) else ""))
+        return fine
+
+    execute(jobs, workers, ended, fail_fast)
+    return well
+
+
+def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, str]:
+    label = str(job.arguments[1].cell if isinstance(job.arguments[1], Planned) else job.arguments[1])
+    if error is not None:
+        return False, f"{label}: failed: {error}"
+    if isinstance(result, Record) and result.status != "ok":
+        return result.status == "diverged", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
+    return True, f"{label}: done"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,252 @@
+"""The grid: methods x tasks x seeds to cells, each with its content keys and what is to be done about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.api import Exam, Splits, Task
+from bench.errors import BenchError
+from bench.keys import data_hash, digest
+from bench.metrics._exam import EXAM
+from bench.model.recipes import SCRATCH, finetuning, model_identity
+from bench.registry import load, names
+from bench.run.compose import Composed, compose
+from bench.score.scoring import build
+from bench.store import files
+from bench.store.record import RETRAIN, Cell, Record
+from bench.store.versions import MEASURE, SCORE, TRAIN
+
+State = Literal["done", "to do", "stale", "failed"]
+ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
+"""Probes that only run when asked for, and the metric that each makes possible."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; everything a worker needs to know beside the cell."""
+
+    model: str
+    source: str  # "embedded", "hub" or a directory
+    results: Path
+    cache: Path
+    overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
+    trace: int = 10  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
+    track: str = ""  # a tracker of accelerate's that gets the training curves
+
+    @property
+    def data(self) -> str:
+        """The label of the data in records: a directory's path belongs to one machine, its content is in the keys."""
+        return self.source if self.source in ("embedded", "hub") else "files"
+
+    @property
+    def model_label(self) -> str:
+        """The name of the model in records; of a checkpoint's directory only the last part."""
+        return Path(self.model).name if Path(self.model).is_dir() else self.model
+
+
+def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
+    """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
+    dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
+    named = {name for other in names("task") for name in make_task(other).scores}
+    others = [name for name in names("metric") if name not in named]
+    asked = [probe for probe in probes if probe.startswith(EXAM)]
+    return [name for name in dict.fromkeys([*make_task(task).scores, *others, *asked]) if name not in dear]
+
+
+def exams(request: Request, task: str, probes: Sequence[str]) -> tuple[Exam, ...]:
+    """The exams of a cell: the task's own, and those asked for.
+
+    Models that are trained from scratch sit the exam of the facts that their base was taught, pretrained ones MMLU.
+    """
+    own = splits(task, request.source).probes.exams
+    chosen = [exam for exam in own if exam.scratch is None or exam.scratch == (request.model in SCRATCH)]
+    return (*chosen, *(Exam(probe, probe.removeprefix(EXAM)) for probe in probes if probe.startswith(EXAM)))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that cells start from: the shared base, or a fine-tuning of it."""
+
+    key: str
+    stage: Literal["base", "full", "retain"]
+    task: str  # any task whose data it is taught; several tasks may share one key
+    seed: int
+
+    def __str__(self) -> str:
+        words = {
+            "base": "base",
+            "full": f"target, seed {self.seed}",
+            "retain": f"retrain for {self.task}, seed {self.seed}",
+        }
+        return words[self.stage]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, how it is made, and its state."""
+
+    cell: Cell
+    composed: Composed
+    start: Prepared
+    keys: Mapping[str, str]
+    identity: Mapping[str, Any]
+    probes: tuple[str, ...]
+    state: State
+    reason: str = ""
+
+
+@cache
+def make_task(name: str) -> Task:
+    """The task of that name."""
+    made: Task = load("task", name)(name)
+    return made
+
+
+@cache
+def splits(task: str, source: str) -> Splits:
+    """The data of a task, read once a process."""
+    return make_task(task).data(source)
+
+
+def prompts(task: str, source: str) -> dict[tuple[str, str, str], str]:
+    """Every prompt of a task's probes, by (set, id, role)."""
+    return {(prompt.set, prompt.id, prompt.role): prompt.prompt for prompt in splits(task, source).probes.prompts}
+
+
+def prepared(request: Request, task: str, stage: Literal["base", "full", "retain"], seed: int) -> Prepared:
+    """The model of that stage, with the content key of all that it is made from."""
+    made: dict[str, Any] = {"model": model_identity(request.model, task), "train": TRAIN}
+    hashes = _hashes(task, request.source)
+    if request.model in SCRATCH:
+        made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
+    if stage == "base":
+        return Prepared(digest(made), stage, task, 0)
+    made |= {
+        "teaching": dataclasses.asdict(finetuning(request.model, task)),
+        "pairs": hashes[stage],
+        "general": hashes["general"],
+        "seed": seed,
+    }
+    return Prepared(digest(made), stage, task, seed)
+
+
+def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
+    """Every cell of the grid with its state; the retrain references that forget quality needs are added in front.
+
+    Raises:
+        UsageError: an unknown name or parameter, bad data.
+    """
+    wanted = dict.fromkeys([RETRAIN, *methods])
+    cells = []
+    for task in tasks:
+        benchmark = task.partition(":")[0]
+        made = {name: compose(name, request.model, request.overrides.get(name), benchmark) for name in wanted}
+        for seed in seeds:
+            reference = _plan_cell(request, task, made[RETRAIN], seed, None)
+            cells.append(reference)
+            cells += [
+                _plan_cell(request, task, composed, seed, reference.keys["measure"])
+                for name, composed in made.items()
+                if name != RETRAIN
+            ]
+    return cells
+
+
+def _plan_cell(request: Request, task: str, composed: Composed, seed: int, reference: str | None) -> Planned:
+    method = composed.method
+    start = prepared(request, task, method.start, seed)
+    cell = Cell(task, method.name, request.model_label, request.data, seed)
+    probes = _probes(request, cell)
+    hashes = _hashes(task, request.source)
+    training: dict[str, Any] = {"start": start.key}
+    if not method.control:
+        training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
+        training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
+        training |= {f"source of {name}": value for name, value in composed.sources.items()}
+    measuring: dict[str, Any] = {
+        "probes": hashes["probes"],
+        "task version": make_task(task).version,
+        "measure": MEASURE,
+    }
+    if probes:
+        measuring["probes asked for"] = list(probes)
+    if held := exams(request, task, probes):
+        measuring["exams"] = [f"{exam.task}, {exam.shots or 0} shots" for exam in held]
+    train_key = start.key if method.control else digest(training)
+    measure_key = digest([train_key, measuring])
+    score_key, scoring = scoring_key(metrics(task, probes), measure_key, reference)
+    keys = {"train": train_key, "measure": measure_key, "score": score_key}
+    identity = {**training, **measuring, **scoring}
+    state, reason = _state(request.results, cell, keys, identity)
+    return Planned(cell, composed, start, keys, identity, probes, state, reason)
+
+
+def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
+    """The probes asked for now or when the cell was measured: a later run without them does not throw them away."""
+    try:
+        record = files.find(request.results, cell)
+    except BenchError:
+        record = None
+    before = record.identity.get("probes asked for", []) if record else []
+    return tuple(sorted({*request.probes, *before}))
+
+
+def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
+    """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
+    scoring: dict[str, Any] = {f"metric {name}": build(name).version for name in wanted}
+    scoring |= {"scoring": SCORE, "retrain": reference or "itself"}
+    return digest([measure_key, scoring]), scoring
+
+
+def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:
+    try:
+        record = files.find(results, cell)
+    except BenchError as error:
+        return "stale", str(error)
+    if record is None:
+        return "to do", ""
+    if record.keys != dict(keys):
+        return "stale", why_stale(record, identity)
+    if record.status == "failed":
+        return "failed", record.error
+    if record.status == "ok" and (wrong := files.trouble(files.items_path(results, cell))):
+        return "stale", wrong
+    return "done", record.error
+
+
+_WORDS = {
+    "start": "the model it starts from",
+    "forget": "the forget set",
+    "retain": "the retain set",
+    "probes": "the texts that are measured",
+    "retrain": "the retrain model it is compared with",
+    "scoring": "how intervals are made",
+}
+
+
+def why_stale(record: Record, identity: Mapping[str, Any]) -> str:
+    """Which ingredients differ between a record and what would be run now."""
+    old, new = json.loads(json.dumps([record.identity, identity]))
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    plain = [
+        f"{name}: {old.get(name)} -> {new.get(name)}" if name.startswith("parameter") else _WORDS.get(name, name)
+        for name in changed
+    ]
+    return "changed: " + ", ".join(plain) if plain else "changed: the way keys are made"
+
+
+@cache
+def _hashes(task: str, source: str) -> dict[str, str]:
+    data = splits(task, source)
+    named: dict[str, Sequence[Any]] = {
+        name: getattr(data, name) for name in ("base", "general", "forget", "retain", "full", "corpus")
+    }
+    named["probes"] = (*data.probes.texts, *data.probes.prompts)
+    return {name: data_hash(rows) for name, rows in named.items()}

@@ -1,0 +1,79 @@
+"""Scores anew from what was measured: no model, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.errors import BenchError
+from bench.run.plan import metrics, scoring_key
+from bench.score.scoring import item_table, score_items
+from bench.store import files
+from bench.store.record import ELSEWHERE, RETRAIN, Record
+from bench.store.rows import read_rows
+
+
+class Rescored(NamedTuple):
+    """How many cells were scored from their rows and from their item tables, and how much could not be used."""
+
+    whole: int
+    compact: int
+    broken: int
+
+
+def rescore(results: Path, say: Callable[[str], None]) -> Rescored:
+    """Compute every score of every cell from its rows; the retrain cells first, because others are compared with them.
+
+    A cell whose rows are not here (they are not kept in git) is scored from its item table, which knows every statistic
+    but those of metrics that are newer than it.
+
+    A file of rows that is broken is named through `say` and the item table taken in its place; a cell that has neither
+    keeps its scores and is named as well.
+    """
+    problems: list[str] = []
+
+    def complain(problem: str) -> None:
+        problems.append(problem)
+        say(problem)
+
+    records = files.records(results, lambda _: None)  # named by whoever lists them; here it is said what is not scored
+    order = sorted((r for r in records.values() if r.status == "ok"), key=lambda r: r.cell.method != RETRAIN)
+    order = [record for record in order if record.cell.data != ELSEWHERE]
+    whole = compact = 0
+    for record in order:
+        try:
+            if _rescore(results, record, records.get(record.cell._replace(method=RETRAIN)), complain):
+                whole += 1
+            else:
+                compact += 1
+        except BenchError as error:
+            complain(str(error))
+    return Rescored(whole, compact, len(problems))
+
+
+def _rescore(results: Path, record: Record, retrain: Record | None, complain: Callable[[str], None]) -> bool:
+    """Score a cell and store it; whether that was from its rows."""
+    names = metrics(record.cell.task, record.identity.get("probes asked for", []))
+    rows = files.rows_path(results, record.keys["measure"])
+    items = None
+    if rows.is_file():
+        try:
+            items = item_table(read_rows(rows), names)
+        except BenchError as error:
+            complain(str(error))
+    from_rows = items is not None
+    items = files.items(results, record.cell) if items is None else items
+    own = record.cell.method == RETRAIN
+    reference = items if own else None if retrain is None else files.items(results, retrain.cell)
+    against = None if own or retrain is None else retrain.keys["measure"]
+    key, ingredients = scoring_key(names, record.keys["measure"], against)
+    changed = dataclasses.replace(
+        record,
+        scores=score_items(items, reference, names),
+        keys={**record.keys, "score": key},
+        identity={k: v for k, v in record.identity.items() if not k.startswith("metric ")} | ingredients,
+    )
+    files.save(results, changed, items)
+    return from_rows

@@ -1,0 +1,213 @@
+"""Rows to item table, item table to scores: pure functions, without torch, for our own cells and for foreign logs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench import registry
+from bench.api import Metric, Rows, Sample, Score
+from bench.errors import BenchError, UsageError
+from bench.keys import stream
+from bench.metrics._exam import EXAM, exam_score
+from bench.metrics._items import COMPATS, Compat, Items
+from bench.stats import stats
+
+Array = np.ndarray
+KEY = ["set", "id", "cluster"]
+_ABSENT = {
+    "holdout": "no holdout split in this data: membership inference needs non-members",
+    "nonmember": "no documents in this data that no model has seen: membership inference needs non-members",
+    "general": "the exam of general knowledge was not held",
+    "excess_loss": "no reference losses: run with --probes reference",
+    "gradient_norm": "no gradient norms: run with --probes gradient-norm",
+}
+
+
+class _Group(NamedTuple):
+    """The items of one set that a metric is computed on: columns [n], in the order of their ids."""
+
+    columns: Mapping[str, Array]
+    clusters: Array
+    unscored: int
+
+
+def build(name: str, compat: Compat = "") -> Metric:
+    """The metric of that name, with the published behaviour asked for.
+
+    Raises:
+        UsageError: no such metric, or no such behaviour.
+    """
+    if compat not in COMPATS:
+        raise UsageError(f"no compat '{compat}'. Known: {', '.join(filter(None, COMPATS))}; leave it out for none.")
+    made = exam_score(name) if name.startswith(EXAM) else registry.load("metric", name)
+    takes = dataclasses.is_dataclass(made) and any(f.name == "compat" for f in dataclasses.fields(made))
+    metric: Metric = made(compat=compat) if compat and takes else made()
+    return metric
+
+
+@cache
+def find(name: str) -> Metric | None:
+    """The metric of that name; None if there is none any more, or only in somebody else's tree."""
+    try:
+        return build(name)
+    except UsageError:
+        return None
+
+
+def item_table(rows: Rows, metric_names: Sequence[str], compat: Compat = "") -> pd.DataFrame:
+    """One line an item: set, id, cluster, and a float32 column for each statistic that the metrics need.
+
+    NaN is an unscored item, or a statistic that no metric needs of that set.
+
+    Raises:
+        BenchError: an item was measured twice.
+    """
+    for table, names in ((rows.texts, ["set", "id", "role", "index"]), (rows.generations, ["set", "id", "role"])):
+        if (twice := table.duplicated(names)).any():
+            first = "/".join(map(str, table.loc[twice, names].iloc[0]))
+            raise BenchError(f"{first} was measured twice; ids must be unique within a set. Mend the task's probes.")
+    measured = Items.of(rows, compat)
+    both = pd.concat([rows.texts[KEY], rows.generations[KEY]])
+    items = both.drop_duplicates(["set", "id"]).sort_values(["set", "id"]).reset_index(drop=True)
+    index = pd.MultiIndex.from_frame(items[["set", "id"]])
+    needed: dict[str, set[str]] = {}
+    columns: dict[str, pd.Series] = {}
+    for metric in (build(name, compat) for name in metric_names):
+        for wanted, column in metric.needs:
+            needed.setdefault(column, set()).add(wanted)
+        if not all(column in columns for _, column in metric.needs):
+            columns.update(metric.items(measured))
+    for column, sets in needed.items():
+        values = columns[column].reindex(index).to_numpy(dtype=np.float32, copy=True)
+        values[~items["set"].isin(sets).to_numpy()] = np.nan
+        items[column] = values if compat else np.where(np.isfinite(values), values, np.float32(np.nan))
+    return items
+
+
+def score_items(
+    items: pd.DataFrame,
+    retrain_items: pd.DataFrame | None,
+    metric_names: Iterable[str],
+    seed: int = 0,
+    resamples: int = 1000,
+    compat: Compat = "",
+) -> dict[str, Score]:
+    """Every metric with its 95% interval over clusters (authors, documents) and items, whatever the order of the lines.
+
+    A metric uses the items of a set that are scored in any column that it needs, and for a comparison with the retrain
+    model those scored in both models; the pairs are resampled together. All metrics share the draws of a set, and sets
+    of the same clusters draw the same ones. Where a set has one cluster, the interval is over its items alone.
+
+    Args:
+        items: an `item_table`. retrain_items: that of the retrain model, None where there is none.
+        seed: names the random stream of the bootstrap. resamples: bootstrap samples.
+        compat: whose published behaviour to reproduce where it differs from the correct one.
+
+    Raises:
+        UsageError: the two tables are of different items.
+    """
+    tables = [_by_set(table) for table in (items, retrain_items) if table is not None]
+    return {name: _score(build(name, compat), tables, seed, resamples, compat) for name in metric_names}
+
+
+def _by_set(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set", sort=True)}
+
+
+def _score(
+    metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: int, resamples: int, compat: Compat
+) -> Score:
+    if metric.needs_retrain and len(tables) < 2:
+        return Score(None, note="needs the retrain model's items to compare with")
+    sides = tables if metric.needs_retrain else tables[:1]
+    try:
+        groups = {name: _group(name, metric, sides, compat) for name in _sets(metric, sides)}
+    except _Unscored as reason:
+        return Score(None, note=str(reason))
+    sizes = {name: len(group.clusters) for name, group in groups.items()}
+    whole = {name: np.arange(n) for name, n in sizes.items()}
+    of = partial(_value, metric, groups)
+    value, n = float(of(whole)), sum(sizes.values())
+    left_out = sum(group.unscored for group in groups.values())
+    note = f"{left_out} unscored" if left_out else ""
+    if np.isnan(value):
+        return Score(None, n=n, note="undefined on these items" + (f" ({note})" if note else ""))
+    interval = None
+    labels = {name: clusters_or_items(group.clusters) for name, group in groups.items()}
+    if min(sizes.values()) > 1:
+        exact = getattr(metric, "interval", None)
+        if exact is not None:
+            interval = exact(*_samples(metric, groups, whole), labels)
+        else:
+            streams = {name: stream("bootstrap", seed, name) for name in sizes}
+            drawing = {name: stream("bootstrap clusters", seed, *sorted(set(labels[name]))) for name in sizes}
+            interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels, drawing))
+    lo, hi = interval or (None, None)
+    return Score(value, lo, hi, n, note)
+
+
+def clusters_or_items(labels: Array) -> list[str]:
+    """The cluster of each item; where all are of one cluster, which says nothing of others, each item is its own."""
+    found: list[str] = labels.tolist()
+    return found if len(set(found)) > 1 else [f"{found[0]} {i}" for i in range(len(found))]
+
+
+class _Unscored(Exception):
+    """Why a metric has no value."""
+
+
+def _sets(metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]]) -> list[str]:
+    """The sets that a metric reads, without those that a task may lack and does."""
+    lacking = getattr(metric, "may_lack", ())
+    named = list(dict.fromkeys(s for s, _ in metric.needs))
+    return [s for s in named if s not in lacking or any(s in side for side in sides)] or named
+
+
+def _group(name: str, metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]], compat: Compat) -> _Group:
+    """Columns of one set, the retrain model's under "retrain " + column; `_Unscored` if one has no value at all."""
+    needed = list(dict.fromkeys(column for s, column in metric.needs if s == name))
+    if any(name not in side for side in sides):
+        raise _Unscored(_ABSENT.get(name, f"no items of the {name} set"))
+    first, *others = (side[name] for side in sides)
+    for other in others:
+        if not first.index.equals(other.index):
+            odd = first.index.symmetric_difference(other.index)
+            raise UsageError(
+                f"the retrain model was measured on other items of the {name} set ({len(other)} against {len(first)}; "
+                f"for one, '{odd[0] if len(odd) else first.index[0]}' is not in both). Measure both on one task."
+            )
+    columns: dict[str, Array] = {}
+    scored = np.ones(len(first), dtype=bool)
+    for prefix, side in zip(("", "retrain "), (first, *others), strict=False):
+        for column in needed:
+            values = side[column].to_numpy(dtype=float) if column in side else np.full(len(side), np.nan)
+            if np.isnan(values).all():
+                reason = _ABSENT.get(column, f"no item of the {name} set is scored for {column}")
+                raise _Unscored(reason + (" in the retrain model" if prefix else ""))
+            columns[prefix + column] = values
+        scored &= ~np.isnan([columns[prefix + column] for column in needed]).all(axis=0)
+    if not scored.any():
+        raise _Unscored(f"no item of the {name} set is scored in both models")
+    unscored = int(np.isnan([*columns.values()]).any(axis=0).sum())
+    keep = np.ones_like(scored) if compat else scored
+    clusters = first["cluster"].to_numpy()[keep]
+    return _Group({column: values[keep] for column, values in columns.items()}, clusters, unscored)
+
+
+def _samples(metric: Metric, groups: Mapping[str, _Group], draw: Mapping[str, Array]) -> tuple[Sample, Sample | None]:
+    """What `Metric.score` reads, at the drawn items."""
+
+    def side(prefix: str) -> dict[tuple[str, str], Any]:
+        return {(s, column): groups[s].columns[prefix + column][draw[s]] for s, column in metric.needs if s in groups}
+
+    return side(""), side("retrain ") if metric.needs_retrain else None
+
+
+def _value(metric: Metric, groups: Mapping[str, _Group], draw: Mapping[str, Array]) -> Array:
+    return metric.score(*_samples(metric, groups, draw))

@@ -1,0 +1,186 @@
+"""The files of a results directory.
+
+results/<data>/<model>/<task>/<method>.seed<k>.json        the record of a cell
+results/<data>/<model>/<task>/<method>.seed<k>.parquet     its item table: one line an item, one column a statistic
+results/rows/<measure key>.parquet                         everything that was measured (large; not for git)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from bench.errors import BenchError
+from bench.store.record import Cell, Record, from_json, to_json
+
+_NO_RECORDS = ("rows", "analysis", "ablate", "tracking")
+_PARQUET = b"PAR1"  # how a Parquet file begins and ends
+
+
+def record_path(results: Path, cell: Cell) -> Path:
+    """Where the record of a cell lies."""
+    slug = cell.method.replace("/", "-")
+    return (
+        results
+        / cell.data
+        / cell.model.replace("/", "--")
+        / cell.task.replace(":", "-")
+        / f"{slug}.seed{cell.seed}.json"
+    )
+
+
+def items_path(results: Path, cell: Cell) -> Path:
+    """Where the item table of a cell lies."""
+    return record_path(results, cell).with_suffix(".parquet")
+
+
+def rows_path(results: Path, measure_key: str) -> Path:
+    """Where the rows of a measurement lie."""
+    return results / "rows" / f"{measure_key}.parquet"
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    The file is on disk before it is renamed, so that a crash leaves the old one or the whole new one.
+
+    Raises:
+        BenchError: the place cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        remedy = "Free some space" if error.errno == errno.ENOSPC else "Name a place that you may write"
+        raise BenchError(f"cannot write {path}: {error.strerror or error}. {remedy}, such as --results DIR.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:
+    """Write a cell's item table, then its record, so that a record never stands without its items."""
+    path = record_path(results, record.cell)
+    table = items_path(results, record.cell)
+    if items is not None:
+        with atomically(table) as temporary:
+            items.to_parquet(temporary, compression="zstd", index=False, write_page_checksum=True)
+    with atomically(path) as temporary:
+        temporary.write_text(to_json(record), encoding="utf-8")
+    if items is None:
+        table.unlink(missing_ok=True)
+    return path
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        BenchError: unreadable, or the record of another cell than the file's place says.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} cannot be read: {error}. Remove it and run its cell again.") from None
+    return from_json(text, str(path))
+
+
+def find(results: Path, cell: Cell) -> Record | None:
+    """The record of a cell, or None."""
+    path = record_path(results, cell)
+    return read(path) if path.is_file() else None
+
+
+def items(results: Path, cell: Cell) -> pd.DataFrame:
+    """The item table of a cell: set, id, cluster and one column a statistic.
+
+    Raises:
+        BenchError: missing, unreadable, or no item table.
+    """
+    path = items_path(results, cell)
+    try:
+        table = pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BenchError(f"{path} cannot be read: {error}. Run the cell again.") from None
+    if lacking := [name for name in ("set", "id", "cluster") if name not in table]:
+        raise BenchError(f"{path} is no item table: it has no {', '.join(lacking)}. Run the cell again.")
+    return table
+
+
+def trouble(path: Path) -> str:
+    """What is wrong with an item table, without reading all of it; "" if nothing is."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            end = file.read()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}. Run the cell again."
+    footer = int.from_bytes(end[:4], "little")
+    if end[4:] != _PARQUET or footer + 12 > size:
+        return f"{path} is no whole Parquet file: its end is missing. Run the cell again."
+    return ""
+
+
+def records(results: Path, complain: Callable[[str], None]) -> Mapping[Cell, Record]:
+    """Every readable record, by cell; every file that is not one or has no items is named through `complain`, once.
+
+    A record whose item table is missing or cut short is complained of and yet returned: its scores are what they were,
+    but nothing can be tested with it. Of two records of one cell that in its own place stands.
+
+    Raises:
+        BenchError: there is no such directory.
+    """
+    if not results.is_dir():
+        raise BenchError(f"{results} is no directory. Run: python -m bench run --results {results}")
+    found: dict[Cell, Record] = {}
+    strays: list[tuple[Path, Cell]] = []
+    for path in sorted(_candidates(results), key=str):
+        try:
+            record = read(path)
+        except BenchError as error:
+            complain(str(error))
+            continue
+        place = record_path(results, record.cell)
+        if place != path:
+            strays.append((path, record.cell))
+            continue
+        found[record.cell] = record
+        if record.status == "ok" and (wrong := trouble(items_path(results, record.cell))):
+            complain(wrong)
+    for path, cell in strays:
+        place = record_path(results, cell)
+        if cell in found:
+            complain(f"{path} claims {cell}, whose record is {place}: two for one cell. Remove one of them.")
+        else:
+            complain(f"{path} holds the record of {cell}, which belongs in {place}. Move it there.")
+    return found
+
+
+def _candidates(results: Path) -> Iterator[Path]:
+    """Every JSON file that is, or could be, a record: not those of folders that hold something else."""
+    for folder, folders, names in os.walk(results):
+        here = Path(folder)
+        folders[:] = [f for f in folders if not f.startswith(".") and not (here == results and f in _NO_RECORDS)]
+        yield from (here / name for name in [*names, *folders] if name.endswith(".json") and not name.startswith("."))
+
+
+def count(left_out: int) -> str:
+    """How many files were left out, in words."""
+    return f"{left_out} file{'' if left_out == 1 else 's'} left out"

@@ -10,17 +10,18 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from bench.errors import UsageError
-from bench.registry import register
+from bench.registry import load, register
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
 
-    from bench.train.loop import Context, Step
+    from bench.contracts import Context, Step
 
 Goal = Literal["maximise", "minimise", "match"]
 
@@ -330,6 +331,17 @@ def task(*names: str) -> Callable[[type], type]:
     The class is called with the name to make the task.
     """
     return _part("task", *names)
+
+
+@cache
+def make_task(name: str) -> Task:
+    """The task that is declared under `name`.
+
+    Raises:
+        UsageError: no such task, with near names.
+    """
+    made: Task = load("task", name)(name)
+    return made
 
 
 def metric(name: str) -> Callable[[type], type]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.moved import former
 from bench.registry import ROOMS
 
 
@@ -53,7 +54,7 @@ def source_hash(module: str) -> str:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         todo += _imports(tree)
-        seen[name] = ast.dump(_without_docstrings(tree))
+        seen[name] = ast.dump(_imports_as_they_were(_without_docstrings(tree)))
     return digest(seen)
 
 
@@ -73,6 +74,33 @@ def _imports(tree: ast.Module) -> Iterable[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+def _imports_as_they_were(tree: ast.Module) -> ast.Module:
+    """The tree with what it imports from this package named by where that once was, sorted as ruff sorts."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        ours = [n for n in body if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("bench.")]
+        if not ours:
+            continue
+        grouped: dict[str, list[ast.alias]] = {}
+        for imported in ours:
+            for alias in imported.names:
+                grouped.setdefault(former(str(imported.module), alias.name), []).append(alias)
+        rebuilt = [
+            ast.ImportFrom(module, sorted(grouped[module], key=lambda a: (_case(a.name), a.name)), 0)
+            for module in sorted(grouped)
+        ]
+        first = body.index(ours[0])
+        node.body = [*body[:first], *rebuilt, *(n for n in body[first:] if n not in ours)]  # type: ignore[attr-defined]
+    return tree
+
+
+def _case(name: str) -> int:
+    """Constants stand before classes, classes before all else."""
+    return 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

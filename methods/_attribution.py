@@ -30,9 +30,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 
+from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import Layer, head, layers, neuron_axis, weight
-from bench.model.models import Encoded
 
 BUDGET = 2048  # positions, of the plain pass and of the modified stream, that are in memory at once
 _NAME = "recorded-keys"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from bench.api import transform
 
 if TYPE_CHECKING:
-    from bench.model.models import LM
-    from bench.train.loop import Context
+    from bench.contracts import LM, Context
 
 
 @transform("target", "the model that has learnt the forget set, untouched", control=True)

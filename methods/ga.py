@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.api import LossTerms, method, objective
 
 if TYPE_CHECKING:
-    from bench.train.loop import Step
+    from bench.contracts import Step
 
 
 def gradient_ascent(forget: Tensor) -> Tensor:

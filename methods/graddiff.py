@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.api import LossTerms, method, objective, param
 
 if TYPE_CHECKING:
-    from bench.train.loop import Step
+    from bench.contracts import Step
 
 
 def gradient_difference(forget: Tensor, retain: Tensor, forget_weight: float, retain_weight: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bench.api import LossTerms, method, objective, param
 
 if TYPE_CHECKING:
-    from bench.train.loop import Step
+    from bench.contracts import Step
 
 
 def negative_preference(logp: Tensor, reference: Tensor, beta: float) -> Tensor:

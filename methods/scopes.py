@@ -10,7 +10,7 @@ from bench.api import Selection, param, scope
 from bench.model.architecture import Layer, chosen, layers
 
 if TYPE_CHECKING:
-    from bench.train.loop import Context
+    from bench.contracts import Context
 
 _LAYERS = "layers that may move: indices and ranges such as 0,2-4, negative from the end; empty is all"
 

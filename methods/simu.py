@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from bench.api import Selection, method, param, scope
+from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import Layer, layers
-from bench.model.models import Encoded
 from methods import _attribution
 
 if TYPE_CHECKING:
-    from bench.train.loop import Context
+    from bench.contracts import Context
 
 SCORES = ("probability", "loss", "neg-loss", "absolute")
 

@@ -150,7 +150,7 @@ def _wanted(
     task: str, records: Sequence[Record]
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]], Mapping[str, float]]:
     """Headlines, details and floors of a task; of one that is not known here, the first four and all scores."""
-    from bench.run.plan import make_task
+    from bench.api import make_task
 
     names = list(dict.fromkeys(name for record in records for name in record.scores))
     try:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from bench.api import Probes, Rows, Text
+from bench.contracts import Progress
 from bench.measure.one_pass import measure
 from bench.model.models import LM
-from bench.train.loop import Progress, collate, label_logps
+from bench.train.batches import collate, label_logps
 
 SETS = ("forget", "holdout")  # members and non-members
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.api import Probes, Prompt, Ragged, Rows, Text
+from bench.contracts import Progress
 from bench.errors import BenchError
 from bench.measure.forward import Forward, Precision, evaluating
 from bench.measure.prompts import Row, generate
@@ -15,7 +16,6 @@ from bench.measure.texts import Job, Scored, plan, score
 from bench.model.models import LM
 
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 4096}
-Progress = Callable[[str, int, int], None]
 
 _TEXT_COLUMNS = ("set", "id", "cluster", "role", "index", "continuation")
 _PROMPT_COLUMNS = ("set", "id", "cluster", "role", "reference")

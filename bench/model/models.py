@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -20,6 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.recipes import Scratch
 
@@ -28,13 +28,6 @@ transformers_logging.disable_progress_bar()
 
 PAD, EOS = "<pad>", "<eos>"
 QUESTION, ANSWER = "Question: ", "\nAnswer:"
-
-
-class Encoded(NamedTuple):
-    """Token ids of one (prompt, answer). `answer` ends with the end-of-sequence token and is what the loss falls on."""
-
-    prompt: list[int]
-    answer: list[int]
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from bench.api import Pair
+from bench.contracts import Context, Encoded, Progress
 from bench.errors import BenchError
 from bench.measure import attacks
 from bench.measure.exams import sit
@@ -37,8 +38,10 @@ from bench.score.scoring import item_table, score_items
 from bench.store import files
 from bench.store.record import RETRAIN, Record
 from bench.store.rows import read_rows, write_rows
-from bench.train.loop import Context, Curve, Diverged, Progress, teach, unlearn
+from bench.train.loop import Curve, Diverged
+from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
+from bench.train.unlearning import unlearn
 
 KEEP_BELOW = 1 << 30
 """Unlearned models of at most this many bytes are kept in the cache; larger ones only live as long as their cell."""
@@ -130,7 +133,7 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     if folder.is_dir():
         return models.load(folder, device=models.device()), _about(folder)
     context = make_context(request, planned.start, planned.cell.task, planned.cell.seed, progress)
-    lm = context.lm
+    lm = cast(LM, context.lm)
     started = time.monotonic()
     curve, moved = Curve(), 0
     with warnings.catch_warnings(record=True) as warned:
@@ -161,7 +164,7 @@ def make_context(request: Request, start: Prepared, task: str, seed: int, progre
     """A fresh copy of a prepared model with the task's two sets, encoded."""
     lm, data = load_prepared(request, start), splits(task, request.source)
 
-    def encoded(pairs: tuple[Pair, ...]) -> list[models.Encoded]:
+    def encoded(pairs: tuple[Pair, ...]) -> list[Encoded]:
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
 
     return Context(lm, encoded(data.forget), encoded(data.retain), task, seed, request.cache, progress)

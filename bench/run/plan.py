@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.api import Exam, Splits, Task
+from bench.api import Exam, Splits, make_task
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
 from bench.model.recipes import SCRATCH, finetuning, model_identity
-from bench.registry import load, names
+from bench.registry import names
 from bench.run.compose import Composed, compose
 from bench.score.scoring import build
 from bench.store import files
@@ -100,13 +100,6 @@ class Planned:
     probes: tuple[str, ...]
     state: State
     reason: str = ""
-
-
-@cache
-def make_task(name: str) -> Task:
-    """The task of that name."""
-    made: Task = load("task", name)(name)
-    return made
 
 
 @cache

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.contracts import Progress
 from bench.model.architecture import layers
 from bench.registry import load
 from bench.run.cell import make_context
 from bench.run.plan import Request, prepared
-from bench.train.loop import Progress
 
 Masks = Mapping[str, Sequence[Tensor]]
 """Name of a choice -> the kept neurons of each layer, int64 indices [k]."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from bench.contracts import Encoded
 from bench.model.architecture import layers
-from bench.model.models import Encoded
 from methods import _attribution
 from methods._attribution import attribute
 

@@ -30,7 +30,7 @@ from bench.measure.one_pass import measure
 from bench.model.models import LM, load, new_llama, train_tokenizer
 from bench.model.recipes import SCRATCH
 from bench.registry import load as load_task
-from bench.train.loop import teach
+from bench.train.teaching import teach
 from tests.benchmarks.plain_loop import Plain, evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]

@@ -21,9 +21,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from bench.api import LossTerms, Schedule
-from bench.model.models import LM, Encoded
+from bench.contracts import Context, Encoded, Step
+from bench.model.models import LM
 from bench.model.recipes import SCRATCH
-from bench.train.loop import Context, Curve, Step, label_logps, unlearn
+from bench.train.batches import label_logps
+from bench.train.loop import Curve
+from bench.train.unlearning import unlearn
 from methods.adamw import AdamW
 from methods.npo import NPO
 from methods.scopes import All

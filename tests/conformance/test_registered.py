@@ -12,10 +12,12 @@ import torch
 
 from bench import registry
 from bench.api import Pair
+from bench.contracts import Context
 from bench.model import models
 from bench.model.recipes import SCRATCH
 from bench.run.compose import compose, resolve
-from bench.train.loop import Context, answer_logps, unlearn
+from bench.train.batches import answer_logps
+from bench.train.unlearning import unlearn
 
 GRADIENT = [n for n in registry.names("method") if "objective" in registry.find("method", n).parts]
 PARTS = [(kind, name) for kind in ("objective", "optimizer", "scope") for name in registry.names(kind)]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.train.loop import Labels
+from bench.contracts import Labels
 from methods.ga import GradientAscent, gradient_ascent
 from methods.graddiff import GradDiff, gradient_difference
 from methods.npo import NPO, negative_preference

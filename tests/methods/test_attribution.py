@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import layers
-from bench.model.models import Encoded
 from methods import _attribution
 from methods._attribution import attribute
 

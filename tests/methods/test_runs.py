@@ -13,10 +13,12 @@ import torch
 from transformers import PreTrainedModel
 
 from bench.api import Schedule
+from bench.contracts import Context, Encoded
 from bench.model.architecture import layers, neuron_axis
-from bench.model.models import LM, Encoded
+from bench.model.models import LM
 from bench.registry import load
-from bench.train.loop import Context, answer_logps, unlearn
+from bench.train.batches import answer_logps
+from bench.train.unlearning import unlearn
 from methods.simu import Simu
 
 FIRST = ("fo-ga", "fo-graddiff", "fo-npo")

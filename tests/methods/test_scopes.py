@@ -13,9 +13,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import chosen, layers
-from bench.model.models import Encoded
 from methods import _attribution
 from methods.scopes import MLP, All, Attention, Layers
 from methods.simu import CriticalNeurons, RandomNeurons, Simu, critical, signed
@@ -30,7 +30,7 @@ def items(seed: int, count: int = 4) -> list[Encoded]:
 
 
 def context(model: PreTrainedModel, cache: Path, seed: int = 0, **sets: Any) -> Any:
-    """A stand-in for `bench.train.loop.Context`."""
+    """A stand-in for `bench.contracts.Context`."""
     return SimpleNamespace(
         lm=SimpleNamespace(model=model),
         forget=sets.get("forget", items(0)),

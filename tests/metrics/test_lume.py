@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from bench.api import make_task
 from bench.metrics._exam import exam_score
-from bench.run.plan import make_task
 from bench.score.scoring import build, item_table, score_items
 
 LUME = list(make_task("lume").scores)

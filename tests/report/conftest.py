@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.api import Ragged, Rows
+from bench.api import Ragged, Rows, make_task
 from bench.board.report import write
 from bench.compare.analysis import Rules, analyse
-from bench.run.plan import make_task
 from bench.score.scoring import build, item_table, score_items
 from bench.store import files
 from bench.store.record import Cell, Record

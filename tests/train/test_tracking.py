@@ -10,6 +10,7 @@ from accelerate.tracking import GeneralTracker
 
 from bench.api import Pair
 from bench.cli.main import main
+from bench.contracts import Context
 from bench.errors import UsageError
 from bench.model import models
 from bench.model.recipes import SCRATCH
@@ -17,7 +18,7 @@ from bench.run import cell as runner
 from bench.run.compose import compose
 from bench.run.plan import Request, plan
 from bench.train import tracking
-from bench.train.loop import Context, unlearn
+from bench.train.unlearning import unlearn
 
 PAIRS = [Pair(f"Who is number {n}?", f"{chr(97 + n) * 3} and {n * 7}") for n in range(8)]
 SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)

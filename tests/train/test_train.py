@@ -9,23 +9,15 @@ import pytest
 import torch
 
 from bench.api import LossTerms, Pair, Schedule
+from bench.contracts import Context, Encoded, Labels
 from bench.errors import UsageError
 from bench.model import models
-from bench.model.models import Encoded
 from bench.model.recipes import SCRATCH, Teaching
 from bench.registry import load
-from bench.train.loop import (
-    Context,
-    Diverged,
-    Labels,
-    answer_logps,
-    collate,
-    fit,
-    label_logps,
-    sampled_cross_entropy,
-    teach,
-    unlearn,
-)
+from bench.train.batches import answer_logps, collate, label_logps, sampled_cross_entropy
+from bench.train.loop import Diverged, fit
+from bench.train.teaching import teach
+from bench.train.unlearning import unlearn
 
 PAIRS = [Pair(f"What is {n} and {n}?", f"{n + n} it is") for n in range(6)]
 SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)

@@ -1,0 +1,72 @@
+"""Items to padded batches, and the log-probabilities of their labels.
+
+Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
+
+from bench.contracts import LM, Batch, Encoded, Labels
+from bench.model.heads import label_logits
+
+IGNORED = -100
+
+
+def collate(items: Sequence[Encoded], pad: int) -> Batch:
+    """Pad on the right; `labels[i, t]` is what position t must predict, so the shift is done here and nowhere else.
+
+    Lengths are rounded up to a multiple of 8: kernels that are compiled for a shape are then compiled a few times and
+    not for every batch anew.
+    """
+    ids = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
+    labels = [torch.tensor(([IGNORED] * len(item.prompt) + item.answer)[1:]) for item in items]
+    lengths = torch.tensor([len(i) for i in ids])
+    width = -(-int(lengths.max()) // 8) * 8
+    padded, expected = (
+        torch.nn.functional.pad(padded, (0, width - padded.shape[1]), value=filler)
+        for padded, filler in (
+            (pad_sequence(ids, batch_first=True, padding_value=pad), pad),
+            (pad_sequence(labels, batch_first=True, padding_value=IGNORED), IGNORED),
+        )
+    )
+    return Batch(padded, (torch.arange(width) < lengths[:, None]).long(), expected)
+
+
+def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
+    where = batch.labels != IGNORED
+    logits = label_logits(model, batch.ids, batch.mask, where).float()
+    flat = -torch.nn.functional.cross_entropy(logits, batch.labels[where], reduction="none")
+    counts = where.sum(1)
+    mask = torch.arange(int(counts.max()), device=flat.device) < counts[:, None]
+    return Labels(flat.new_zeros(mask.shape).masked_scatter(mask, flat), mask)
+
+
+def sampled_cross_entropy(
+    model: PreTrainedModel, batches: Iterable[Batch], generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """Mean cross-entropy over labels that the model itself proposes at every label position, and their number.
+
+    What the Gauss-Newton-Bartlett estimate of the curvature is made from (arXiv:2305.14342, algorithm 2).
+    """
+    found = [label_logits(model, b.ids, b.mask, b.labels != IGNORED).float() for b in batches]
+    logits = torch.cat(found)
+    proposed = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator).squeeze(1)
+    return torch.nn.functional.cross_entropy(logits, proposed), len(proposed)
+
+
+@torch.no_grad()
+def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
+    """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
+    order = sorted(range(len(items)), key=lambda i: len(items[i].prompt) + len(items[i].answer))
+    found = torch.empty(len(items), device=lm.device)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        found[chosen] = label_logps(lm.model, collate([items[i] for i in chosen], lm.pad).to(lm.device)).sums()
+    return found

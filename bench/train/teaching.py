@@ -1,0 +1,71 @@
+"""Teaching a model: supervised training of all weights, as base, target and retrain are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from bench.api import LossTerms, Pair
+from bench.contracts import Encoded, Progress
+from bench.errors import UsageError
+from bench.keys import stream
+from bench.model.models import LM
+from bench.model.recipes import Teaching
+from bench.train.batches import collate, label_logps
+from bench.train.loop import Curve, fit
+
+
+def teach(
+    lm: LM,
+    pairs: Sequence[Pair],
+    teaching: Teaching,
+    *,
+    key: str,
+    name: str = "teaching",
+    rehearsed: Sequence[Pair] = (),
+    progress: Progress | None = None,
+) -> Curve:
+    """Supervised training of all weights on `pairs` and, in every epoch, on the `rehearsed` ones.
+
+    Batches hold texts of similar length; their order is drawn from the random stream `key`.
+    """
+    items = [lm.encode(p.prompt, p.answer, p.raw) for p in (*pairs, *rehearsed)]
+    if not items:
+        raise UsageError(f"{name}: there is nothing to learn from; the data holds no pair")
+    random = stream(key, "batches")
+    order = [b for _ in range(teaching.epochs) for b in _length_buckets(items, teaching.batch_size, random)]
+    parameters = [p for p in lm.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": teaching.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=teaching.lr,
+        betas=(0.9, teaching.beta2),
+        fused=True,
+    )
+
+    def loss(chosen: Sequence[int], _: float) -> LossTerms:
+        batch = collate([items[i] for i in chosen], lm.pad).to(lm.device)
+        total = label_logps(lm.model, batch).cross_entropy()
+        return LossTerms(total, {"loss": total})
+
+    lm.model.train()
+    curve = fit(
+        lm, parameters, optimizer, order, loss,
+        warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+    )  # fmt: skip
+    lm.model.eval()
+    return curve
+
+
+def _length_buckets(items: Sequence[Encoded], size: int, random: np.random.Generator) -> list[list[int]]:
+    """A random order of the items in batches of similar length: sorted within shuffled runs of 16 batches."""
+    order = random.permutation(len(items))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), 16 * size):
+        run = sorted(order[start : start + 16 * size], key=lambda i: len(items[i].prompt) + len(items[i].answer))
+        batches += [[int(i) for i in run[b : b + size]] for b in range(0, len(run), size)]
+    return [batches[i] for i in random.permutation(len(batches))]

@@ -18,7 +18,7 @@ from bench.compare import weighted
 from bench.compare.crossed import Crossed, Run
 from bench.keys import stream
 from bench.metrics._forms import Attack
-from bench.stats import stats
+from bench.stats import intervals, roc
 
 Array = np.ndarray
 PERMUTATIONS = 9_999
@@ -89,7 +89,7 @@ def _compare(
         crossed.distribution(metric, Run(a, s), True) - crossed.distribution(metric, Run(b, s), True) for s in seeds
     ]
     resampled = crossed.over_seeds(apart, seeds)
-    lo, hi = stats.percentile(resampled) or (math.nan, math.nan)
+    lo, hi = intervals.percentile(resampled) or (math.nan, math.nan)
     test = delong(crossed, metric, a, b, seeds) if isinstance(metric, Attack) else None
     test = test or permutation(crossed, metric, a, b, seeds, permutations)
     equal = tost(difference, float(np.nanstd(resampled, ddof=1)), test.n - 1, margin)
@@ -138,7 +138,7 @@ def _swapping(crossed: Crossed, metric: Metric, permutations: int) -> Swapping:
         return kept
     crossed.swapping.clear()
     labels = [label for name in sets for label in crossed.clusters[name]]
-    slot = stats.units(labels)
+    slot = intervals.units(labels)
     count = int(slot.max()) + 1
     swapped, exact = swaps(count, permutations, sorted(set(labels)))
     forth: dict[str, weighted.Weighting] = {}
@@ -193,20 +193,20 @@ def delong(crossed: Crossed, attack: Attack, a: str, b: str, seeds: Sequence[int
     if min(len(set(side)) for side in sides) < 2:
         return None
     stand = {
-        m: [stats.placements(side[needs[0]][known[0]], side[needs[1]][known[1]]) for side in scores[m]] for m in (a, b)
+        m: [roc.placements(side[needs[0]][known[0]], side[needs[1]][known[1]]) for side in scores[m]] for m in (a, b)
     }
     members, others = (
         np.mean([p[i] for p in stand[a]], axis=0) - np.mean([p[i] for p in stand[b]], axis=0) for i in (0, 1)
     )
     variance = sum(
-        float(stats.placement_covariance(part[None], side)[0, 0])
+        float(roc.placement_covariance(part[None], side)[0, 0])
         for part, side in zip((members, others), sides, strict=True)
     )
     if variance <= 0:
         return None
-    df = stats.freedom(sides)
+    df = intervals.freedom(sides)
     n = sum(len(set(side)) for side in sides)
-    return Test(2 * stats.tail(abs(float(members.mean())) / math.sqrt(variance), df), "DeLong between clusters", n)
+    return Test(2 * intervals.tail(abs(float(members.mean())) / math.sqrt(variance), df), "DeLong between clusters", n)
 
 
 # -- corrections and equivalence -------------------------------------------------------------------------------------
@@ -239,4 +239,4 @@ def tost(difference: float, error: float, df: float, margin: float) -> float:
     room = margin - abs(difference)
     if error == 0:
         return 0.0 if room > 0 else 1.0
-    return stats.tail(room / error, df)
+    return intervals.tail(room / error, df)

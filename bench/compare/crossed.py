@@ -20,7 +20,7 @@ from bench.compare import weighted
 from bench.errors import BenchError
 from bench.keys import stream
 from bench.score.scoring import clusters_or_items
-from bench.stats import stats
+from bench.stats import intervals
 from bench.store import files
 from bench.store.record import RETRAIN, Cell
 
@@ -103,7 +103,7 @@ class Crossed:
     def _draw(self, name: str) -> weighted.Weighting:
         labels = self.clusters[name]
         of_clusters = stream("bootstrap clusters", 0, *sorted(set(labels)))
-        drawn = stats.draw_clusters(stream("bootstrap", 0, name), of_clusters, self.resamples, labels)
+        drawn = intervals.draw_clusters(stream("bootstrap", 0, name), of_clusters, self.resamples, labels)
         places = drawn + np.arange(len(drawn))[:, None] * len(labels)
         times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape)
         return weighted.Weighting(np.arange(len(labels)), times.astype(float))
@@ -135,7 +135,7 @@ class Crossed:
         if len(seeds) == 1:
             return stacked[0]
         centre = stacked.mean(axis=0)
-        stretch = stats.quantile(0.975, len(seeds) - 1) / stats.quantile(0.975, math.inf)
+        stretch = intervals.quantile(0.975, len(seeds) - 1) / intervals.quantile(0.975, math.inf)
         return centre + stretch * (np.einsum("rs,sr->r", self.seed_weights(seeds), stacked) - centre)
 
 

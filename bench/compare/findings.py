@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.keys import digest
 from bench.metrics._forms import RetrainTest
 from bench.score.scoring import find
-from bench.stats import stats
+from bench.stats import intervals, two_sample
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 from bench.store.versions import ANALYSIS, SCORE
@@ -149,13 +149,13 @@ def over_seeds(crossed: Crossed, name: str, method: str, scores: Sequence[Score]
     values = [crossed.distribution(metric, Run(method, seed)) for seed in seeds]
     with np.errstate(divide="ignore"):
         resampled = crossed.over_seeds([np.log(v) for v in values] if log else values, seeds)
-    interval = stats.percentile(np.exp(resampled) if log else resampled)
+    interval = intervals.percentile(np.exp(resampled) if log else resampled)
     if interval is None:
         return average
     if interval.lo == interval.hi and hasattr(metric, "interval"):
         # AUCs of 1 in every resample are no certainty; the exact intervals of the seeds know that.
         known = [(s.lo, s.hi) for s in scores if s.lo is not None and s.hi is not None]
-        interval = stats.Interval(min(lo for lo, _ in known), max(hi for _, hi in known)) if known else interval
+        interval = intervals.Interval(min(lo for lo, _ in known), max(hi for _, hi in known)) if known else interval
     return average._replace(lo=interval.lo, hi=interval.hi)
 
 
@@ -171,8 +171,8 @@ def _band(crossed: Crossed, headlines: Mapping[str, str]) -> Band | None:
     for one, other in combinations([c for c in columns if c is not None], 2):
         both = ~(np.isnan(one) | np.isnan(other))
         if both.any():
-            distances.append(float(stats.ks_statistic(one[both], other[both])))
-            logs.append(math.log10(float(stats.ks_pvalue(one[both], other[both]))))
+            distances.append(float(two_sample.ks_statistic(one[both], other[both])))
+            logs.append(math.log10(float(two_sample.ks_pvalue(one[both], other[both]))))
     if not distances:
         return None
     return Band(*(Score(math.fsum(v) / len(v), min(v), max(v), len(v)) for v in (distances, logs)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.api import Score
 from bench.compare.comparing import Comparison, holm, tost
-from bench.stats import stats
+from bench.stats import intervals
 from bench.store.record import Record
 
 RETAINED = "retained"
@@ -88,7 +88,7 @@ def over_seeds(values: Sequence[float], note: str = "") -> Score:
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Score(mean, n=1, note=note)
-    half = stats.quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = intervals.quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Score(mean, mean - half, mean + half, len(values), note)
 
 
@@ -119,6 +119,6 @@ def _paired(a: str, b: str, name: str, apart: Mapping[int, float], margin: float
     mean, lo, hi, n, _ = over_seeds(list(apart.values()))
     error = float(np.std(list(apart.values()), ddof=1)) / math.sqrt(n)
     mean, lo, hi = mean or 0.0, lo or 0.0, hi or 0.0
-    p = (2 * stats.tail(abs(mean) / error, n - 1)) if error else float(mean == 0)
+    p = (2 * intervals.tail(abs(mean) / error, n - 1)) if error else float(mean == 0)
     equal = tost(mean, error, n - 1, margin)
     return Comparison(a, b, name, mean, lo, hi, p, p, "t-test paired by seed", n, equal, tuple(apart))

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.api import Metric, Sample
 from bench.metrics._forms import Attack, Composite, Mean, RetrainTest
-from bench.stats import stats
+from bench.stats import two_sample
 
 Array = np.ndarray
 _CHUNK = 2_000_000  # drawn items of a temporary
@@ -107,7 +107,7 @@ def value(metric: Metric, sample: Sample, retrain: Sample | None, weights: Weigh
         distances, n = _distance(metric, sample, retrain or {}, weights)
         known = ~np.isnan(distances)
         p = np.full(distances.shape, np.nan)
-        p[known] = stats.ks_tail(np.rint(distances[known] * n * n).astype(np.int64), n, n)
+        p[known] = two_sample.ks_tail(np.rint(distances[known] * n * n).astype(np.int64), n, n)
         return p
     return _drawn(metric, sample, retrain, weights)
 

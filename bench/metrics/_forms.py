@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.api import Goal, Rows, Sample
 from bench.metrics._items import Compat, Items
-from bench.stats import stats
+from bench.stats import intervals, roc, two_sample
 
 Array = np.ndarray
 Needs = tuple[tuple[str, str], ...]
@@ -135,7 +135,7 @@ class RetrainTest(Form):
     def score(self, sample: Sample, retrain: Sample | None) -> Array:
         """1 is indistinguishable from never having seen the forget set."""
         (need,) = self.needs
-        return stats.ks_pvalue(sample[need], (retrain or {})[need])
+        return two_sample.ks_pvalue(sample[need], (retrain or {})[need])
 
 
 class Attack(Form):
@@ -146,12 +146,12 @@ class Attack(Form):
     def score(self, sample: Sample, retrain: Sample | None) -> Array:
         """P(a forget item's column < an unseen item's), ties counted half."""
         member, other = (sample[need] for need in self.needs)
-        return stats.auc(member, other)
+        return roc.auc(member, other)
 
     def interval(
         self, sample: Sample, retrain: Sample | None, clusters: Mapping[str, Sequence[str]]
-    ) -> stats.Interval | None:
+    ) -> intervals.Interval | None:
         """DeLong's, between clusters, in place of a bootstrap."""
         member, other = (sample[need] for need in self.needs)
         labels = [clusters[name] for name, _ in self.needs]
-        return stats.auc_interval(member, other, clusters=(labels[0], labels[1]))
+        return roc.auc_interval(member, other, clusters=(labels[0], labels[1]))

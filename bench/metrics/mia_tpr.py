@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.api import Goal, Sample, metric
 from bench.metrics._forms import Form
-from bench.stats import stats
+from bench.stats import roc
 
 
 class _TprAtFpr(Form):
@@ -19,7 +19,7 @@ class _TprAtFpr(Form):
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
         """The largest true-positive rate whose false-positive rate is not above `fpr`."""
         member, other = (sample[need] for need in self.needs)
-        return stats.tpr_at(self.fpr, member, other)
+        return roc.tpr_at(self.fpr, member, other)
 
 
 @metric("mia_tpr_1")

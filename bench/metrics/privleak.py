@@ -7,7 +7,7 @@ import numpy as np
 from bench.api import Goal, Sample, metric
 from bench.metrics._forms import Form
 from bench.metrics._items import EPSILON
-from bench.stats import stats
+from bench.stats import roc
 
 
 @metric("privleak")
@@ -21,7 +21,7 @@ class PrivLeak(Form):
 
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
         """100 (a - b) / b, with a = 1 - AUC of this model and b of the retrain model; NaN where b is 0."""
-        a, b = (1 - stats.auc(*(side[need] for need in self.needs)) for side in (sample, retrain or {}))
+        a, b = (1 - roc.auc(*(side[need] for need in self.needs)) for side in (sample, retrain or {}))
         if self.compat == "open-unlearning":
             return 100 * (a - b) / (b + EPSILON)
         return 100 * (a - b) / np.where(b > 0, b, np.nan)

@@ -16,7 +16,7 @@ from bench.errors import BenchError, UsageError
 from bench.keys import stream
 from bench.metrics._exam import EXAM, exam_score
 from bench.metrics._items import COMPATS, Compat, Items
-from bench.stats import stats
+from bench.stats import intervals
 
 Array = np.ndarray
 KEY = ["set", "id", "cluster"]
@@ -147,7 +147,7 @@ def _score(
         else:
             streams = {name: stream("bootstrap", seed, name) for name in sizes}
             drawing = {name: stream("bootstrap clusters", seed, *sorted(set(labels[name]))) for name in sizes}
-            interval = stats.percentile(stats.resample(of, sizes, streams, resamples, labels, drawing))
+            interval = intervals.percentile(intervals.resample(of, sizes, streams, resamples, labels, drawing))
     lo, hi = interval or (None, None)
     return Score(value, lo, hi, n, note)
 

@@ -16,7 +16,7 @@ from bench.errors import BenchError, UsageError
 from bench.metrics._forms import harmonic_mean, mean
 from bench.metrics._items import Items
 from bench.score.scoring import build, item_table, score_items
-from bench.stats import stats
+from bench.stats import two_sample
 
 NAMES = registry.names("metric")
 PARTS = [f"{s}_{p}" for s in ("retain", "ra", "wf") for p in ("probability", "rouge", "truth_ratio")]
@@ -188,7 +188,7 @@ def test_mean_of_nothing_is_unknown() -> None:
 def test_forget_quality_does_not_depend_on_the_map() -> None:
     """KS sees only order: R, 1/R and log R give one p."""
     x, y = np.random.default_rng(0).normal(size=(2, 50))
-    assert stats.ks_pvalue(x, y) == stats.ks_pvalue(np.exp(x), np.exp(y)) == stats.ks_pvalue(-x, -y)
+    assert two_sample.ks_pvalue(x, y) == two_sample.ks_pvalue(np.exp(x), np.exp(y)) == two_sample.ks_pvalue(-x, -y)
 
 
 def test_the_documentation_names_every_metric() -> None:

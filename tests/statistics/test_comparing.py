@@ -11,7 +11,7 @@ import pytest
 from bench.compare.comparing import compare_all, delong, holm, permutation, tost
 from bench.compare.crossed import Crossed, Run
 from bench.score.scoring import build
-from bench.stats import stats
+from bench.stats import intervals, roc, two_sample
 
 ROUGE, QUALITY, AUC = build("rouge"), build("forget_quality"), build("mia_auc")
 
@@ -45,7 +45,7 @@ def test_permutation_of_distances_is_counting_every_swap(made) -> None:
     crossed = made(y, 5, column="log_truth_ratio")
     swaps = np.repeat(np.array(list(itertools.product([0, 1], repeat=5))), 4, axis=1)
     one, other = np.where(swaps, y["b", 0], y["a", 0]), np.where(swaps, y["a", 0], y["b", 0])
-    apart = stats.ks_statistic(one, y["retrain", 0]) - stats.ks_statistic(other, y["retrain", 0])
+    apart = two_sample.ks_statistic(one, y["retrain", 0]) - two_sample.ks_statistic(other, y["retrain", 0])
     expected = np.mean(np.abs(apart) >= abs(apart[0]) - 1e-12)
     assert permutation(crossed, QUALITY, "a", "b", [0]).p == pytest.approx(expected)
 
@@ -101,7 +101,7 @@ def test_delong_of_paired_attacks_is_the_published_formula() -> None:
     """z = (A1 - A2) / sqrt(v11 + v22 - 2 v12) with DeLong's covariance, where each item is its own cluster."""
     rng = np.random.default_rng(0)
     y = {(m, 0): (rng.normal(size=40), rng.normal(shift, 1, 30)) for m, shift in (("a", 0.9), ("b", 0.4))}
-    values, v = stats.delong(np.stack([y[m, 0][0] for m in "ab"]), np.stack([y[m, 0][1] for m in "ab"]))
+    values, v = roc.delong(np.stack([y[m, 0][0] for m in "ab"]), np.stack([y[m, 0][1] for m in "ab"]))
     z = (values[0] - values[1]) / math.sqrt(v[0, 0] + v[1, 1] - 2 * v[0, 1])
     test = delong(_membership(y), AUC, "a", "b", [0])
     assert test.p == pytest.approx(math.erfc(abs(z) / math.sqrt(2))) and test.n == 70
@@ -112,12 +112,12 @@ def test_clustered_delong_knows_copies() -> None:
     rng = np.random.default_rng(1)
     member, other = rng.normal(size=(2, 20)), rng.normal(0.5, 1, (2, 15))
     labels = [np.repeat(np.arange(n), 5).tolist() for n in (20, 15)]
-    plain = stats.delong(member, other)
-    copied = stats.delong(np.repeat(member, 5, axis=1), np.repeat(other, 5, axis=1), (labels[0], labels[1]))
+    plain = roc.delong(member, other)
+    copied = roc.delong(np.repeat(member, 5, axis=1), np.repeat(other, 5, axis=1), (labels[0], labels[1]))
     assert copied[0] == pytest.approx(plain[0])
     assert copied[1] == pytest.approx(plain[1])
-    narrow = stats.auc_interval(np.repeat(member[0], 5), np.repeat(other[0], 5))
-    wide = stats.auc_interval(np.repeat(member[0], 5), np.repeat(other[0], 5), clusters=(labels[0], labels[1]))
+    narrow = roc.auc_interval(np.repeat(member[0], 5), np.repeat(other[0], 5))
+    wide = roc.auc_interval(np.repeat(member[0], 5), np.repeat(other[0], 5), clusters=(labels[0], labels[1]))
     assert wide.lo < narrow.lo < narrow.hi < wide.hi
 
 
@@ -159,7 +159,7 @@ def test_an_interval_of_the_difference_covers_it(draw, made) -> None:
         runs = {(m, s): y[i, s] + (0.2 if m == "a" else 0.0) for i, m in enumerate("ab") for s in range(8)}
         crossed = made(runs, 20, resamples=300)
         apart = [crossed.distribution(ROUGE, Run("a", s)) - crossed.distribution(ROUGE, Run("b", s)) for s in range(8)]
-        lo, hi = stats.percentile(crossed.over_seeds(apart, range(8)))
+        lo, hi = intervals.percentile(crossed.over_seeds(apart, range(8)))
         held += lo <= 0.2 <= hi
     assert 0.90 <= held / 150 <= 0.98
 

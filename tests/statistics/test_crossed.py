@@ -9,16 +9,16 @@ import pytest
 from bench.compare.crossed import Run, load, seed_shares
 from bench.compare.findings import over_seeds
 from bench.score.scoring import build, score_items
-from bench.stats import stats
+from bench.stats import intervals
 from bench.store.files import save
 from bench.store.record import Cell, Record
 
 ROUGE = build("rouge")
 
 
-def _interval(crossed, method: str) -> stats.Interval:
+def _interval(crossed, method: str) -> intervals.Interval:
     seeds = crossed.seeds(method)
-    return stats.percentile(crossed.over_seeds([crossed.distribution(ROUGE, Run(method, s)) for s in seeds], seeds))
+    return intervals.percentile(crossed.over_seeds([crossed.distribution(ROUGE, Run(method, s)) for s in seeds], seeds))
 
 
 def test_one_seed_is_the_interval_of_the_cell(tmp_path) -> None:
@@ -65,7 +65,7 @@ def test_the_error_of_a_mean_is_that_of_theory(draw, made) -> None:
         found.append(
             np.var(crossed.over_seeds([crossed.distribution(ROUGE, Run("m", s)) for s in range(seeds)], range(seeds)))
         )
-    item, stretch = 0.5**2 / (seeds * clusters * size), stats.quantile(0.975, seeds - 1) / 1.959964
+    item, stretch = 0.5**2 / (seeds * clusters * size), intervals.quantile(0.975, seeds - 1) / 1.959964
     expected = stretch**2 * (0.3**2 / seeds + item) + (0.5**2 + 0.25**2) / clusters + item
     assert np.mean(found) == pytest.approx(expected, rel=0.1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.compare import weighted
 from bench.score.scoring import build
-from bench.stats.stats import ks_statistic
+from bench.stats.two_sample import ks_statistic
 
 NAMES = ["rouge", "probability", "truth_ratio", "model_utility", "task_aggregate", "mia_auc", "mia_score",
          "forget_quality", "privleak", "mia_tpr_5"]  # fmt: skip

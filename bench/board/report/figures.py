@@ -19,7 +19,7 @@ from bench.compare.trade_off import trace
 from bench.errors import BenchError
 from bench.metrics._forms import RetrainTest
 from bench.score.scoring import find
-from bench.stats import stats
+from bench.stats import roc
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 
@@ -54,7 +54,7 @@ def figures(results: Path, records: Mapping[Cell, Record], table: Table) -> Iter
         except BenchError:
             continue
     yield distributions(table, items)
-    yield roc(table, items)
+    yield roc_curves(table, items)
     yield seeds(table)
 
 
@@ -173,7 +173,7 @@ def distributions(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
     return Drawn(title, figure, f"Empirical distribution functions, first seed of each; {'; '.join(said)}.")
 
 
-def roc(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
+def roc_curves(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
     """ROC curves of the membership attack on logarithmic axes."""
     title = "Membership inference"
     metric: Metric | None = find(table.headlines.get("membership", ""))
@@ -186,12 +186,12 @@ def roc(table: Table, items: Mapping[str, pd.DataFrame]) -> Drawn:
         i = looks[name]
         member, other = (_column(table_, *need) for need in metric.needs)
         if len(member) and len(other):
-            fpr, tpr = stats.roc(member, other)
+            fpr, tpr = roc.roc(member, other)
             shown = (fpr > 0) & (tpr > 0)
             shade = CONTROL_SHADES.get(name, COLOURS[i % len(COLOURS)])
             axes.plot(fpr[shown], tpr[shown], label=plain(name), color=shade,
                       linestyle=LINES[i % len(LINES)], linewidth=2.4 if name in CONTROLS else 1.2)  # fmt: skip
-            said.append(f"{name}: AUC {float(stats.auc(member, other)):.2f}")
+            said.append(f"{name}: AUC {float(roc.auc(member, other)):.2f}")
     if not said:
         return Drawn(title, None, "The data has no items that no model has seen, so there is nothing to tell apart.")
     axes.plot([1e-3, 1], [1e-3, 1], color="0.7", linewidth=0.8)

@@ -12,7 +12,7 @@ import pytest
 from bench.api import Score
 from bench.board.report.cells import as_script, worst_first
 from bench.board.report.figures import FLOOR, log10, pareto
-from tests.report.conftest import HOSTILE, METHODS
+from tests.board.report.conftest import HOSTILE, METHODS
 
 
 class Tags(HTMLParser):

@@ -1,0 +1,104 @@
+"""From the words of a command line to planned cells, and the cells made."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.cli.results import say
+from bench.errors import BenchError, UsageError
+
+
+def planned(
+    methods: str,
+    tasks: str,
+    model: str,
+    data: str,
+    seeds: str,
+    assignments: Sequence[str],
+    results: Path,
+    cache: Path,
+    probes: str = "",
+    lm_eval: str = "",
+) -> tuple[Any, list[Any]]:
+    """Everything the words of the command line mean; all that is wrong with them is said at once."""
+    wrong: list[str] = []
+
+    def tried(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except UsageError as error:
+            wrong.append(str(error))
+
+    chosen = tried(lambda: registry.select("method", methods))
+    on = tried(lambda: registry.select("task", tasks))
+    numbers = tried(lambda: seed_numbers(seeds))
+    if data not in ("embedded", "hub") and not Path(data).is_dir():
+        wrong.append(f"--data {data}: no such directory. Give 'embedded', 'hub', or a directory with the hub's files.")
+    asked, examined = (
+        tuple(dict.fromkeys(filter(None, (word.strip() for word in words.split(","))))) for words in (probes, lm_eval)
+    )
+    from bench.run.compose import parse_overrides
+    from bench.run.plan import ASKED_FOR, Request, plan
+
+    wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
+
+    if examined:
+        from bench.measure.exams import check
+
+        tried(lambda: check(examined))
+    overrides = tried(lambda: parse_overrides(assignments))
+    for text in assignments if overrides is not None and chosen is not None else ():
+        if not set(parse_overrides([text])) & {*chosen, "retrain"}:
+            wrong.append(f"--set {text}: none of --methods {methods} has that name")
+    if wrong:
+        raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
+    source = data if data in ("embedded", "hub") else str(Path(data).resolve())
+    asked += tuple(f"lm-eval/{name}" for name in examined)
+    request = Request(model, source, results, cache, overrides, asked)
+    return request, plan(request, chosen, on, numbers)
+
+
+def seed_numbers(seeds: str) -> list[int]:
+    try:
+        found = [int(word) for word in seeds.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {seeds}: write whole numbers with commas, such as --seeds 0,1,2") from None
+    if len(set(found)) < len(found) or min(found) < 0:
+        raise UsageError(f"--seeds {seeds}: each seed once, none below 0")
+    return found
+
+
+def worker_count(workers: int | None, jobs: int) -> int:
+    if workers is None:
+        import torch
+
+        from bench.run.executors import usable_cores
+
+        workers = 1 if torch.cuda.is_available() else usable_cores()
+    return min(workers, jobs)
+
+
+def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast: bool) -> None:
+    """Make every cell that is not done, after seeing that what is made can be kept."""
+    from bench.run.grid import run as run_grid
+
+    writable("--results", request.results)
+    writable("--cache", request.cache)
+    # The retrain cell is waited for by all others, so on its own it keeps no second process busy.
+    apart = sum(c.state != "done" and c.cell.method != "retrain" for c in cells)
+    run_grid(request, cells, worker_count(workers, max(1, apart)), fail_fast, say)
+
+
+def writable(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {folder}: {error.strerror}. Name a directory that you may write with {option} DIR."
+        ) from None

@@ -1,0 +1,68 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options on one command, in this order."""
+
+    def add(function: Any) -> Any:
+        for option in reversed(chosen):
+            function = option(function)
+        return function
+
+    return add
+
+
+METHODS = click.option(
+    "--methods",
+    default="all",
+    show_default=True,
+    help="Comma list of names and groups; objective+optimizer+scope composes one.",
+)
+TASKS = click.option("--tasks", default="tofu", show_default=True, help="Comma list of names and groups.")
+MODEL = click.option(
+    "--model", default="tiny", show_default=True, help="tiny, small, a hub id, or the directory of a checkpoint."
+)
+DATA = click.option(
+    "--data", default="embedded", show_default=True, help="embedded, hub, or a directory that holds the hub's files."
+)
+SEEDS = click.option("--seeds", default="0", show_default=True, help="Comma list of whole numbers.")
+RESULTS = click.option(
+    "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Where records are kept."
+)
+CACHE = click.option(
+    "--cache",
+    default=".cache",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where models are kept; safe to delete.",
+)
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1), help="Processes; by default one a core, or one on an accelerator."
+)
+SET = click.option(
+    "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE", help="Override a parameter; may be repeated."
+)
+
+
+_share = click.FloatRange(0, 1, min_open=True, max_open=True)
+RULES = (
+    click.option("--alpha", default=0.05, show_default=True, type=_share, help="Family-wise error rate of a table."),
+    click.option(
+        "--collapsed", default=0.5, show_default=True, type=click.FloatRange(0, 1),
+        help="Share of the target's model utility below which a method is set apart, not ranked.",
+    ),
+    click.option("--match", "level", default=0.5, show_default=True, type=_share, help="Forget probability to match."),
+    click.option(
+        "--margin", default=0.05, show_default=True, type=click.FloatRange(0, min_open=True),
+        help="Difference below which two methods count as equally good.",
+    ),
+    click.option("--dirty", is_flag=True, help="Let cells stand that were made from a tree with uncommitted changes."),
+)  # fmt: skip

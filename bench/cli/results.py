@@ -1,0 +1,58 @@
+"""What commands read from a results directory, and the board that they leave behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bench.store.record import Cell, Record
+
+
+def say(text: str) -> None:
+    """A line for the person, on stderr: data alone goes to stdout."""
+    click.echo(text, err=True)
+
+
+def complain(text: str, status: int) -> int:
+    """What went wrong, in one line on stderr; returns the exit status."""
+    say(f"error: {text}")
+    return status
+
+
+def board_path(results: Path) -> Path:
+    """Where the board of a results directory is written: beside `results`, inside any other."""
+    return Path("leaderboard.md") if results == Path("results") else results / "leaderboard.md"
+
+
+def read_records(results: Path) -> tuple[Mapping[Cell, Record], list[str]]:
+    """The records of RESULTS, and what is wrong with files that were left out, which are also said and counted."""
+    from bench.store import files
+
+    problems: list[str] = []
+    records = files.records(results, problems.append)
+    for problem in problems:
+        say(f"left out: {problem}")
+    if problems:
+        say(files.count(len(problems)))
+    return records, problems
+
+
+def write_leaderboard(results: Path) -> int:
+    """The board of these results, written if it changed; the exit status is 1 if files were left out."""
+    from bench.board import leaderboard as board
+    from bench.compare.analysis import Rules, analyse
+    from bench.store import files
+
+    records, problems = read_records(results)
+    output = board_path(results)
+    text = board.render(analyse(results, records, Rules()), Rules(), problems)
+    if not output.is_file() or output.read_text(encoding="utf-8") != text:
+        with files.atomically(output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    say(f"leaderboard: {os.path.relpath(output)}")
+    return int(bool(problems))

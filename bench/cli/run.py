@@ -1,0 +1,65 @@
+"""`bench run`: unlearn, measure, score."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from bench.cli.cells import planned, run_open
+from bench.cli.options import CACHE, DATA, METHODS, MODEL, RESULTS, SEEDS, SET, TASKS, WORKERS, options
+from bench.cli.results import say, write_leaderboard
+
+
+@click.command()
+@options(METHODS, TASKS, MODEL, DATA, SEEDS, SET, RESULTS, CACHE, WORKERS)
+@click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
+@click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
+@click.option("--trace", default=10, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
+@click.option("--track", default="", help="Send training curves to tensorboard, wandb, ..., kept in RESULTS/tracking.")
+@click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+def run(
+    methods: str,
+    tasks: str,
+    model: str,
+    data: str,
+    seeds: str,
+    assignments: tuple[str, ...],
+    results: Path,
+    cache: Path,
+    workers: int | None,
+    probes: str,
+    lm_eval: str,
+    trace: int,
+    track: str,
+    dry_run: bool,
+    fail_fast: bool,
+) -> int:
+    """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    if track:
+        from bench.train.tracking import check
+
+        check(track)
+    say("reading the data and the methods ...")
+    request, cells = planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
+    request = dataclasses.replace(request, trace=trace, track=track)
+    open_cells = [c for c in cells if c.state != "done"]
+    if dry_run:
+        for c in cells:
+            click.echo(f"{c.state:6} {c.cell}" + (f"  ({c.reason.strip().splitlines()[-1]})" if c.reason else ""))
+    counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
+    say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
+    if dry_run:
+        return 0
+    if open_cells:
+        run_open(request, cells, workers, fail_fast)
+        cells = planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)[1]
+    else:
+        say("nothing to do: every cell is done and up to date")
+    bad = [c for c in cells if c.state != "done" or c.reason]
+    for c in bad:
+        state = "diverged" if c.state == "done" else c.state
+        say(f"{state}: {c.cell}: {(c.reason or 'not run').strip().splitlines()[-1]}")
+    return max(write_leaderboard(results), int(bool(bad)))

@@ -7,29 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
-from bench.api import Score
+from bench.api import Score, make_task
 from bench.compare import trade_off
 from bench.compare.comparing import Comparison
-from bench.compare.findings import FORGET_QUALITY, Band, findings, mean
+from bench.compare.findings import FORGET_QUALITY, UTILITY, Asked, Findings, findings, over_seeds
+from bench.compare.headline import HEADLINE
 from bench.compare.trade_off import Matched
 from bench.errors import UsageError
 from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
-from bench.stats.ranking import rank_groups, set_apart
+from bench.stats.ranking import below_floor, letters, ranks
 from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record
 from bench.store.versions import SCORE
 
-__all__ = ["CONTROLS", "FORGET_QUALITY", "Band", "Comparison", "Matched", "Row", "Rules", "Table", "analyse"]
-
-RANKED_BY = "task aggregate"
-UTILITY = "model utility"
+__all__ = ["CONTROLS", "FORGET_QUALITY", "HEADLINE", "Comparison", "Matched", "Row", "Rules", "Table", "analyse"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +36,18 @@ class Rules:
 
     alpha: float = 0.05  # family-wise error rate of a table's comparisons
     collapsed: float = 0.5  # share of the target's model utility below which a method is set apart, not ranked
-    level: float = 0.5  # forget probability at which runs are matched
+    level: float = 0.5  # forget probability at which runs are matched, beside retrain's own
     margin: float = 0.05  # difference below which two methods count as equally good (TOST)
-    dirty: bool = False  # whether cells made from a tree with uncommitted changes may stand in a table
+    dirty: bool = False  # ignored since cells of changed code are shown with a mark; kept for old command lines
 
 
 @dataclass(frozen=True)
 class Row:
     """One method on one task, over its seeds.
 
-    `scores` are means over seeds; a p-value's is the geometric mean. Their intervals are hierarchical bootstraps
-    (seeds, clusters, items); with one seed they are over clusters and items only.
+    `scores` are means over seeds; a p-value's is the geometric mean. `headline`, `erased`, `kept`, `ks_distance` and
+    `membership_gap` are among them where the table has target and retrain. With one seed the intervals are of the items
+    of these runs only.
     """
 
     method: str
@@ -56,8 +55,11 @@ class Row:
     scores: Mapping[str, Score]
     by_seed: Mapping[str, tuple[float | None, ...]]  # in the order of `seeds`
     matched: Matched
-    rank: int | None = None  # None: a control, a variant, set apart, or nothing to rank by
+    rank: int | None = None  # None: a control, a variant, set apart, or nothing is ranked
+    letters: str = ""  # ranked methods share a letter if and only if no difference of the headline is shown
     apart: str = ""  # why it is set apart
+    near: str = ""  # what is near its floor
+    changed: str = ""  # the code that made it is in no commit: which files
     cost: Mapping[str, float | None] = field(default_factory=dict)  # unlearn_seconds, peak_memory_mb; means over seeds
     overrides: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # parameter -> (who set it, value)
     tuning_trials: int = 0
@@ -72,41 +74,53 @@ class Table:
     data: str
     model: str
     task: str
+    seeds: tuple[int, ...]  # what methods are compared over
     headlines: Mapping[str, str]  # role -> metric name; a role may be missing
     details: Mapping[str, tuple[str, ...]]  # title -> metric names
     floors: Mapping[str, float]  # metric -> share of the target's below which a method is set apart
-    rows: tuple[Row, ...]  # controls, then by rank, then those set apart
+    rows: tuple[Row, ...]  # controls, then by headline, then those set apart
     variants: tuple[Row, ...]  # METHOD@PARAM=VALUE: scored, neither ranked nor compared
     comparisons: tuple[Comparison, ...]
-    matched: tuple[Comparison, ...]  # at matched forgetting ("retained") and by "area"; empty with one seed
-    band: Band | None  # None with fewer than two retrain models
+    matched: tuple[Comparison, ...]  # at retrain's level of forgetting; empty with one seed
+    enters: tuple[str, ...]  # memorisation metrics that *erased* is made of
+    blind: Mapping[str, str]  # those that cannot tell target from retrain, and why
+    band: Score | None  # KS distance between retrain models; None with fewer than two
     left_out: tuple[tuple[Cell, str], ...]  # cells that no number above rests on, and why
     notes: tuple[str, ...]  # what a reader must know of this table
 
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows that have a rank, best first."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    def row(self, method: str) -> Row | None:
+        """The row of a method, None if the table has none."""
+        return next((row for row in self.rows if row.method == method), None)
+
 
 def analyse(results: Path, records: Mapping[Cell, Record], rules: Rules = Rules()) -> list[Table]:
-    """Every table of the records, by data, model and task.
+    """Every table of the records, by data, model and task, TOFU before other benchmarks of the same data and model.
 
     What takes time (intervals over seeds, tests) is kept in RESULTS/analysis by the content that it rests on.
     """
-    key = lambda cell: (cell.data, cell.model, cell.task)  # noqa: E731
+    key = lambda cell: (cell.data, cell.model, not cell.task.startswith("tofu"), cell.task)  # noqa: E731
     cells = sorted(records, key=lambda c: (*key(c), c.method, c.seed))
     return [_table(results, records, list(group), rules) for _, group in groupby(cells, key)]
 
 
 def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str, str], Ranking]:
-    """For each data and model, methods ranked over its tasks by what each table ranks by; those set apart last."""
+    """For each data and model, methods ranked over its tasks by the headline; those set apart last."""
     grouped: dict[tuple[str, str], list[Table]] = defaultdict(list)
     for table in tables:
-        grouped[table.data, table.model].append(table)
+        if len(table.seeds) > 1 and any(HEADLINE in row.scores for row in table.rows):
+            grouped[table.data, table.model].append(table)
     found = {}
     for place, group in grouped.items():
         values = {}
         for table in group:
-            rows = [row for row in table.rows if row.method not in CONTROLS]
-            by = {row.method: _ordering(table.headlines, row.scores) for row in rows}
-            lost = {row.method for row in rows if row.apart}
-            values[table.task] = {m: -math.inf if m in lost else v for m, v in by.items() if v is not None}
+            rows = {row.method: row for row in table.rows if row.method not in CONTROLS}
+            by = {m: row.scores[HEADLINE].value for m, row in rows.items() if HEADLINE in row.scores}
+            values[table.task] = {m: -math.inf if rows[m].apart else v for m, v in by.items() if v is not None}
         found[place] = rank_tasks(values, alpha)
     return found
 
@@ -116,60 +130,69 @@ def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str
 
 def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell], rules: Rules) -> Table:
     data, model, task = cells[0].data, cells[0].model, cells[0].task
-    headlines, details, floors = _wanted(task, [records[cell] for cell in cells])
+    headlines, details, floors, memorisation = _wanted(task, [records[cell] for cell in cells])
     floors = ({headlines[UTILITY]: rules.collapsed} if UTILITY in headlines else {}) | dict(floors)
-    left_out = {cell: why for cell in cells if (why := _unfit(cell, records, headlines.values(), rules.dirty))}
+    left_out = {cell: why for cell in cells if (why := _unfit(cell, records))}
     fit = {cell: records[cell] for cell in cells if cell not in left_out}
-    found = findings(results, fit, headlines, details, rules.alpha, rules.margin)
+    shown = tuple(name for names in details.values() for name in names)
+    found = findings(results, fit, Asked(headlines, shown, memorisation, floors, rules.margin))
     left_out |= found.broken
     runs: dict[str, dict[int, Record]] = defaultdict(dict)
     for cell in cells:
         if cell not in left_out:
             runs[cell.method][cell.seed] = records[cell]
-    rows = {method: _row(method, by_seed, found.scores.get(method, {}), rules) for method, by_seed in runs.items()}
-    ranked = _ranked({m: row for m, row in rows.items() if "@" not in m}, headlines, floors, found.comparisons, rules)
-    methods = [row.method for row in ranked if row.method not in CONTROLS]
+    rows = {method: _row(method, by_seed, runs[RETRAIN], found, rules) for method, by_seed in runs.items() if by_seed}
+    ordered = _ordered({m: row for m, row in rows.items() if "@" not in m}, headlines, floors, found, rules)
+    methods = [row.method for row in ordered if row.method not in CONTROLS]
     return Table(
         data,
         model,
         task,
+        found.seeds,
         headlines,
         details,
         floors,
-        tuple(ranked),
+        tuple(ordered),
         tuple(row for method, row in sorted(rows.items()) if "@" in method),
         tuple(found.comparisons),
-        tuple(trade_off.compare(runs, list(combinations(methods, 2)), rules.level, rules.margin)),
+        tuple(trade_off.compare(runs, list(combinations(methods, 2)), rules.margin)),
+        found.enters,
+        found.blind,
         found.band,
         tuple(sorted(left_out.items())),
-        tuple(_notes(ranked)),
+        tuple(_notes(ordered, found.seeds)),
     )
 
 
 def _wanted(
     task: str, records: Sequence[Record]
-) -> tuple[dict[str, str], dict[str, tuple[str, ...]], Mapping[str, float]]:
-    """Headlines, details and floors of a task; of one that is not known here, the first four and all scores."""
-    from bench.api import make_task
-
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], Mapping[str, float], tuple[str, ...]]:
+    """Headlines, details, floors and memorisation metrics of a task; of one that is not known here, the first four
+    scores and all. Scores that no table of a known task names follow in one of their own."""
     names = list(dict.fromkeys(name for record in records for name in record.scores))
     try:
         known = make_task(task)
     except UsageError:
-        return {name.replace("_", " "): name for name in names[:4]}, {"All scores": tuple(names)}, {}
-    details = {title: tuple(name for name in of if name in names) for title, of in known.details.items()}
-    return {role: name for role, name in known.headlines.items() if name in names}, details, known.floors
+        return {name.replace("_", " "): name for name in names[:4]}, {"All scores": tuple(names)}, {}, ()
+    roles = {role: name for role, name in getattr(known, "headlines", {}).items() if name in names}
+    details = {title: tuple(n for n in of if n in names) for title, of in getattr(known, "details", {}).items()}
+    seen = {*roles.values(), *(name for of in details.values() for name in of)}
+    if others := tuple(name for name in names if name not in seen and any(_has(r, name) for r in records)):
+        details["Other scores"] = others
+    return roles, details, getattr(known, "floors", {}), tuple(getattr(known, "memorisation", ()))
 
 
-def _unfit(cell: Cell, records: Mapping[Cell, Record], headlines: Iterable[str], dirty: bool) -> str:
+def _has(record: Record, name: str) -> bool:
+    return name in record.scores and record.scores[name].value is not None
+
+
+def _unfit(cell: Cell, records: Mapping[Cell, Record]) -> str:
     """Why a cell cannot stand in a table; "" if it can."""
     record = records[cell]
     if record.status != "ok":
         return f"{record.status}: {(record.error.strip().splitlines() or ['no reason kept'])[-1]}"
-    if record.environment.get("dirty") and not dirty:
-        return "made from a tree with uncommitted changes"
-    if lacking := [name for name in headlines if name not in record.scores]:
-        return f"partial: it has no {', '.join(lacking)}"
+    if not record.scores:
+        return "it has no score at all. Run its cell again"
     versions = {n.removeprefix("metric "): v for n, v in record.identity.items() if n.startswith("metric ")}
     old = [name for name, version in versions.items() if _version(name) not in (None, version)]
     if old or (versions and record.identity.get("scoring") != SCORE):
@@ -197,16 +220,21 @@ def _needs_retrain(name: str) -> bool:
     return metric is not None and metric.needs_retrain
 
 
-def _row(method: str, by_seed: Mapping[int, Record], over_seeds: Mapping[str, Score], rules: Rules) -> Row:
-    records = list(by_seed.values())
+def _row(
+    method: str, by_seed: Mapping[int, Record], retrains: Mapping[int, Record], found: Findings, rules: Rules
+) -> Row:
+    used = found.seeds if set(found.seeds) <= set(by_seed) else tuple(sorted(by_seed))
+    records = [by_seed[seed] for seed in used]
     names = dict.fromkeys(name for record in records for name in record.scores)
     values = {name: [record.scores.get(name, Score(None)) for record in records] for name in names}
+    scores = found.scores.get(method) or {name: over_seeds(name, of, used) for name, of in values.items()}
     return Row(
         method,
-        tuple(by_seed),
-        {name: over_seeds.get(name) or mean(name, of) for name, of in values.items()},
+        used,
+        scores,
         {name: tuple(score.value for score in of) for name, of in values.items()},
-        trade_off.matched(records, rules.level),
+        trade_off.matched({seed: by_seed[seed] for seed in used}, retrains, rules.level),
+        changed=", ".join(dict.fromkeys(file for record in records for file in _changed(record))),
         cost={k: _average([r.cost.get(k) for r in records]) for k in ("unlearn_seconds", "peak_memory_mb")},
         overrides={p: (by, r.parameters[p]) for r in records for p, by in r.overrides.items()},
         tuning_trials=max(record.tuning_trials for record in records),
@@ -215,58 +243,85 @@ def _row(method: str, by_seed: Mapping[int, Record], over_seeds: Mapping[str, Sc
     )
 
 
+def _changed(record: Record) -> Sequence[str]:
+    """Files of the code that made a record and that no commit holds."""
+    if not record.environment.get("dirty"):
+        return ()
+    return tuple(record.environment.get("changed", ())) or ("which files was not kept",)
+
+
 def _average(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return math.fsum(known) / len(known) if known else None
 
 
-def _ordering(headlines: Mapping[str, str], scores: Mapping[str, Score]) -> float | None:
-    """What rows are ordered by, larger is better: the task aggregate, or the first headline of a task without."""
-    name = headlines.get(RANKED_BY) or next(iter(headlines.values()), "")
+def ordering(headlines: Mapping[str, str], scores: Mapping[str, Score]) -> float | None:
+    """What rows are ordered by, larger is better: the headline, or the first number of a task that has none."""
+    name = HEADLINE if HEADLINE in scores else next(iter(headlines.values()), "")
     value = scores[name].value if name in scores else None
     metric = find(name)
     return -value if value is not None and metric is not None and metric.goal == "minimise" else value
 
 
-def _ranked(
+def _ordered(
     rows: Mapping[str, Row],
     headlines: Mapping[str, str],
     floors: Mapping[str, float],
-    comparisons: Sequence[Comparison],
+    found: Findings,
     rules: Rules,
 ) -> list[Row]:
     """Rows in the order of the table, with ranks and with why some have none."""
-    values = {method: {name: score.value for name, score in row.scores.items()} for method, row in rows.items()}
-    apart = {
-        method: set_apart(values[method], values.get("target", {}), floors) for method in rows if method not in CONTROLS
-    }
-    by = {method: _ordering(headlines, row.scores) for method, row in rows.items()}
-    order = sorted(apart, key=lambda m: (bool(apart[m]), by[m] is None, -(by[m] or 0.0), m))
-    known = {frozenset((c.a, c.b)): c for c in comparisons if c.metric == headlines.get(RANKED_BY)}
+    states = {m: _floors(found.target_shares.get(m, {}), floors) for m in rows if m not in CONTROLS}
+    by = {method: ordering(headlines, row.scores) for method, row in rows.items()}
+    order = sorted(states, key=lambda m: (bool(states[m][0]), by[m] is None, -(by[m] or 0.0), m))
+    known = {frozenset((c.a, c.b)): c for c in found.comparisons if c.metric == HEADLINE}
+    able = [m for m in order if any(m in pair for pair in known) and not states[m][0]] if len(found.seeds) > 1 else []
 
-    def better(one: str, other: str) -> bool:
+    def beats(one: str, other: str) -> bool:
         compared = known.get(frozenset((one, other)))
-        return compared is not None and compared.significant(rules.alpha)
+        if compared is None or not compared.significant(rules.alpha):
+            return False
+        return (compared.difference > 0) == (compared.a == one)
 
-    ranked = [m for m in order if not apart[m] and by[m] is not None] if known else []
-    ranks = rank_groups(ranked, better)
+    placed = ranks(able, beats)
+    shared = letters(able, lambda a, b: beats(a, b) or beats(b, a))
     controls = [rows[name] for name in CONTROLS if name in rows]
-    return [*controls, *(dataclasses.replace(rows[m], rank=ranks.get(m), apart=apart[m]) for m in order)]
+    return [
+        *controls,
+        *(
+            dataclasses.replace(
+                rows[m], rank=placed.get(m), letters=shared.get(m, ""), apart=states[m][0], near=states[m][1]
+            )
+            for m in order
+        ),
+    ]
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _floors(shares: Mapping[str, Score], floors: Mapping[str, float]) -> tuple[str, str]:
+    """Why a method is set apart, and what of it is near a floor."""
+    said: dict[str, list[str]] = {"apart": [], "near": [], "": []}
+    for name, floor in floors.items():
+        share = shares.get(name, Score(None))
+        words = (
+            f"{name.replace('_', ' ')} {share.value:.2f} of the target's, floor {floor:g}"
+            if share.value is not None
+            else ""
+        )
+        said[below_floor(share, floor)].append(words)
+    return "; ".join(said["apart"]), "; ".join(said["near"])
+
+
+def _notes(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
     """What a reader must know, beside the rules: the data's notes, seeds, what could not be scored or was typed."""
     notes = [note for row in rows for note in row.notes]
-    seeds = Counter(row.seeds for row in rows)
-    if len(seeds) > 1:
-        usual = seeds.most_common(1)[0][0]
-        odd = [f"{row.method} ({_list(row.seeds)})" for row in rows if row.seeds != usual]
-        notes.append(f"Seeds that do not match: the others have {_list(usual)}, {', '.join(odd)}. "
-                     "Methods are compared over the seeds that both have.")  # fmt: skip
+    odd = [f"{row.method} ({_list(row.seeds)})" for row in rows if tuple(row.seeds) != tuple(seeds)]
+    if odd:
+        notes.append(f"Compared over seeds {_list(seeds)}. Not ranked, for they have other ones: {', '.join(odd)}.")
     for row in rows:
         typed = [f"{name} = {value}" for name, (by, value) in row.overrides.items() if by == "--set"]
         notes += [f"{row.method}: {', '.join(typed)} by --set"] if typed else []
         notes += [f"{row.method}: {name}: {s.note}" for name, s in row.scores.items() if s.note and s.value is not None]
+        notes += [f"{row.method} \u2020: made by code that no commit holds ({row.changed})"] if row.changed else []
     unscored: dict[str, list[str]] = {}
     for row in rows:
         for name, score in row.scores.items():

@@ -1,31 +1,31 @@
-"""The cells of one table, crossed: the same items for every method and seed, and one draw of them for everything.
+"""The cells of one table, crossed: the same items for every method and seed, and the same clusters left out of all.
 
-An interval over seeds is a hierarchical bootstrap: seeds, then clusters (authors, documents), then items. Items are the
-same whatever the seed, so a resample draws them once and all its seeds share the draw; all methods do too, which makes
-their differences paired.
+What is left out of one method is left out of every other, of target and retrain too, so that whatever is computed of
+several of them (a difference, a share of a gap) is computed jointly.
 """
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.api import Metric, Sample
-from bench.compare import weighted
 from bench.errors import BenchError
-from bench.keys import stream
+from bench.metrics._forms import RetrainTest
+from bench.score.leave_out import Estimate, Gaps, Strata, estimate, gaps
 from bench.score.scoring import clusters_or_items
-from bench.stats import intervals
 from bench.store import files
 from bench.store.record import RETRAIN, Cell
 
 Array = np.ndarray
-RESAMPLES = 1000
+Items = Mapping[str, tuple[list[str], list[str]]]
+"""Ids and clusters of the items of each set, in the order of the ids."""
 
 
 class Run(NamedTuple):
@@ -55,9 +55,12 @@ class Crossed:
     ids: Mapping[str, Sequence[str]]
     clusters: Mapping[str, Sequence[str]]
     values: Mapping[Run, Sample]
-    resamples: int = RESAMPLES
-    swapping: dict[str, Any] = field(default_factory=dict, repr=False)  # of the last metric that was tested
-    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # draws and distributions, each made once
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # estimates, each made once
+
+    @cached_property
+    def strata(self) -> Strata:
+        """Which clusters are left out together."""
+        return Strata.build(self.clusters)
 
     def seeds(self, method: str) -> tuple[int, ...]:
         """The seeds of a method, in order."""
@@ -74,112 +77,85 @@ class Crossed:
             for need in wanted
         )
 
-    def sides(self, metric: Metric, run: Run) -> tuple[Sample, Sample | None]:
-        """What `Metric.score` reads of a run and of the retrain model of its seed."""
+    def estimate(self, metric: Metric, run: Run, against: Run | None = None, distance: bool = False) -> Estimate:
+        """The metric of one run, and without each cluster.
 
+        Args:
+            against: what it is compared with where the metric compares; by default the retrain model of its seed.
+            distance: of a metric that is a p-value, the KS distance behind it.
+        """
+        against = against or Run(RETRAIN, run.seed)
+        key = (
+            type(metric),
+            run,
+            against if metric.needs_retrain else None,
+            distance and isinstance(metric, RetrainTest),
+        )
+        if key not in self._kept:
+            self._kept[key] = estimate(metric, *self._sides(metric, run, against), self.strata, distance)
+        found: Estimate = self._kept[key]
+        return found
+
+    def gaps(self, metric: RetrainTest, run: Run) -> Gaps:
+        """What is behind a KS distance to the retrain model of its seed."""
+        own, other = self._sides(metric, run, Run(RETRAIN, run.seed))
+        return gaps(metric, own, other or {}, self.strata)
+
+    def _sides(self, metric: Metric, run: Run, against: Run) -> tuple[Sample, Sample | None]:
         def side(values: Sample) -> Sample:
             return {need: values[need] for need in metric.needs if need in values}
 
-        return side(self.values[run]), side(self.values[Run(RETRAIN, run.seed)]) if metric.needs_retrain else None
-
-    def observed(self, metric: Metric, run: Run) -> float:
-        """What is compared (`weighted.distance`) on the items as they are."""
-        key = ("observed", type(metric), run)
-        if key not in self._kept:
-            whole = {
-                name: weighted.Weighting(np.arange(len(ids)), np.ones((1, len(ids)))) for name, ids in self.ids.items()
-            }
-            self._kept[key] = float(weighted.distance(metric, *self.sides(metric, run), whole)[0])
-        found: float = self._kept[key]
-        return found
-
-    def draws(self) -> weighted.Weightings:
-        """How often each item is drawn in each resample; sets of the same clusters draw the same ones."""
-        if "draws" not in self._kept:
-            self._kept["draws"] = {name: self._draw(name) for name in self.ids}
-        found: weighted.Weightings = self._kept["draws"]
-        return found
-
-    def _draw(self, name: str) -> weighted.Weighting:
-        labels = self.clusters[name]
-        of_clusters = stream("bootstrap clusters", 0, *sorted(set(labels)))
-        drawn = intervals.draw_clusters(stream("bootstrap", 0, name), of_clusters, self.resamples, labels)
-        places = drawn + np.arange(len(drawn))[:, None] * len(labels)
-        times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        return weighted.Weighting(np.arange(len(labels)), times.astype(float))
-
-    def distribution(self, metric: Metric, run: Run, distance: bool = False) -> Array:
-        """The metric of one run in every resample, [resamples]; with `distance` what is compared in its place."""
-        key = (type(metric), run, distance)
-        if key not in self._kept:
-            of = weighted.distance if distance else weighted.value
-            self._kept[key] = of(metric, *self.sides(metric, run), self.draws())
-        found: Array = self._kept[key]
-        return found
-
-    def seed_weights(self, seeds: Sequence[int]) -> Array:
-        """The share of each seed in each resample, [resamples, seeds]; see `seed_shares`."""
-        key = ("seeds", tuple(seeds))
-        if key not in self._kept:
-            self._kept[key] = seed_shares(stream("bootstrap seeds", *seeds), self.resamples, len(seeds))
-        found: Array = self._kept[key]
-        return found
-
-    def over_seeds(self, values: Sequence[Array], seeds: Sequence[int]) -> Array:
-        """Mean over drawn seeds of one distribution [resamples] a seed, [resamples].
-
-        What the drawn seeds add to the mean of all is stretched by t / z at 97.5%, as a t-interval is wider than a
-        normal one: a few seeds show less than their spread.
-        """
-        stacked = np.stack(values)
-        if len(seeds) == 1:
-            return stacked[0]
-        centre = stacked.mean(axis=0)
-        stretch = intervals.quantile(0.975, len(seeds) - 1) / intervals.quantile(0.975, math.inf)
-        return centre + stretch * (np.einsum("rs,sr->r", self.seed_weights(seeds), stacked) - centre)
-
-
-def seed_shares(rng: np.random.Generator, resamples: int, seeds: int) -> Array:
-    """How much each seed counts in each resample, [resamples, seeds]; rows sum to 1.
-
-    Of S seeds S - 1 are drawn with replacement, which gives the mean over seeds the unbiased variance s^2 / S; drawing
-    all S would give (S - 1) / S of it, a third too little with three seeds (McCarthy & Snowden 1985).
-    """
-    if seeds == 1:
-        return np.ones((resamples, 1))
-    drawn = rng.integers(seeds, size=(resamples, seeds - 1))
-    return (drawn[:, :, None] == np.arange(seeds)).mean(axis=1)
+        return side(self.values[run]), side(self.values[against]) if metric.needs_retrain else None
 
 
 def load(results: Path, cells: Iterable[Cell]) -> Loaded:
-    """Read the item tables of one table's cells; those of other items than the first one's are broken.
+    """Read the item tables of one table's cells.
 
-    Pass the cell that others are compared with first.
+    Left out as broken: what cannot be read, an empty table, other items than most cells have, and a run whose items are
+    number for number those of another seed, which is a copy and no second run.
     """
-    ids: dict[str, list[str]] = {}
-    clusters: dict[str, list[str]] = {}
-    values: dict[Run, Sample] = {}
+    read: dict[Cell, tuple[Items, Sample]] = {}
     broken: dict[Cell, str] = {}
     for cell in cells:
         try:
-            table = files.items(results, cell)
+            read[cell] = _items(results, cell)
         except BenchError as error:
             broken[cell] = str(error)
-            continue
-        columns = {name: table[name].to_numpy() for name in table.columns}
-        order = np.lexsort((columns["id"].astype(str), columns["set"].astype(str)))
-        names, starts = np.unique(columns["set"].astype(str)[order], return_index=True)
-        parts = dict(zip(map(str, names), np.split(order, starts[1:]), strict=True))
-        own = {name: columns["id"][part].tolist() for name, part in parts.items()}
-        if not ids:
-            ids = own
-            clusters = {name: clusters_or_items(columns["cluster"][part]) for name, part in parts.items()}
-        if own != ids:
-            odd = next(name for name in {**ids, **own} if ids.get(name) != own.get(name))
-            broken[cell] = f"measured on other items of the {odd} set than the rest of the table"
-            continue
-        numbers = [name for name in columns if name not in ("set", "id", "cluster")]
-        values[Run(cell.method, cell.seed)] = {
-            (name, column): columns[column][part].astype(float) for name, part in parts.items() for column in numbers
-        }
+    signatures = {cell: _signature(items) for cell, (items, _) in read.items()}
+    usual = Counter(signatures.values()).most_common(1)[0][0] if signatures else ""
+    shown = next((items for cell, (items, _) in read.items() if signatures[cell] == usual), {})
+    values: dict[Run, Sample] = {}
+    for cell, (items, numbers) in read.items():
+        twin = next((run for run, of in values.items() if run.method == cell.method and _same(of, numbers)), None)
+        if signatures[cell] != usual:
+            odd = next(name for name in {**shown, **items} if shown.get(name) != items.get(name))
+            broken[cell] = f"measured on other items of the {odd} set than most of the table"
+        elif twin is not None:
+            broken[cell] = f"a copy of seed {twin.seed}: every number of every item is the same"
+        else:
+            values[Run(cell.method, cell.seed)] = numbers
+    ids = {name: own for name, (own, _) in shown.items()}
+    clusters = {name: clusters_or_items(np.array(labels, dtype=object)) for name, (_, labels) in shown.items()}
     return Loaded(Crossed(ids, clusters, values), broken)
+
+
+def _items(results: Path, cell: Cell) -> tuple[Items, Sample]:
+    """The items of a cell by set, sorted by id, and its numbers by (set, column)."""
+    table = files.items(results, cell)
+    if table.empty:
+        raise BenchError(f"{files.items_path(results, cell)} holds no item. Run the cell again.")
+    columns = {name: table[name].to_numpy() for name in table.columns}
+    order = np.lexsort((columns["id"].astype(str), columns["set"].astype(str)))
+    names, starts = np.unique(columns["set"].astype(str)[order], return_index=True)
+    parts = dict(zip(map(str, names), np.split(order, starts[1:]), strict=True))
+    items = {name: (columns["id"][part].tolist(), columns["cluster"][part].tolist()) for name, part in parts.items()}
+    numeric = [name for name in columns if name not in ("set", "id", "cluster")]
+    return items, {(name, c): columns[c][part].astype(float) for name, part in parts.items() for c in numeric}
+
+
+def _signature(items: Items) -> str:
+    return repr(sorted((name, ids) for name, (ids, _) in items.items()))
+
+
+def _same(one: Sample, other: Sample) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)

@@ -1,4 +1,4 @@
-"""What takes time in a table, kept by the content that it rests on: intervals over seeds, tests, the retrain band."""
+"""What takes time in a table, kept by the content that it rests on: scores over seeds, the headline, the tests."""
 
 from __future__ import annotations
 
@@ -12,54 +12,55 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Score
-from bench.compare.comparing import Comparison, compare_all
+from bench.api import Metric, Score
+from bench.compare import headline
+from bench.compare.comparing import Comparison, Series, compare, corrected
 from bench.compare.crossed import Crossed, Run, load
+from bench.compare.headline import HEADLINE, Shares, Told
 from bench.errors import BenchError
 from bench.keys import digest
-from bench.metrics._forms import RetrainTest
+from bench.metrics._forms import Attack, AttackScore, RetrainTest
+from bench.score.limits import distance_limits, is_p, limits, p_limits
 from bench.score.scoring import find
-from bench.stats import intervals, two_sample
+from bench.stats.ranking import below_floor
 from bench.store import files
-from bench.store.record import CONTROLS, RETRAIN, Cell, Record
+from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
 from bench.store.versions import ANALYSIS, SCORE
 
-FORGET_QUALITY = "forget quality"
+FORGET_QUALITY, UTILITY, MEMBERSHIP = "forget quality", "model utility", "membership"
+KS_DISTANCE, MEMBERSHIP_GAP = "ks_distance", "membership_gap"
 
 
-class Band(NamedTuple):
-    """How far retrain models of different seeds are from each other: what a method has to reach.
+class Asked(NamedTuple):
+    """What a table is to say; all names are of metrics."""
 
-    Values are the mean over the pairs, bounds the smallest and the largest pair, `n` the number of pairs.
-    """
-
-    ks: Score  # KS statistic
-    log10_p: Score  # log10 of its p-value, as forget quality has it
+    headlines: Mapping[str, str]  # role -> metric
+    shown: tuple[str, ...]  # further metrics that tables show
+    memorisation: tuple[str, ...]
+    floors: Mapping[str, float]  # metric -> share of the target's value below which a model has collapsed
+    margin: float
 
 
 class Findings(NamedTuple):
     """What is found of a table's cells."""
 
-    scores: dict[str, dict[str, Score]]  # of methods with several seeds
+    seeds: tuple[int, ...]  # that ranked methods have
+    scores: dict[str, dict[str, Score]]  # method -> number -> score over its seeds
+    target_shares: dict[str, dict[str, Score]]  # method -> metric with a floor -> share of the target's value
     comparisons: list[Comparison]
-    band: Band | None
-    broken: dict[Cell, str]  # cells whose items cannot be read, or are not those of the rest
+    enters: tuple[str, ...]  # the metrics that *erased* is made of
+    blind: dict[str, str]  # memorisation metrics that cannot tell, and why
+    band: Score | None  # KS distance between retrain models: mean, smallest and largest pair
+    broken: dict[Cell, str]  # cells whose items cannot be read, are not those of the rest, or copies
 
 
-def findings(
-    results: Path,
-    records: Mapping[Cell, Record],
-    headlines: Mapping[str, str],
-    details: Mapping[str, Sequence[str]],
-    alpha: float,
-    margin: float,
-) -> Findings:
+def findings(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Findings:
     """Of the cells of one table, from their item tables or from what RESULTS/analysis has of them.
 
     Files in that folder are safe to delete. What rests on a cell that cannot be read is not kept.
     """
     rests_on = {
-        "analysis": [ANALYSIS, SCORE, alpha, margin, dict(headlines), {k: list(v) for k, v in details.items()}],
+        "analysis": [ANALYSIS, SCORE, [dict(v) if isinstance(v, Mapping) else v for v in asked]],
         "cells": [[*cell, record.keys.get("score"), _size(results, cell)] for cell, record in sorted(records.items())],
     }
     path = results / "analysis" / f"{digest(rests_on)}.json"
@@ -67,7 +68,7 @@ def findings(
         return _from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    found = _compute(results, records, headlines, details, alpha, margin)
+    found = _compute(results, records, asked)
     if not found.broken:
         try:
             with files.atomically(path) as temporary:
@@ -85,94 +86,193 @@ def _size(results: Path, cell: Cell) -> int:
 
 
 def _to_json(found: Findings) -> str:
-    return json.dumps(
-        {"scores": found.scores, "comparisons": [c._asdict() for c in found.comparisons], "band": found.band}
-    )
+    return json.dumps({**found._asdict(), "comparisons": [c._asdict() for c in found.comparisons], "broken": {}})
 
 
 def _from_json(text: str) -> Findings:
     plain = json.loads(text)
-    scores = {m: {name: Score(*score) for name, score in of.items()} for m, of in plain["scores"].items()}
+    scores, kept = ({m: {name: Score(*score) for name, score in of.items()} for m, of in plain[key].items()}
+                    for key in ("scores", "target_shares"))  # fmt: skip
     comparisons = [Comparison(**{**c, "seeds": tuple(c["seeds"])}) for c in plain["comparisons"]]
-    band = plain["band"] and Band(*(Score(*score) for score in plain["band"]))
-    return Findings(scores, comparisons, band, {})
+    band = plain["band"] and Score(*plain["band"])
+    return Findings(tuple(plain["seeds"]), scores, kept, comparisons, tuple(plain["enters"]), plain["blind"], band, {})
 
 
-def _compute(
-    results: Path,
-    records: Mapping[Cell, Record],
-    headlines: Mapping[str, str],
-    details: Mapping[str, Sequence[str]],
-    alpha: float,
-    margin: float,
-) -> Findings:
-    several = Counter(cell.method for cell in records)
-    needed = [cell for cell in records if "@" not in cell.method or several[cell.method] > 1]
-    crossed, broken = load(results, sorted(needed, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
-    shown = {*headlines.values(), *(name for names in details.values() for name in names)}
-    scores: dict[str, dict[str, Score]] = {}
-    for method in {run.method for run in crossed.values}:
-        by_seed = {c.seed: r for c, r in records.items() if c.method == method and c not in broken}
-        if len(by_seed) > 1:
-            names = dict.fromkeys(name for record in by_seed.values() for name in record.scores)
-            scores[method] = {
-                name: over_seeds(crossed, name, method, [r.scores.get(name, Score(None)) for r in by_seed.values()])
-                for name in names
-                if "@" not in method or name in shown
-            }
-    methods = sorted({run.method for run in crossed.values if "@" not in run.method} - set(CONTROLS))
-    metrics = {name: metric for name in headlines.values() if (metric := find(name)) is not None}
-    compared = compare_all(crossed, metrics, list(combinations(methods, 2)), margin, alpha)
-    return Findings(scores, compared, _band(crossed, headlines), broken)
+def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Findings:
+    crossed, broken = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
+    seeds = common_seeds({m: crossed.seeds(m) for m in {run.method for run in crossed.values} if "@" not in m})
+    found = _Table(crossed, seeds, asked)
+    scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
+    kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
+    able = [
+        m for m in scores if m not in CONTROLS and "@" not in m and set(seeds) <= set(crossed.seeds(m))
+        and not any(below_floor(kept[m][name], floor) == "apart" for name, floor in asked.floors.items())
+    ]  # fmt: skip
+    return Findings(seeds, scores, kept, found.comparisons(able), tuple(found.told.metrics), found.told.blind,
+                    found.band(), broken)  # fmt: skip
 
 
-def mean(name: str, scores: Sequence[Score]) -> Score:
-    """A score over seeds without its interval; of one seed the score itself."""
+def common_seeds(of: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """The seeds that most methods have, of equally common ones the most: what methods are compared over."""
+    counts = Counter(tuple(sorted(seeds)) for seeds in of.values() if seeds)
+    return max(counts, key=lambda s: (counts[s], len(s), s), default=())
+
+
+class _Table:
+    """The numbers of one table: a metric or a part of the headline, of a method, by seed."""
+
+    def __init__(self, crossed: Crossed, seeds: tuple[int, ...], asked: Asked) -> None:
+        self.crossed, self.seeds, self.asked = crossed, seeds, asked
+        self.utility = find(asked.headlines.get(UTILITY, ""))
+        self.forget_quality = find(asked.headlines.get(FORGET_QUALITY, ""))
+        self.attack = _attack(find(asked.headlines.get(MEMBERSHIP, "")))
+        anchored = [s for s in seeds if all(Run(m, s) in crossed.values for m in (TARGET, RETRAIN))]
+        known = {name: metric for name in asked.memorisation if (metric := find(name)) is not None}
+        self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
+        self.shares: dict[str, dict[int, Shares]] = {}
+
+    def used(self, method: str) -> tuple[int, ...]:
+        """The seeds of a method that count: the table's where it has them all, else its own."""
+        own = self.crossed.seeds(method)
+        return self.seeds if set(self.seeds) <= set(own) else own
+
+    def shares_of(self, method: str) -> dict[int, Shares]:
+        """Way from target to retrain, by seed; of retrain that of other retrain models. Empty where a seed lacks it."""
+        if method not in self.shares and self.utility is not None:
+            used = self.used(method)
+            if method == RETRAIN:
+                made = headline.ceiling(self.crossed, self.told, self.utility, used)
+            else:
+                made = [headline.shares(self.crossed, self.told, self.utility, Run(method, s)) for s in used]
+            complete = [one for one in made if one is not None]
+            self.shares[method] = dict(zip(used, complete, strict=True)) if len(complete) == len(used) else {}
+        return self.shares.get(method, {})
+
+    def series(self, name: str, method: str) -> Series:
+        """What is compared, by seed; empty where a seed has no value."""
+        if name == HEADLINE:
+            return {seed: of.headline() for seed, of in self.shares_of(method).items()}
+        metric = self.forget_quality if name == KS_DISTANCE else self.attack if name == MEMBERSHIP_GAP else find(name)
+        if metric is None:
+            return {}
+        used, against = self.used(method), {}
+        if method == RETRAIN and is_p(metric):  # another retrain model in a method's place
+            if len(used) < 2:
+                return {}
+            against = dict(zip(used, (*used[1:], *used[:1]), strict=True))
+        if not used or not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
+            return {}
+        return {
+            seed: self.crossed.estimate(metric, Run(method, against.get(seed, seed)), Run(RETRAIN, seed), distance=True)
+            for seed in used
+        }
+
+    def scores(self, method: str, records: Mapping[Cell, Record]) -> dict[str, Score]:
+        """Everything that is shown of a method, over its seeds."""
+        used = self.used(method)
+        by_seed = {cell.seed: record for cell, record in records.items() if cell.method == method}
+        names = dict.fromkeys(name for seed in used for name in by_seed[seed].scores)
+        found = {
+            name: self.score(name, method, [by_seed[s].scores.get(name, Score(None)) for s in used]) for name in names
+        }
+        if of := list(self.shares_of(method).values()):
+            found |= headline.scores(of)
+        distances = self.series(KS_DISTANCE, method)
+        if distances and isinstance(self.forget_quality, RetrainTest):
+            value = math.fsum(e.value for e in distances.values()) / len(distances)
+            gaps = (
+                [] if method == RETRAIN else [self.crossed.gaps(self.forget_quality, Run(method, s)) for s in distances]
+            )
+            around = distance_limits(list(distances.values()), gaps) if gaps else None
+            lo, hi = around or (None, None)
+            found[KS_DISTANCE] = Score(value, lo, hi, len(distances))
+        if method != RETRAIN and self.attack is not None:
+            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, self.series(MEMBERSHIP_GAP, method),
+                          self.series(MEMBERSHIP_GAP, RETRAIN), self.asked.margin)  # fmt: skip
+            if gap is not None:
+                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), n=gap.n)
+        return found
+
+    def score(self, name: str, method: str, by_seed: Sequence[Score]) -> Score:
+        """The mean over seeds with its interval; without a value in one seed it has none, and says so."""
+        metric, used = find(name), self.used(method)
+        average = over_seeds(name, by_seed, used)
+        if average.value is None or metric is None:
+            return average
+        if not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
+            return average
+        if is_p(metric):
+            if method == RETRAIN:
+                return average
+            distance = self.crossed.estimate
+            runs = [distance(metric, Run(method, s), distance=True) for s in used]
+            counted = [self.crossed.gaps(metric, Run(method, s)) for s in used]  # type: ignore[arg-type]
+            around = p_limits(distance_limits(runs, counted), int(counted[0].items.sum()), average.value)
+        else:
+            around = limits(metric, [self.crossed.estimate(metric, Run(method, s)) for s in used])
+        return average._replace(lo=around.lo, hi=around.hi) if around else average
+
+    def share_of_target(self, method: str, name: str) -> Score:
+        """A metric over the target's, what floors are held against."""
+        metric = find(name)
+        used = self.used(method)
+        runs = [(Run(method, s), Run(TARGET, s)) for s in used]
+        if metric is None or not runs or not all(self.crossed.has(metric, run) for pair in runs for run in pair):
+            return Score(None)
+        of = [headline.ratio(self.crossed, metric, *pair) for pair in runs]
+        return headline.bounded(of)
+
+    def comparisons(self, methods: Sequence[str]) -> list[Comparison]:
+        """The verdict's family: every pair on the headline, and each method with target and retrain. The second: every
+        pair on what papers report, and each method with retrain on what could give it away. Corrected together."""
+        pairs = list(combinations(sorted(methods), 2))
+        anchors = [(m, control) for m in sorted(methods) for control in (TARGET, RETRAIN)]
+        telltale = [(name, m, RETRAIN) for name in (KS_DISTANCE, MEMBERSHIP_GAP) for m in sorted(methods)]
+        verdict = [(HEADLINE, a, b) for a, b in (*pairs, *anchors)]
+        reported = [(name, a, b) for name in self.asked.headlines.values() for a, b in pairs]
+        kept: dict[tuple[str, str], Series] = {}
+
+        def of(name: str, method: str) -> Series:
+            if (name, method) not in kept:
+                kept[name, method] = self.series(name, method)
+            return kept[name, method]
+
+        made = [
+            [compare(name, a, b, of(name, a), of(name, b), self.asked.margin) for name, a, b in family]
+            for family in (verdict, (*reported, *telltale))
+        ]
+        return corrected([[c for c in family if c is not None] for family in made])
+
+    def band(self) -> Score | None:
+        """KS distances of all pairs of retrain models: what cannot be told from retrain."""
+        metric = self.forget_quality
+        seeds = [
+            s for s in self.crossed.seeds(RETRAIN) if metric is not None and self.crossed.has(metric, Run(RETRAIN, s))
+        ]
+        if metric is None or not is_p(metric) or len(seeds) < 2:
+            return None
+        far = [self.crossed.estimate(metric, Run(RETRAIN, a), Run(RETRAIN, b), distance=True).value
+               for a, b in combinations(seeds, 2)]  # fmt: skip
+        return Score(float(np.mean(far)), min(far), max(far), len(far))
+
+
+def _attack(metric: Metric | None) -> Metric | None:
+    """The attack's AUC behind a membership score; None where there is none."""
+    if isinstance(metric, AttackScore):
+        return metric.parts[0]()
+    return metric if isinstance(metric, Attack) else None
+
+
+def over_seeds(name: str, scores: Sequence[Score], seeds: Sequence[int]) -> Score:
+    """A score over seeds without its interval; of one seed the score itself. Of p-values the geometric mean."""
     if len(scores) == 1:
         return scores[0]
-    known = [score.value for score in scores if score.value is not None]
     note = next((score.note for score in scores if score.note), "")
-    if not known:
-        return Score(None, note=note)
+    known = [score.value for score in scores if score.value is not None]
+    if lacking := [str(s) for s, score in zip(seeds, scores, strict=True) if score.value is None]:
+        return Score(None, note=note if not known else f"no value in seed {', '.join(lacking)}: {note}")
+    metric = find(name)
     value = math.fsum(known) / len(known)
-    if isinstance(find(name), RetrainTest):
+    if metric is not None and is_p(metric):
         value = math.exp(math.fsum(map(math.log, known)) / len(known)) if min(known) > 0 else 0.0
     return Score(value, n=max(score.n for score in scores), note=note)
-
-
-def over_seeds(crossed: Crossed, name: str, method: str, scores: Sequence[Score]) -> Score:
-    """The mean of a score over the seeds of a method, with its hierarchical bootstrap interval."""
-    average, metric, seeds = mean(name, scores), find(name), crossed.seeds(method)
-    if average.value is None or metric is None or not all(crossed.has(metric, Run(method, seed)) for seed in seeds):
-        return average
-    log = isinstance(metric, RetrainTest)
-    values = [crossed.distribution(metric, Run(method, seed)) for seed in seeds]
-    with np.errstate(divide="ignore"):
-        resampled = crossed.over_seeds([np.log(v) for v in values] if log else values, seeds)
-    interval = intervals.percentile(np.exp(resampled) if log else resampled)
-    if interval is None:
-        return average
-    if interval.lo == interval.hi and hasattr(metric, "interval"):
-        # AUCs of 1 in every resample are no certainty; the exact intervals of the seeds know that.
-        known = [(s.lo, s.hi) for s in scores if s.lo is not None and s.hi is not None]
-        interval = intervals.Interval(min(lo for lo, _ in known), max(hi for _, hi in known)) if known else interval
-    return average._replace(lo=interval.lo, hi=interval.hi)
-
-
-def _band(crossed: Crossed, headlines: Mapping[str, str]) -> Band | None:
-    """KS statistic and log10 p of every pair of retrain models, on the column that forget quality compares."""
-    metric = find(headlines.get(FORGET_QUALITY, ""))
-    seeds = crossed.seeds(RETRAIN)
-    if not isinstance(metric, RetrainTest) or len(seeds) < 2:
-        return None
-    need = metric.needs[0]
-    columns = [crossed.values[Run(RETRAIN, seed)].get(need) for seed in seeds]
-    distances, logs = [], []
-    for one, other in combinations([c for c in columns if c is not None], 2):
-        both = ~(np.isnan(one) | np.isnan(other))
-        if both.any():
-            distances.append(float(two_sample.ks_statistic(one[both], other[both])))
-            logs.append(math.log10(float(two_sample.ks_pvalue(one[both], other[both]))))
-    if not distances:
-        return None
-    return Band(*(Score(math.fsum(v) / len(v), min(v), max(v), len(v)) for v in (distances, logs)))

@@ -1,38 +1,41 @@
-"""Runs compared along their way: what is left of the retain set where as much is forgotten.
+"""Runs compared along their way: what is left of the retain set where as much is forgotten as retrain has.
 
 Runs stop at different places of one trade-off, so comparing where they end crowns whoever stopped earlier. Each run
 leaves a trace, the mean probability of forget and of retain answers at a few points on its way. The retain probability
-stands for utility there: it is what can be measured cheaply, and utility holds it.
+stands for utility there; `run --match utility` measures the real one.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from bench.api import Score
-from bench.compare.comparing import Comparison, holm, tost
-from bench.stats import intervals
+from bench.compare.comparing import Comparison
+from bench.stats.jackknife import between_seeds, holm, p_value, reach, tost
 from bench.store.record import Record
 
-RETAINED = "retained"
-AREA = "area"
+AT_RETRAIN = "kept at retrain's level"
+LEVEL = "probability"
+"""The score that says how likely the forget answers are: of retrain, the level at which runs are compared."""
 
 
 class Matched(NamedTuple):
     """The trade-off that a method's runs went along, over its seeds."""
 
-    retained: Score  # retain probability where the forget probability has fallen to the level
-    area: Score  # mean retain probability over all forget probabilities below the start's; see `area`
+    retained: Score  # retain probability where the forget probability has fallen to the level asked for
+    at_retrain: Score  # share of the start's retain probability kept at retrain's own level of forgetting
 
 
 def trace(record: Record) -> tuple[Sequence[float], Sequence[float]]:
-    """Forget and retain probabilities on the way of a run, from its start to its end; empty where none were kept."""
-    return record.curve.get("trace forget probability", []), record.curve.get("trace retain probability", [])
+    """Forget and retain probabilities on the way of a run, from its start to its end; empty where none can be used."""
+    both = record.curve.get("trace forget probability", []), record.curve.get("trace retain probability", [])
+    known = all(isinstance(x, float | int) and math.isfinite(x) for side in both for x in side)
+    return both if known and len(both[0]) == len(both[1]) else ([], [])
 
 
 def retained_at(record: Record, level: float) -> float | None:
@@ -49,76 +52,79 @@ def retained_at(record: Record, level: float) -> float | None:
     return None
 
 
-def area(record: Record) -> float | None:
-    """Mean over the forget probabilities f from 0 to the start's of the retain probability when f is first reached.
+def kept_at(forget: Sequence[float], retain: Sequence[float], level: float) -> float | None:
+    """The most of the start's retain probability that a run has anywhere at or below a level of forgetting, at most 1.
 
-    What is never reached counts 0, so that a run cannot win by stopping early. None without a trace.
+    The envelope of the run's way, straight between its points: neither its length, nor what lies above the level, nor
+    going back up can add to it, and a ruined model has nothing there. None where the level is never reached.
     """
-    forget, retain = trace(record)
-    if len(forget) < 2 or forget[0] <= 0:
+    if not forget or retain[0] <= 0:
         return None
-    total, lowest = 0.0, forget[0]
-    for i in range(1, len(forget)):
-        if forget[i] >= lowest:
-            continue
-        share = (forget[i - 1] - lowest) / (forget[i - 1] - forget[i])
-        entered = retain[i - 1] + share * (retain[i] - retain[i - 1])
-        total += (lowest - forget[i]) * (entered + retain[i]) / 2
-        lowest = forget[i]
-    return total / forget[0]
+    found = [r for f, r in zip(forget, retain, strict=True) if f <= level]
+    for (f, r), (after, then) in pairwise(zip(forget, retain, strict=True)):
+        if (f - level) * (after - level) < 0:
+            found.append(r + (f - level) / (f - after) * (then - r))
+    return min(1.0, max(found) / retain[0]) if found else None
 
 
-def matched(records: Sequence[Record], level: float) -> Matched:
+def at_retrain(record: Record, retrain: Record | None) -> float | None:
+    """`kept_at` retrain's own forget probability."""
+    score = retrain.scores.get(LEVEL) if retrain else None
+    return None if score is None or score.value is None else kept_at(*trace(record), score.value)
+
+
+def matched(records: Mapping[int, Record], retrains: Mapping[int, Record], level: float) -> Matched:
     """Both numbers over the seeds of a method, with t-intervals; one seed leaves the interval unknown."""
-    traced = [record for record in records if len(trace(record)[0]) > 1]
-    reached = [value for value in (retained_at(record, level) for record in traced) if value is not None]
-    areas = [value for value in map(area, traced) if value is not None]
+    traced = {seed: record for seed, record in records.items() if len(trace(record)[0]) > 1}
     if not traced:
         return Matched(Score(None, note="no trace"), Score(None, note="no trace"))
-    note = "" if len(reached) == len(traced) else f"reached by {len(reached)} of {len(traced)} seeds"
-    if not reached:
-        note = "starts below" if all(trace(record)[0][0] <= level for record in traced) else "not reached"
-    return Matched(over_seeds(reached, note), over_seeds(areas))
+    retained = [retained_at(record, level) for record in traced.values()]
+    kept = [at_retrain(record, retrains.get(seed)) for seed, record in traced.items()]
+    below = all(trace(record)[0][0] <= level for record in traced.values())
+    return Matched(_reached(retained, "starts below" if below else "not reached"), _reached(kept, "not reached"))
 
 
-def over_seeds(values: Sequence[float], note: str = "") -> Score:
-    """Mean and 95% t-interval of one value a seed; `n` counts seeds."""
+def _reached(values: Sequence[float | None], never: str) -> Score:
+    known = [value for value in values if value is not None]
+    note = "" if len(known) == len(values) else f"reached by {len(known)} of {len(values)} seeds" if known else never
+    return over_seeds(known, note)
+
+
+def over_seeds(values: Sequence[float], note: str = "", lowest: float = 0.0) -> Score:
+    """Mean and 95% t-interval of one value a seed, between `lowest` and 1; `n` counts seeds."""
     if not values:
         return Score(None, note=note)
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Score(mean, n=1, note=note)
-    half = intervals.quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Score(mean, mean - half, mean + half, len(values), note)
+    half = reach([between_seeds(values)], 0.05)
+    return Score(mean, max(lowest, mean - half), min(1.0, mean + half), len(values), note)
 
 
 def compare(
-    records: Mapping[str, Mapping[int, Record]], pairs: Sequence[tuple[str, str]], level: float, margin: float
+    records: Mapping[str, Mapping[int, Record]], pairs: Sequence[tuple[str, str]], margin: float
 ) -> list[Comparison]:
-    """Pairs of methods at matched forgetting and by area: t-tests paired by seed, with Holm's correction for all.
+    """Pairs of methods at retrain's level of forgetting: t-tests paired by seed, with Holm's correction for all.
 
     A pair needs two seeds that both methods have and in which both reach the level; without, there is no comparison.
+
+    Args:
+        records: by method, then seed, with those of retrain.
     """
+    retrains = records.get("retrain", {})
+    value: Callable[[str, int], float | None] = lambda m, s: at_retrain(records[m][s], retrains.get(s))  # noqa: E731
     found = []
-    of = {RETAINED: lambda record: retained_at(record, level), AREA: area}
-    values = {
-        (name, method): {seed: value(record) for seed, record in by_seed.items()}
-        for name, value in of.items()
-        for method, by_seed in records.items()
-    }
-    for (a, b), name in itertools.product(pairs, of):
-        one, other = values[name, a], values[name, b]
-        both = {seed: (one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())}
-        apart = {seed: x - y for seed, (x, y) in both.items() if x is not None and y is not None}
+    for a, b in pairs:
+        both = {s: (value(a, s), value(b, s)) for s in sorted(records[a].keys() & records[b].keys())}
+        apart = {s: x - y for s, (x, y) in both.items() if x is not None and y is not None}
         if len(apart) > 1:
-            found.append(_paired(a, b, name, apart, margin))
+            found.append(_paired(a, b, apart, margin))
     return [c._replace(p_holm=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
 
 
-def _paired(a: str, b: str, name: str, apart: Mapping[int, float], margin: float) -> Comparison:
-    mean, lo, hi, n, _ = over_seeds(list(apart.values()))
-    error = float(np.std(list(apart.values()), ddof=1)) / math.sqrt(n)
-    mean, lo, hi = mean or 0.0, lo or 0.0, hi or 0.0
-    p = (2 * intervals.tail(abs(mean) / error, n - 1)) if error else float(mean == 0)
-    equal = tost(mean, error, n - 1, margin)
-    return Comparison(a, b, name, mean, lo, hi, p, p, "t-test paired by seed", n, equal, tuple(apart))
+def _paired(a: str, b: str, apart: Mapping[int, float], margin: float) -> Comparison:
+    mean, parts = float(np.mean(list(apart.values()))), [between_seeds(list(apart.values()))]
+    half, p = reach(parts, 0.05), p_value(mean, parts)
+    equal = tost(mean, parts, margin)
+    return Comparison(a, b, AT_RETRAIN, mean, mean - half, mean + half, p, p, "t-test paired by seed", len(apart),
+                      equal, tuple(apart))  # fmt: skip

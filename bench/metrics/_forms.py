@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from bench.api import Goal, Rows, Sample
 from bench.metrics._items import Compat, Items
-from bench.stats import intervals, roc, two_sample
+from bench.stats import roc, two_sample
 
 Array = np.ndarray
 Needs = tuple[tuple[str, str], ...]
@@ -44,6 +44,7 @@ class Form:
     title: ClassVar[str]
     needs: ClassVar[Needs]
     needs_retrain: ClassVar[bool] = False
+    scale: ClassVar[Literal["share", "free"]] = "share"  # in [0, 1], or without bounds: where its interval is made
     may_lack: ClassVar[tuple[str, ...]] = ()  # sets that are left out where a task, a part of a benchmark, has none
 
     def items(self, rows: Rows) -> Mapping[str, pd.Series]:
@@ -159,11 +160,3 @@ class Attack(Form):
         """P(a forget item's column < an unseen item's), ties counted half."""
         member, other = (sample[need] for need in self.needs)
         return roc.auc(member, other)
-
-    def interval(
-        self, sample: Sample, retrain: Sample | None, clusters: Mapping[str, Sequence[str]]
-    ) -> intervals.Interval | None:
-        """DeLong's, between clusters, in place of a bootstrap."""
-        member, other = (sample[need] for need in self.needs)
-        labels = [clusters[name] for name, _ in self.needs]
-        return roc.auc_interval(member, other, clusters=(labels[0], labels[1]))

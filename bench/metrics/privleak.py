@@ -18,6 +18,7 @@ class PrivLeak(Form):
     title: ClassVar = "PrivLeak"
     needs: ClassVar = (("forget", "min_k"), ("holdout", "min_k"))
     needs_retrain: ClassVar = True
+    scale: ClassVar = "free"
 
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
         """100 (a - b) / b, with a = 1 - AUC of this model and b of the retrain model; NaN where b is 0."""

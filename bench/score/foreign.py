@@ -83,7 +83,7 @@ def score_log(
     if other is not None:
         _same_items(log, other)
     names = registry.names("metric")
-    return score_items(log.items, None if other is None else other.items, names, seed=seed, compat=compat)
+    return score_items(log.items, None if other is None else other.items, names, compat=compat)
 
 
 def read_log(path: str | Path, compat: Compat = "") -> ForeignLog:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,12 @@ import pandas as pd
 from bench import registry
 from bench.api import Metric, Rows, Sample, Score
 from bench.errors import BenchError, UsageError
-from bench.keys import stream
 from bench.metrics._exam import EXAM, exam_score
+from bench.metrics._forms import RetrainTest
 from bench.metrics._items import COMPATS, Compat, Items
-from bench.stats import intervals
+from bench.score.leave_out import Strata, estimate, gaps
+from bench.score.limits import distance_limits, limits, p_limits
+from bench.stats.intervals import Interval
 
 Array = np.ndarray
 KEY = ["set", "id", "cluster"]
@@ -91,38 +93,30 @@ def item_table(rows: Rows, metric_names: Sequence[str], compat: Compat = "") -> 
 
 
 def score_items(
-    items: pd.DataFrame,
-    retrain_items: pd.DataFrame | None,
-    metric_names: Iterable[str],
-    seed: int = 0,
-    resamples: int = 1000,
-    compat: Compat = "",
+    items: pd.DataFrame, retrain_items: pd.DataFrame | None, metric_names: Iterable[str], compat: Compat = ""
 ) -> dict[str, Score]:
-    """Every metric with its 95% interval over clusters (authors, documents) and items, whatever the order of the lines.
+    """Every metric with its 95% interval over clusters (authors, documents), whatever the order of the lines.
 
     A metric uses the items of a set that are scored in any column that it needs, and for a comparison with the retrain
-    model those scored in both models; the pairs are resampled together. All metrics share the draws of a set, and sets
-    of the same clusters draw the same ones. Where a set has one cluster, the interval is over its items alone.
+    model those scored in both models; a cluster is left out of both. Where a set has one cluster, the interval is over
+    its items alone; with two clusters there is none (`bench.score.limits`).
 
     Args:
         items: an `item_table`. retrain_items: that of the retrain model, None where there is none.
-        seed: names the random stream of the bootstrap. resamples: bootstrap samples.
         compat: whose published behaviour to reproduce where it differs from the correct one.
 
     Raises:
         UsageError: the two tables are of different items.
     """
     tables = [_by_set(table) for table in (items, retrain_items) if table is not None]
-    return {name: _score(build(name, compat), tables, seed, resamples, compat) for name in metric_names}
+    return {name: _score(build(name, compat), tables, compat) for name in metric_names}
 
 
 def _by_set(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set", sort=True)}
 
 
-def _score(
-    metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], seed: int, resamples: int, compat: Compat
-) -> Score:
+def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], compat: Compat) -> Score:
     if metric.needs_retrain and len(tables) < 2:
         return Score(None, note="needs the retrain model's items to compare with")
     sides = tables if metric.needs_retrain else tables[:1]
@@ -130,26 +124,23 @@ def _score(
         groups = {name: _group(name, metric, sides, compat) for name in _sets(metric, sides)}
     except _Unscored as reason:
         return Score(None, note=str(reason))
-    sizes = {name: len(group.clusters) for name, group in groups.items()}
-    whole = {name: np.arange(n) for name, n in sizes.items()}
-    of = partial(_value, metric, groups)
-    value, n = float(of(whole)), sum(sizes.values())
+    own, other = _samples(metric, groups)
+    value, n = float(metric.score(own, other)), sum(len(group.clusters) for group in groups.values())
     left_out = sum(group.unscored for group in groups.values())
     note = f"{left_out} unscored" if left_out else ""
     if np.isnan(value):
         return Score(None, n=n, note="undefined on these items" + (f" ({note})" if note else ""))
-    interval = None
-    labels = {name: clusters_or_items(group.clusters) for name, group in groups.items()}
-    if min(sizes.values()) > 1:
-        exact = getattr(metric, "interval", None)
-        if exact is not None:
-            interval = exact(*_samples(metric, groups, whole), labels)
-        else:
-            streams = {name: stream("bootstrap", seed, name) for name in sizes}
-            drawing = {name: stream("bootstrap clusters", seed, *sorted(set(labels[name]))) for name in sizes}
-            interval = intervals.percentile(intervals.resample(of, sizes, streams, resamples, labels, drawing))
-    lo, hi = interval or (None, None)
+    strata = Strata.build({name: clusters_or_items(group.clusters) for name, group in groups.items()})
+    lo, hi = _interval(metric, own, other, strata, value) or (None, None)
     return Score(value, lo, hi, n, note)
+
+
+def _interval(metric: Metric, own: Sample, other: Sample | None, strata: Strata, value: float) -> Interval | None:
+    if not isinstance(metric, RetrainTest):
+        return limits(metric, [estimate(metric, own, other, strata)])
+    counted = gaps(metric, own, other or {}, strata)
+    distance = distance_limits([estimate(metric, own, other, strata, distance=True)], [counted])
+    return p_limits(distance, int(counted.items.sum()), value)
 
 
 def clusters_or_items(labels: Array) -> list[str]:
@@ -200,14 +191,10 @@ def _group(name: str, metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]
     return _Group({column: values[keep] for column, values in columns.items()}, clusters, unscored)
 
 
-def _samples(metric: Metric, groups: Mapping[str, _Group], draw: Mapping[str, Array]) -> tuple[Sample, Sample | None]:
-    """What `Metric.score` reads, at the drawn items."""
+def _samples(metric: Metric, groups: Mapping[str, _Group]) -> tuple[Sample, Sample | None]:
+    """What `Metric.score` reads."""
 
     def side(prefix: str) -> dict[tuple[str, str], Any]:
-        return {(s, column): groups[s].columns[prefix + column][draw[s]] for s, column in metric.needs if s in groups}
+        return {(s, column): groups[s].columns[prefix + column] for s, column in metric.needs if s in groups}
 
     return side(""), side("retrain ") if metric.needs_retrain else None
-
-
-def _value(metric: Metric, groups: Mapping[str, _Group], draw: Mapping[str, Array]) -> Array:
-    return metric.score(*_samples(metric, groups, draw))

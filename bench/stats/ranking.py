@@ -1,40 +1,57 @@
-"""Which methods share a rank, and which are set apart instead of ranked."""
+"""Ranks and letters that never contradict a test, and which models have collapsed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from string import ascii_lowercase
+
+from bench.api import Score
 
 
-def rank_groups(best_first: Sequence[str], better: Callable[[str, str], bool]) -> dict[str, int]:
-    """Ranks from 1: the first method leads a group, and so does each that its leader is significantly better than.
+def ranks(best_first: Sequence[str], beats: Callable[[str, str], bool]) -> dict[str, int]:
+    """1 for what nobody beats; else one more than the lowest rank among those that beat it.
 
-    Args:
-        best_first: methods by the number that they are ranked by.
-        better: whether the first of two is significantly better than the second.
-    """
-    ranks: dict[str, int] = {}
-    leader = ""
-    for method in best_first:
-        if not leader or better(leader, method):
-            leader, rank = method, len(set(ranks.values())) + 1
-        ranks[method] = rank
-    return ranks
-
-
-def set_apart(
-    values: Mapping[str, float | None], target: Mapping[str, float | None], floors: Mapping[str, float]
-) -> str:
-    """Why a method is set apart: a number that fell below a share of the target's; "" if none did.
-
-    What is forgotten by a model that has lost everything is no success. A number that either lacks says nothing.
+    So a method that is significantly better always has the better rank, whatever else is or is not shown.
 
     Args:
-        values: of the method, by what is measured. target: of the target model.
-        floors: the share of the target's value that must be left, by what is measured.
+        best_first: methods by the number that they are ranked by. beats: whether the first of two is significantly
+            better than the second.
     """
-    reasons = []
-    for name, floor in floors.items():
-        value, whole = values.get(name), target.get(name)
-        if value is not None and whole is not None and value < floor * whole:
-            reasons.append(f"{name.replace('_', ' ')} {value:.3f} is below {floor:g} of the target's {whole:.3f}")
-    return "; ".join(reasons)
+    found: dict[str, int] = {}
+    for i, method in enumerate(best_first):
+        found[method] = 1 + max((found[other] for other in best_first[:i] if beats(other, method)), default=0)
+    return found
+
+
+def letters(best_first: Sequence[str], differ: Callable[[str, str], bool]) -> dict[str, str]:
+    """Compact letters: two methods share one if and only if no difference between them is shown.
+
+    A letter for each largest set of methods of which no two differ (Piepho 2004), in the order of their best.
+    """
+    cliques: list[frozenset[int]] = [frozenset(range(len(best_first)))] if best_first else []
+    for i in range(len(best_first)):
+        for j in range(i + 1, len(best_first)):
+            if not differ(best_first[i], best_first[j]):
+                continue
+            split = [part for clique in cliques for part in
+                     ((clique - {i}, clique - {j}) if {i, j} <= clique else (clique,))]  # fmt: skip
+            cliques = [c for c in dict.fromkeys(split) if not any(c < other for other in split)]
+    ordered = sorted(cliques, key=sorted)
+    named = {clique: _letter(n) for n, clique in enumerate(ordered)}
+    return {method: "".join(named[c] for c in ordered if i in c) for i, method in enumerate(best_first)}
+
+
+def _letter(n: int) -> str:
+    return ascii_lowercase[n] if n < 26 else _letter(n // 26 - 1) + ascii_lowercase[n % 26]
+
+
+def below_floor(share: Score, floor: float) -> str:
+    """ "apart" where the whole interval of a share of the target's value is below the floor, "near" where part of it or
+    only the value is; else "". A value without an interval shows nothing and is near at most.
+    """
+    if share.value is None:
+        return ""
+    lo, hi = (share.value if end is None else end for end in (share.lo, share.hi))
+    if hi < floor and share.hi is not None:
+        return "apart"
+    return "near" if min(lo, share.value) < floor else ""

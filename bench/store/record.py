@@ -15,8 +15,9 @@ from bench.errors import BenchError
 SCHEMA = 1
 ELSEWHERE = "elsewhere"
 """The data label of runs that other people measured."""
+TARGET = "target"
 RETRAIN = "retrain"
-CONTROLS = ("target", RETRAIN)
+CONTROLS = (TARGET, RETRAIN)
 """The methods that anchor every table."""
 Status = Literal["ok", "diverged", "failed"]
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -2,7 +2,7 @@
 
 TRAIN = 1
 MEASURE = 1
-SCORE = 2
-"""How intervals are made: over clusters, then items."""
-ANALYSIS = 5
+SCORE = 3
+"""How intervals are made: by leaving out clusters."""
+ANALYSIS = 6
 """How seeds are pooled and methods compared; part of the key of what `bench.compare.analysis` keeps."""

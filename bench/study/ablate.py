@@ -67,9 +67,9 @@ def methods() -> list[str]:
     return list(dict.fromkeys(name for names in STUDIES.values() for name in names))
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
+def over_seeds(values: Sequence[float], lowest: float = 0.0) -> Estimate:
     """Mean and t-interval of one value a seed."""
-    mean, lo, hi, n, _ = trade_off.over_seeds(values)
+    mean, lo, hi, n, _ = trade_off.over_seeds(values, lowest=lowest)
     return Estimate(math.nan if mean is None else mean, lo, hi, n)
 
 
@@ -77,7 +77,7 @@ def compare(records: Mapping[tuple[str, int], Record], one: str, other: str, lev
     """Retain probability at the level, `one` minus `other`, paired by seed; seeds that never got there are out."""
     seeds = [seed for name, seed in records if name == one and (other, seed) in records]
     pairs = [(retained_at(records[one, s], level), retained_at(records[other, s], level)) for s in seeds]
-    return over_seeds([a - b for a, b in pairs if a is not None and b is not None])
+    return over_seeds([a - b for a, b in pairs if a is not None and b is not None], lowest=-1.0)
 
 
 def report(records: Mapping[tuple[str, int], Record], level: float) -> str:

@@ -1,0 +1,85 @@
+"""The 95% interval of a metric, on the scale where it belongs.
+
+Shares and AUCs on the logit scale; p-values as what they are p-values of, the KS distance; all else as it is. Every
+interval lies within the range of its metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.api import Metric
+from bench.keys import stream
+from bench.metrics._forms import RetrainTest
+from bench.score.leave_out import Estimate, Gaps, mean
+from bench.stats import two_sample
+from bench.stats.intervals import Interval
+from bench.stats.jackknife import FEWEST, between_seeds, free_interval, satterthwaite, share_interval
+from bench.stats.student import quantile
+
+Array = np.ndarray
+LEVEL = 0.95
+_MULTIPLIERS = 1000
+
+
+def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
+    """Of the mean over runs of different seeds, or of one run; None where the clusters are too few.
+
+    Not for p-values, see `p_limits`. With one run the interval knows of its items only, not of other seeds.
+    """
+    whole, values = mean(runs), [run.value for run in runs]
+    if whole.fewest < FEWEST:
+        return None
+    if getattr(metric, "scale", "free") == "share" and _is_share(whole):
+        return share_interval(whole.value, *whole.pieces(), values, LEVEL)
+    part = whole.cluster_part()
+    return free_interval(whole.value, [satterthwaite([part, between_seeds(values)]) if len(runs) > 1 else part], LEVEL)
+
+
+def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interval | None:
+    """Of a KS distance, conservative: it is biased upwards, at 0 most of all.
+
+    The upper limit is the jackknife's. The lower is the distance less the largest deviation of the whole curve of
+    differences: |D' - D| <= sup |gap' - gap|, by normal multipliers of clusters (van der Vaart & Wellner 1996, 2.9).
+
+    Args:
+        runs: distances, a run a seed. counted: of the same runs.
+    """
+    whole = mean(runs)
+    upper = share_interval(whole.value, *whole.pieces(), [run.value for run in runs], LEVEL)
+    if upper is None:
+        return None
+    k = len(counted[0].items)
+    drawn = stream("multipliers", k).standard_normal((_MULTIPLIERS, k))
+    largest = np.mean([np.abs(drawn @ _deviation(one)).max(axis=1) for one in counted], axis=0)
+    wide = quantile((1 + LEVEL) / 2, k - 1) / quantile((1 + LEVEL) / 2, np.inf)
+    low = whole.value - wide * float(np.quantile(largest, (1 + LEVEL) / 2))
+    return Interval(max(0.0, low), max(upper.hi, whole.value))
+
+
+def _deviation(of: Gaps) -> Array:
+    """Each cluster's part in the curve less the mean of all, [K, T], in shares of the items."""
+    k, n = len(of.items), of.items.sum()
+    curve = of.share.sum(axis=0) / n
+    return np.asarray((of.share - of.items[:, None] * curve) / n * np.sqrt(k / (k - 1)))
+
+
+def p_limits(distance: Interval | None, items: int, value: float) -> Interval | None:
+    """Of a p-value: those of its KS distance, read at that number of items; never beside the value itself."""
+    if distance is None:
+        return None
+    steps = np.rint(np.array([distance.hi, distance.lo]) * items * items).astype(np.int64)
+    lo, hi = two_sample.ks_tail(steps, items, items)
+    return Interval(min(float(lo), value), max(float(hi), value))
+
+
+def is_p(metric: Metric) -> bool:
+    """Whether a metric is a p-value, whose mean over seeds and whose difference between methods mean nothing."""
+    return isinstance(metric, RetrainTest)
+
+
+def _is_share(estimate: Estimate) -> bool:
+    everything = [np.asarray(estimate.value), *estimate.without.values()]
+    return all(bool(((values >= 0) & (values <= 1)).all()) for values in map(np.atleast_1d, everything))

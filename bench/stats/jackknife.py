@@ -1,0 +1,175 @@
+"""Standard errors from leaving out one cluster at a time, and what follows from them: intervals, p-values.
+
+An estimate's error has *parts* that are independent of each other: one for each set of clusters (authors, documents),
+one for the seeds. Deterministic, and joint over everything that is computed without the same cluster. What the
+procedures hold and what they do not is simulated in `docs/statistics.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betaincinv, expit, logit, stdtrit
+
+from bench.stats.intervals import Interval
+
+Array = np.ndarray
+FEWEST = 3
+"""Clusters below which no interval is given: with two its coverage cannot be had."""
+_SMALLEST = 1e-15  # no p-value is computed below this
+_END = 1e-9  # a share as near to 0 or 1 counts as at its end
+
+
+class Part(NamedTuple):
+    """A variance of an estimate and its degrees of freedom."""
+
+    variance: float
+    df: float
+
+
+def jackknife(without: Array, sizes: Array) -> Part:
+    """Variance (K - 1)/K sum_k (t_(-k) - mean)^2 of a statistic of K clusters (Efron & Stein 1981).
+
+    Degrees of freedom are K_eff - 1 with Kish's K_eff = (sum n)^2 / sum n^2 of the clusters' sizes, which is K where
+    they are equal and less where a few clusters carry the statistic.
+
+    Args:
+        without: [K], the statistic without each cluster. sizes: [K], items of each cluster.
+    """
+    k = len(without)
+    if k < 2:
+        return Part(math.nan, 1.0)
+    variance = (k - 1) / k * float(np.sum((without - without.mean()) ** 2))
+    return Part(variance, max(1.0, float(np.sum(sizes)) ** 2 / float(np.sum(np.square(sizes))) - 1.0))
+
+
+def between_seeds(values: Sequence[float] | Array) -> Part:
+    """Variance s^2 / S of a mean over S seeds, with S - 1 degrees of freedom; of one seed nothing is known."""
+    return Part(float(np.var(values, ddof=1)) / len(values), len(values) - 1.0)
+
+
+def satterthwaite(parts: Sequence[Part]) -> Part:
+    """Variances added, with df = (sum V)^2 / sum(V^2 / df) (Satterthwaite 1946)."""
+    total = sum(part.variance for part in parts)
+    below = sum(part.variance**2 / part.df for part in parts)
+    return Part(total, total**2 / below if below > 0 else min(part.df for part in parts))
+
+
+def reach(parts: Sequence[Part], alpha: float) -> float:
+    """Half-width sqrt(sum_i t_i(1 - alpha/2)^2 V_i): holds the truth with at least 1 - alpha (Banerjee 1961).
+
+    Unlike Satterthwaite's it is a bound at every alpha, so also at the small ones that a correction for many
+    comparisons asks for. With one part it is Student's.
+    """
+    return math.sqrt(sum(float(stdtrit(part.df, 1 - alpha / 2)) ** 2 * part.variance for part in parts))
+
+
+def p_value(difference: float, parts: Sequence[Part]) -> float:
+    """The smallest alpha at which `reach` does not exceed |difference|; 1 where the difference is 0.
+
+    Without any variance, which no finite sample shows, a difference counts as certain only to `_SMALLEST`.
+    """
+    if difference == 0:
+        return 1.0
+    low, high = math.log(_SMALLEST), 0.0
+    squares = np.array([part.variance for part in parts])
+    dfs = np.array([part.df for part in parts])
+    for _ in range(45):  # bisection of log alpha
+        middle = (low + high) / 2
+        wide = math.sqrt(float(np.sum(stdtrit(dfs, math.exp(middle) / 2) ** 2 * squares)))
+        low, high = (middle, high) if wide > abs(difference) else (low, middle)
+    return math.exp(high)
+
+
+def tost(difference: float, parts: Sequence[Part], margin: float) -> float:
+    """p of two one-sided tests that the true difference lies within (-margin, margin) (Schuirmann 1987)."""
+    room = margin - abs(difference)
+    return p_value(room, parts) / 2 if room > 0 else 1.0
+
+
+def free_interval(value: float, parts: Sequence[Part], level: float = 0.95) -> Interval:
+    """[lo, hi] of a number without bounds."""
+    half = reach(parts, 1 - level)
+    return Interval(value - half, value + half)
+
+
+def share_interval(
+    value: float,
+    without: Sequence[Array],
+    sizes: Sequence[Array],
+    seed_values: Sequence[float] = (),
+    level: float = 0.95,
+) -> Interval | None:
+    """[lo, hi] of a share, an AUC, or a mean or function of such, inside [0, 1]; None below `FEWEST` clusters.
+
+    What is jackknifed is the logit (transform first: Efron & Tibshirani 1993, ch. 11), so that the interval is as
+    lopsided as the clusters are. Sets of clusters are added by Satterthwaite; seeds add s^2 / S through the slope of
+    the logit, by Satterthwaite from three on, by Banerjee with two, whose variance has one degree of freedom.
+
+    Where every cluster is at an end, the other limit is Clopper and Pearson's with clusters as trials; where all but
+    one are, the limit for one of K.
+
+    Args:
+        value: the mean over seeds. without: for each set of clusters [K], the same without each cluster.
+        sizes: items of each of those clusters. seed_values: one value a seed; empty or one: these runs only.
+    """
+    fewest = min(map(len, without), default=0)
+    if fewest < FEWEST:
+        return None
+    bound = 1 - (1 - level) ** (1 / fewest)
+    if value <= _END or value >= 1 - _END:
+        return Interval(0.0, bound) if value <= _END else Interval(1 - bound, 1.0)
+    slope = value * (1 - value)
+
+    def limits(cluster: Part) -> tuple[float, float]:
+        parts = [cluster]
+        if len(seed_values) > 1:
+            between = between_seeds(seed_values)
+            parts.append(Part(between.variance / slope**2, between.df))
+            parts = parts if len(seed_values) == 2 else [satterthwaite(parts)]
+        half = reach(parts, 1 - level)
+        return tuple(expit(logit(value) + sign * half) for sign in (-1, 1))  # type: ignore[return-value]
+
+    inner = [np.clip(part, _END, 1 - _END) for part in without]
+    lo, hi = limits(satterthwaite([jackknife(logit(part), n) for part, n in zip(inner, sizes, strict=True)]))
+    low, high = (any((part <= _END).any() for part in without), any((part >= 1 - _END).any() for part in without))
+    if low or high:  # a logit is infinite there: the delta method, and the limit for one cluster that is not at the end
+        plain = satterthwaite([jackknife(part, n) for part, n in zip(without, sizes, strict=True)])
+        lo, hi = limits(Part(plain.variance / slope**2, plain.df))
+        one = float(betaincinv(2, fewest - 1, (1 + level) / 2))
+        lo, hi = (min(lo, 1 - one) if high else lo), (max(hi, one) if low else hi)
+    return Interval(float(lo), float(hi))
+
+
+def joined_interval(function: Callable[[Array], float], values: Array, limits: Array, correlation: Array) -> Interval:
+    """[lo, hi] of a function that rises in each of P shares, from the interval of each.
+
+    MOVER (Zou & Donner 2008; any monotone function: Newcombe 2001): the distances to the function with one share at
+    its limit, added as correlated errors are. A share whose limit reaches its end takes that end outside of the root:
+    its estimate is biased inwards there, and the root would claim more than any share can.
+
+    Args:
+        function: of the shares [P]. values: [P] in [0, 1]. limits: [P, 2]. correlation: [P, P] of the estimates.
+    """
+    found = []
+    for side, end, sign in ((0, 0.0, -1), (1, 1.0, 1)):
+        kinked = limits[:, side] == end
+        base = np.where(kinked, end, values)
+        centre = function(base)
+        moved = np.array([abs(function(np.where(np.arange(len(base)) == i, limits[:, side], base)) - centre)
+                          for i in range(len(base))])  # fmt: skip
+        root = math.sqrt(max(0.0, float(moved @ correlation @ moved)))
+        found.append(min(1.0, max(0.0, centre + sign * root)))
+    return Interval(*found)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (Holm 1979): the family-wise error rate is kept whatever depends on what."""
+    ordered = np.argsort(p, kind="stable")
+    steps = np.asarray(p, dtype=float)[ordered] * np.arange(len(p), 0, -1)
+    corrected = np.empty(len(p))
+    corrected[ordered] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return [float(q) for q in corrected]

@@ -10,6 +10,7 @@ that forgot has lost it in all three; one that hides, only where it is looked fo
 `bench.compare.headline`.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def world(rng: np.random.Generator) -> World:
 
 
 def statistics(model: Planted, of: World) -> dict[str, Array]:
-    """Item values of a planted model, [n]; all are knowledge: down is forgotten. TR is truth preference, C / (C + W)."""
+    """Item values of a planted model, [n]; down is forgotten. TR is truth preference, C / (C + W)."""
     base, odds = (of.again, of.odds_again) if model.fresh else (of.without, of.odds)
     margin = base + model.verbatim * (of.known - of.without)
     said = base + model.spoken * (of.known - of.without)
@@ -133,7 +134,7 @@ def crossed(of: World) -> Crossed:
             ("forget", "log_truth_ratio"): np.log(1 / x["TR"] - 1),
             ("retain", "rouge"): np.full(n, 0.8 * model.kept),
         }
-    return Crossed({s: ids for s in ("forget", "retain")}, {s: labels for s in ("forget", "retain")}, values)
+    return Crossed(dict.fromkeys(("forget", "retain"), ids), dict.fromkeys(("forget", "retain"), labels), values)
 
 
 def mean(parts: Array) -> Array:
@@ -195,7 +196,11 @@ def headlines(of: World) -> Array:
                 continue
             parts = np.array([one.form(way[k]) for k in one.metrics])
             # of theirs, the probability of the answer stands in for that of a paraphrase
-            erased = one.reduce(parts) if len(parts) else harmonic(1 - np.array([x[k] for k in ("ES", "EM", "TR", "probability")]))
+            erased = (
+                one.reduce(parts)
+                if len(parts)
+                else harmonic(1 - np.array([x[k] for k in ("ES", "EM", "TR", "probability")]))
+            )
             found[i, j] = harmonic(np.array([erased, model.kept]))
     return found
 
@@ -205,7 +210,7 @@ def verdicts(found: Array) -> dict[str, Array]:
     at_ = {name: found[..., j] for j, name in enumerate(MODELS)}
     beyond = ("over-forgetting", "far beyond")
     return {
-        "doses in order": np.all([at_[b] > at_[a] for a, b in zip(DOSES, DOSES[1:])], axis=0).mean(0),
+        "doses in order": np.all([at_[b] > at_[a] for a, b in itertools.pairwise(DOSES)], axis=0).mean(0),
         "beyond earns nothing": np.all([at_[name] <= at_["dose 0%"] + 1e-9 for name in beyond], axis=0).mean(0),
         "beyond costs nothing": np.all([at_[name] >= 0.9 * at_["dose 0%"] for name in beyond], axis=0).mean(0),
         "ruin is 0": (at_["collapse"] < 1e-9).mean(0),

@@ -1,4 +1,4 @@
-"""Which scalar orders 150 published models as their white-box depth and utility do: a table over other people's results.
+"""Which scalar orders 150 published models as their white-box depth and utility do: other people's results.
 
     python docs/published_1b.py MODELS.csv
 
@@ -78,7 +78,7 @@ def candidates(models: pd.DataFrame) -> list[Candidate]:
 
     pair, three, four = ("ES", "TR"), ("ES", "EM", "TR"), tuple(MEMORY)
     theirs = made("theirs: HM(Mem, utility), Mem unscaled", four, np.asarray, harmonic)
-    privacy = harmonic(np.stack([models[key].to_numpy(float) for key in PRIVACY]))
+    memory, privacy = theirs.erased, harmonic(np.stack([models[key].to_numpy(float) for key in PRIVACY]))
     return [
         made("clipped, ES, EM and TR, harmonic mean (the board's)", three, clipped, harmonic),
         made("clipped, ES, EM and TR, smallest", three, clipped, lambda parts: np.min(parts, axis=0)),
@@ -92,7 +92,7 @@ def candidates(models: pd.DataFrame) -> list[Candidate]:
         theirs,
         made("theirs: HM(Mem, utility), Mem by target", four, relative, harmonic),
         made("theirs: HM(Mem, HM(utility, fluency))", four, np.asarray, harmonic, fluent / fluent[0]),
-        Candidate("theirs: HM(Mem, privacy, utility)", theirs.erased, harmonic(np.stack([theirs.erased, privacy, kept]))),
+        Candidate("theirs: HM(Mem, privacy, utility)", memory, harmonic(np.stack([memory, privacy, kept]))),
         Candidate("kept alone", np.zeros_like(kept), kept),
     ]  # fmt: skip
 
@@ -123,14 +123,23 @@ def main(path: str) -> None:
     draws, patching = resamples(models), models.uds.to_numpy(float)[2:]
     wanted = {depth: truth(models, depth) for depth in ("uds", "logit_lens")}
     print("Reported by others, not measured here: 150 models, 8 methods, 24 cells of method and learning rate.\n")
-    head = ["scalar", "erased ~ patching", "whole ~ HM(patching, kept)", "whole ~ HM(logit lens, kept)", "33 unchanged have"]
+    head = [
+        "scalar",
+        "erased ~ patching",
+        "whole ~ HM(patching, kept)",
+        "whole ~ HM(logit lens, kept)",
+        "33 unchanged have",
+    ]
     head += ["target has", "retrain has", "models above retrain"]
     print(f"| {' | '.join(head)} |\n|---{'|---:' * (len(head) - 1)}|")
     for one in candidates(models):
         whole = one.whole[2:]
         low, high = np.quantile([spearman(whole[d], wanted["uds"][d]) for d in draws], [0.025, 0.975])
         cells = [f"{spearman(one.erased[2:], patching):.2f}".replace("nan", "")]
-        cells += [f"{spearman(whole, wanted['uds']):.3f} [{low:.2f}, {high:.2f}]", f"{spearman(whole, wanted['logit_lens']):.3f}"]
+        cells += [
+            f"{spearman(whole, wanted['uds']):.3f} [{low:.2f}, {high:.2f}]",
+            f"{spearman(whole, wanted['logit_lens']):.3f}",
+        ]
         cells += [f"{whole[patching < HIDDEN].mean():.2f}", f"{one.whole[0]:.2f}", f"{one.whole[1]:.2f}"]
         print(f"| {one.name} | {' | '.join([*cells, str(int(np.sum(whole > one.whole[1] + 1e-9)))])} |")
 

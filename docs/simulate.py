@@ -59,7 +59,9 @@ def normals(rng: np.random.Generator, sizes: Array, icc: float, columns: int = 1
 def mean_of(values: Array, sizes: Array) -> Estimate:
     """The mean of items in the order of their clusters."""
     total = np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
-    return Estimate(float(values.mean()), {"f": (values.sum() - total) / (len(values) - sizes)}, {"f": sizes.astype(float)})
+    return Estimate(
+        float(values.mean()), {"f": (values.sum() - total) / (len(values) - sizes)}, {"f": sizes.astype(float)}
+    )
 
 
 def covered(intervals: Sequence[Interval | None], truth: float) -> float:
@@ -70,10 +72,16 @@ def covered(intervals: Sequence[Interval | None], truth: float) -> float:
 
 def of_mean(items: tuple[float, float], clusters: int, icc: float, unequal: bool, n: int, *name: object) -> float:
     """Coverage of the mean of Beta-distributed items."""
-    rng, sizes, law = stream("mean", items, clusters, icc, unequal, *name), sizes_of(clusters, unequal), stats.beta(*items)
+    rng, sizes, law = (
+        stream("mean", items, clusters, icc, unequal, *name),
+        sizes_of(clusters, unequal),
+        stats.beta(*items),
+    )
     grid = np.linspace(0, 1, 4001)
     quantiles = law.ppf(np.clip(grid, 1e-9, 1 - 1e-9))
-    found = [limits(ROUGE, [mean_of(np.interp(ndtr(normals(rng, sizes, icc)[0]), grid, quantiles), sizes)]) for _ in range(n)]
+    found = [
+        limits(ROUGE, [mean_of(np.interp(ndtr(normals(rng, sizes, icc)[0]), grid, quantiles), sizes)]) for _ in range(n)
+    ]
     return covered(found, float(law.mean()))
 
 
@@ -91,10 +99,12 @@ def of_auc(truth: float, clusters: int, icc: float, n: int) -> float:
 
 
 def of_utility(clusters: int, icc: float, n: int) -> float:
-    """Coverage of a harmonic mean of nine parts near 0.5, three on each of three sets, one of them of unequal clusters."""
+    """Coverage of a harmonic mean of nine parts near 0.5, three on each of three sets, one with unequal clusters."""
     rng = stream("utility", clusters, icc)
     sets = list(dict.fromkeys(s for s, _ in UTILITY.needs))
-    sizes = dict(zip(sets, (sizes_of(clusters, False), sizes_of(clusters, True), np.ones(2 * clusters, int)), strict=True))
+    sizes = dict(
+        zip(sets, (sizes_of(clusters, False), sizes_of(clusters, True), np.ones(2 * clusters, int)), strict=True)
+    )
     strata = Strata.build({s: [f"{s}{k}" for k in np.repeat(np.arange(len(of)), of)] for s, of in sizes.items()})
     undo = {"loss": lambda p: -np.log(p), "log_truth_ratio": lambda p: np.log1p(-p)}
     found = []
@@ -158,10 +168,10 @@ def of_headline(ways: Sequence[float], kept: float, clusters: int, n: int) -> tu
 
 
 def tables(
-    rng: np.random.Generator, count: int, seeds: int, tau: float, clusters: int = 20, spread: Sequence[float] | None = None,
-    shift: float = 0.0, skewed: bool = False,
+    rng: np.random.Generator, count: int, seeds: int, tau: float, clusters: int = 20,
+    spread: Sequence[float] | None = None, shift: float = 0.0, skewed: bool = False,
 ) -> Array:  # fmt: skip
-    """Cluster means [count, metric, method, seed, cluster] of methods that are all alike, but for a `shift` of the first.
+    """Cluster means [count, metric, method, seed, cluster] of methods that are alike, but for a `shift` of the first.
 
     tau is the spread of a difference between seeds over its standard error over items, which is 1. Each method has its
     own effect on a cluster, the same in all seeds but for a little; a seed moves all methods together, and each alone.
@@ -170,7 +180,9 @@ def tables(
     shape = (count, METRICS, METHODS)
     own = rng.exponential(size=(*shape, 1, clusters)) - 1 if skewed else rng.standard_normal((*shape, 1, clusters))
     error = np.sqrt(2 / clusters * (1 + 0.09 / seeds))
-    ratio = np.ones(METHODS) if spread is None else np.asarray(spread, dtype=float) / np.sqrt(np.mean(np.square(spread)))
+    ratio = (
+        np.ones(METHODS) if spread is None else np.asarray(spread, dtype=float) / np.sqrt(np.mean(np.square(spread)))
+    )
     of_seed = rng.standard_normal((*shape, seeds)) * tau * error / np.sqrt(2) * ratio[:, None]
     of_all = rng.standard_normal((count, METRICS, 1, seeds)) * tau * error
     noise = 0.3 * rng.standard_normal((*shape, seeds, clusters))
@@ -185,7 +197,9 @@ def compared(table: Array) -> list[Comparison]:
     """All pairs of one table [metric, method, seed, cluster] through the board's own functions: the first metric as the
     verdict's family, the others as the second."""
     clusters = table.shape[-1]
-    runs = [[{s: mean_of(run, np.ones(clusters, int)) for s, run in enumerate(of)} for of in metric] for metric in table]
+    runs = [
+        [{s: mean_of(run, np.ones(clusters, int)) for s, run in enumerate(of)} for of in metric] for metric in table
+    ]
     pairs = list(combinations(range(table.shape[1]), 2))
     made = [[compare(str(q), str(a), str(b), of[a], of[b], 0.05) for a, b in pairs] for q, of in enumerate(runs)]
     return corrected([made[0], [c for of in made[1:] for c in of]])  # type: ignore[list-item]
@@ -247,42 +261,56 @@ def part_others(n: int = 400) -> None:
     made: list[tuple[str, Callable[[int, float], float]]] = [
         *((f"AUC {truth}", lambda k, icc, truth=truth: of_auc(truth, k, icc, n)) for truth in (0.75, 0.95)),
         ("model utility", lambda k, icc: of_utility(k, icc, n)),
-        *((f"KS distance {2 * ndtr(s / 2) - 1:.2f}", lambda k, icc, s=s: of_distance(s, k, icc, n // 2)) for s in (0, 0.3, 1)),
+        *(
+            (f"KS distance {2 * ndtr(s / 2) - 1:.2f}", lambda k, icc, s=s: of_distance(s, k, icc, n // 2))
+            for s in (0, 0.3, 1)
+        ),
     ]
-    show(("metric", *map(str, CLUSTERS)), [(name, *(slashed([of(k, icc) for icc in ICC]) for k in CLUSTERS)) for name, of in made])
+    show(
+        ("metric", *map(str, CLUSTERS)),
+        [(name, *(slashed([of(k, icc) for icc in ICC]) for k in CLUSTERS)) for name, of in made],
+    )
 
 
 def part_headline(n: int = 500) -> None:
     """Erased / headline, by true shares and utility kept."""
-    cases = [((0.5, 0.5, 0.5), 0.9), ((0.2, 0.5, 1.2), 0.9), ((0.9, 1.02, 1.2), 0.95), ((0.0, 0.0, 0.0), 0.9),
-             ((1.0, 1.0, 1.0), 0.9), ((1.0, 1.0, 1.0), 1.0), ((1.25, 1.25, 1.25), 0.9)]  # fmt: skip
-    show(("true shares", "kept", *map(str, CLUSTERS[:3])),
-         [(ways, kept, *(slashed(of_headline(ways, kept, k, n)) for k in CLUSTERS[:3])) for ways, kept in cases])  # fmt: skip
+    cases = [((0.5, 0.5, 0.5), 0.9), ((0.2, 0.5, 1.2), 0.9), ((0.9, 1.02, 1.2), 0.95), ((1.25, 1.25, 1.25), 0.9),
+             ((0.0, 0.0, 0.0), 0.9), ((1.0, 1.0, 1.0), 0.9), ((1.0, 1.0, 1.0), 1.0)]  # fmt: skip
+    found = {case: [slashed(of_headline(*case, k, n)) for k in CLUSTERS[:3]] for case in cases}
+    show(("true shares", "kept", *map(str, CLUSTERS[:3])), [(*case, *cells) for case, cells in found.items()])
 
 
 def part_seeds(n: int = 600) -> None:
     """A mean over seeds, tau 0/0.5/1/2/3."""
-    show(("seeds", "5 clusters", "20 clusters"),
-         [(s, *(slashed([of_seeds(s, tau, k, n) for tau in (0, 0.5, 1, 2, 3)]) for k in (5, 20))) for s in SEEDS])  # fmt: skip
+    held = {s: [slashed([of_seeds(s, tau, k, n) for tau in (0, 0.5, 1, 2, 3)]) for k in (5, 20)] for s in SEEDS}
+    show(("seeds", "5 clusters", "20 clusters"), [(s, *cells) for s, cells in held.items()])
 
 
 def part_error(count: int = 2000) -> None:
     """Family-wise error / single comparisons."""
-    show(("seeds", *(f"tau {tau}" for tau in TAUS)), [(s, *(slashed(error(s, tau, count)) for tau in TAUS)) for s in SEEDS])
+    show(
+        ("seeds", *(f"tau {tau}" for tau in TAUS)),
+        [(s, *(slashed(error(s, tau, count)) for tau in TAUS)) for s in SEEDS],
+    )
 
 
 def part_unequal(count: int = 1000) -> None:
     """Unequal seed variances (family-wise error at tau 1/3/10), and skewed clusters (tau 0/1/3)."""
-    rows = [(name, *(slashed([error(s, t, count, spread=of)[0] for t in (1, 3, 10)]) for s in SEEDS)) for name, of in UNEQUAL.items()]
-    rows += [(f"{k} exponential clusters, one method a constant", *(slashed([error(s, t, count, skewed=True, clusters=k)[0] for t in (0, 1, 3)])
-                                                      for s in SEEDS)) for k in (10, 20)]  # fmt: skip
+
+    def row(name: str, taus: Sequence[float], **how: object) -> tuple[str, ...]:
+        return name, *(slashed([error(s, tau, count, **how)[0] for tau in taus]) for s in SEEDS)
+
+    rows = [row(name, (1, 3, 10), spread=spread) for name, spread in UNEQUAL.items()]
+    for k in (10, 20):
+        rows.append(row(f"{k} exponential clusters, one method a constant", (0, 1, 3), skewed=True, clusters=k))
     show(("case", *(f"{s} seeds" for s in SEEDS)), rows)
 
 
 def part_power(count: int = 400) -> None:
     """Share of true differences found, family of 112 / verdict of 44 / alone."""
-    show(("difference", "tau", *(f"{s} seeds" for s in (2, 3, 5, 10))),
-         [(shift, tau, *(slashed(power(s, tau, shift, count)) for s in (2, 3, 5, 10))) for shift in (5, 10, 20) for tau in (0, 1, 3)])  # fmt: skip
+    seeds, cases = (2, 3, 5, 10), [(shift, tau) for shift in (5, 10, 20) for tau in (0, 1, 3)]
+    rows = [(shift, tau, *(slashed(power(s, tau, shift, count)) for s in seeds)) for shift, tau in cases]
+    show(("difference", "tau", *(f"{s} seeds" for s in seeds)), rows)
 
 
 def part_variances(results: str = "results") -> None:
@@ -293,7 +321,14 @@ def part_variances(results: str = "results") -> None:
     by: dict[tuple[str, str], dict[str, list[float]]] = {}
     for cell, record in files.records(Path(results), print).items():
         if cell.data == "embedded" and cell.method not in CONTROLS and "@" not in cell.method:
-            for name in ("model_utility", "truth_preference", "task_aggregate", "mia_auc", "lume_model_utility", "lume_mia_auc"):
+            for name in (
+                "model_utility",
+                "truth_preference",
+                "task_aggregate",
+                "mia_auc",
+                "lume_model_utility",
+                "lume_mia_auc",
+            ):
                 if name in record.scores and record.scores[name].value is not None:
                     by.setdefault((cell.task, name), {}).setdefault(cell.method, []).append(record.scores[name].value)
     rows = []
@@ -301,7 +336,10 @@ def part_variances(results: str = "results") -> None:
         known = {m: v for m, v in methods.items() if len(v) > 2 and np.std(v) > 0}
         if len(known) > 2:
             spread = {m: float(np.std(v, ddof=1)) for m, v in known.items()}
-            ends = [f"{spread[m]:.4f} {m}" for m in (min(spread, key=spread.__getitem__), max(spread, key=spread.__getitem__))]
+            ends = [
+                f"{spread[m]:.4f} {m}"
+                for m in (min(spread, key=spread.__getitem__), max(spread, key=spread.__getitem__))
+            ]
             rows.append((task, name, *ends, f"{stats.bartlett(*known.values()).pvalue:.1g}"))
     show(("task", "metric", "smallest", "largest", "Bartlett's p"), rows)
 

@@ -1,4 +1,4 @@
-"""open-unlearning's aggregate of memorisation, privacy and utility. Dorna et al. 2025, arXiv:2506.12618, appendix F.1."""
+"""open-unlearning's aggregate of memorisation, privacy, utility. Dorna et al. 2025, arXiv:2506.12618, appendix F.1."""
 
 from collections.abc import Mapping
 from typing import ClassVar

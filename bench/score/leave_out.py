@@ -154,7 +154,8 @@ def _without(
     if isinstance(metric, Beside):
         made_of = metric.made_of()
         left = (
-            {type(p): _without(p, side, None, unit, count, distance) for p in made_of} for side in (sample, retrain or {})
+            {type(p): _without(p, side, None, unit, count, distance) for p in made_of}
+            for side in (sample, retrain or {})
         )
         return metric.join(*left)
     if isinstance(metric, Mean):

@@ -68,14 +68,16 @@ def items(model: Planted, seed: int, authors: int = 10, questions: int = 6, nois
 def crossed_of(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Crossed:
     """Item tables as `load` would have them."""
     first = next(iter(tables.values()))
-    groups = {name: group for name, group in first.groupby("set")}
+    groups = dict(first.groupby("set"))
     values = {
         Run(*run): {
             (name, c): group[c].to_numpy(float) for name, group in frame.groupby("set") for c in frame.columns[3:]
         }
         for run, frame in tables.items()
     }
-    return Crossed({s: list(g["id"]) for s, g in groups.items()}, {s: list(g["cluster"]) for s, g in groups.items()}, values)
+    return Crossed(
+        {s: list(g["id"]) for s, g in groups.items()}, {s: list(g["cluster"]) for s, g in groups.items()}, values
+    )
 
 
 @pytest.fixture

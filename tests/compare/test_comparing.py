@@ -141,6 +141,8 @@ def test_a_family_of_its_own_and_bonferroni_between(made) -> None:
     crossed = made(y, 20)
     made_of = [pair(crossed, one=a, other=b) for a, b in (("a", "b"), ("a", "c"), ("b", "c"))]
     found = corrected([made_of[:2], made_of[2:]])
-    assert [c.p_holm for c in found] == pytest.approx([min(1, 2 * p) for p in (*holm([c.p for c in made_of[:2]]), made_of[2].p)])
+    assert [c.p_holm for c in found] == pytest.approx(
+        [min(1, 2 * p) for p in (*holm([c.p for c in made_of[:2]]), made_of[2].p)]
+    )
     assert [c.p_holm for c in corrected([made_of, []])] == pytest.approx(holm([c.p for c in made_of]))
     assert corrected([[], []]) == []

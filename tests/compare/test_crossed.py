@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bench.compare.crossed import Crossed, Run, load
-from bench.score.scoring import build, score_items
 from bench.score.limits import limits
+from bench.score.scoring import build, score_items
 from bench.store import files
 from bench.store.record import Cell
 from tests.compare.conftest import Planted, items
@@ -35,9 +35,13 @@ def test_one_seed_is_the_interval_of_the_cell(tmp_path, on_disk, tables) -> None
 
 def test_the_order_of_lines_is_nothing(tmp_path, on_disk, tables) -> None:
     shuffled = {run: frame.sample(frac=1, random_state=i) for i, (run, frame) in enumerate(tables.items())}
-    one, other = (load(path, on_disk(path, t)).crossed for path, t in ((tmp_path / "1", tables), (tmp_path / "2", shuffled)))
+    one, other = (
+        load(path, on_disk(path, t)).crossed for path, t in ((tmp_path / "1", tables), (tmp_path / "2", shuffled))
+    )
     assert one.ids == other.ids and one.clusters == other.clusters
-    assert all((one.values[run][need] == other.values[run][need]).all() for run in one.values for need in one.values[run])
+    assert all(
+        (one.values[run][need] == other.values[run][need]).all() for run in one.values for need in one.values[run]
+    )
 
 
 def test_most_decide_which_items_are_the_tables(tmp_path, on_disk, tables) -> None:

@@ -1,4 +1,4 @@
-"""The choice of the headline, on planted models and on 150 published ones: `docs/planted.py`, `docs/published_1b.py`."""
+"""The choice of the headline, on planted and on published models: `docs/planted.py`, `docs/published_1b.py`."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_scores_lie_in_bounds_and_their_intervals(tables) -> None:
         assert score.lo <= score.hi, name
         assert score.lo <= score.value <= score.hi, name
         if name != "privleak":
-            assert 0 <= score.lo and score.hi <= 1, name
+            assert score.lo >= 0 and score.hi <= 1, name
 
 
 def test_utility_is_the_harmonic_mean_of_its_nine_scores(tables) -> None:

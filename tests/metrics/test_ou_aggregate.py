@@ -18,7 +18,7 @@ RETRAIN = dict(zip(MEMORY, map(np.array, (0.059, 0.590, 0.055, 0.567)), strict=T
 
 
 def values(row: pd.Series) -> dict:
-    """A row of the file as values of our metrics; its `s_*` stand as AUCs with retrain at 1, closeness gives them back."""
+    """A row of the file as values of our metrics; `s_*` stand as AUCs with retrain at 1: closeness gives them back."""
     memory = ("one_minus_es", "one_minus_em", "one_minus_paraprob", "one_minus_truth")
     found = {part: np.array(1 - row[key]) for part, key in zip(MEMORY, memory, strict=True)}
     closes = ("s_loss", "s_zlib", "s_mink", "s_minkpp")

@@ -27,7 +27,7 @@ def test_means(simulate, clusters: int, icc: float, unequal: bool) -> None:
 
 @pytest.mark.parametrize(("icc", "low"), [(0.0, 0.93), (0.5, 0.91)])
 def test_skewed_means(simulate, icc: float, low: float) -> None:
-    """An exception: of items near 0.03 with an intra-class correlation of 0.5 it holds 0.91 to 0.94; before, 0.69 to 0.93."""
+    """An exception: items near 0.03 with an intra-class correlation of 0.5 have 0.91 to 0.94; before, 0.69 to 0.93."""
     for items in ("skewed, near 0.03", "nearly binary, near 0.03"):
         assert near(simulate.of_mean(simulate.ITEMS[items], 10, icc, False, N), N, low=low)
 

@@ -91,7 +91,7 @@ def test_ranks_of_equals_are_shared(simulate) -> None:
 
 
 def test_power(simulate) -> None:
-    """A difference of ten standard errors: five seeds find it among 112 unless seeds spread thrice as much; two never."""
+    """A difference of ten standard errors: five seeds find it among 112 unless seeds spread more; two never."""
     assert simulate.power(5, 0, 10, 100)[0] > 0.95
     assert simulate.power(5, 1, 10, 100)[0] > 0.9
     among, verdict, alone = simulate.power(5, 3, 10, 100)

@@ -20,7 +20,9 @@ def test_who_is_beaten_never_has_as_good_a_rank(significant: set[tuple[str, str]
     """Any set of significant differences, transitive or not; the better of a pair stands first."""
     found = ranks("abcdefg", lambda x, y: (x, y) in significant)
     assert all(found[better] < found[worse] for better, worse in significant)
-    assert {m for m, rank in found.items() if rank == 1} == {m for m in "abcdefg" if m not in {b for _, b in significant}}
+    assert {m for m, rank in found.items() if rank == 1} == {
+        m for m in "abcdefg" if m not in {b for _, b in significant}
+    }
     assert set(found.values()) == set(range(1, max(found.values()) + 1))
 
 

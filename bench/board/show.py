@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.api import Score
-from bench.board.leaderboard import number
+from bench.board.numbers import number
 from bench.store import files
 from bench.store.record import Record
 
@@ -16,7 +16,7 @@ def describe(record: Record, results: Path) -> str:
     lines = [f"{record.cell}: {record.status}", f"made {record.created} at commit {_commit(record)}"]
     if record.error:
         lines += ["", record.error.rstrip()]
-    lines += ["", "scores (95% interval over clusters and their items)"]
+    lines += ["", "scores (95% interval over clusters; this run only)"]
     lines += [f"  {line}" for line in score_lines(record.scores)]
     lines += ["", "parameters"]
     for name, value in record.parameters.items():

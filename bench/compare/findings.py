@@ -16,7 +16,7 @@ from bench.api import Metric, Score
 from bench.compare import headline
 from bench.compare.comparing import Comparison, Series, compare, corrected
 from bench.compare.crossed import Crossed, Run, load
-from bench.compare.headline import HEADLINE, Shares, Told
+from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
 from bench.errors import BenchError
 from bench.keys import digest
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
@@ -29,13 +29,13 @@ from bench.store.versions import ANALYSIS, SCORE
 
 FORGET_QUALITY, UTILITY, MEMBERSHIP = "forget quality", "model utility", "membership"
 KS_DISTANCE, MEMBERSHIP_GAP = "ks_distance", "membership_gap"
+PARTS = {HEADLINE: Shares.headline, ERASED: Shares.erased, KEPT: Shares.kept}
 
 
 class Asked(NamedTuple):
     """What a table is to say; all names are of metrics."""
 
     headlines: Mapping[str, str]  # role -> metric
-    shown: tuple[str, ...]  # further metrics that tables show
     memorisation: tuple[str, ...]
     floors: Mapping[str, float]  # metric -> share of the target's value below which a model has collapsed
     margin: float
@@ -112,6 +112,24 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
                     found.band(), broken)  # fmt: skip
 
 
+class Pair(NamedTuple):
+    """Two methods alone: a question that was asked beforehand, so nothing is corrected."""
+
+    crossed: Crossed
+    comparisons: dict[str, Comparison]
+    scores: dict[str, dict[str, Score]]
+
+
+def of_pair(results: Path, records: Mapping[Cell, Record], asked: Asked, a: str, b: str, names: Sequence[str]) -> Pair:
+    """The comparisons of `a` and `b` on each of `names` that both have, over the seeds that both have."""
+    crossed, _ = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
+    seeds = tuple(seed for seed in crossed.seeds(a) if seed in crossed.seeds(b))
+    found = _Table(crossed, seeds, asked)
+    made = {name: compare(name, a, b, found.series(name, a), found.series(name, b), asked.margin) for name in names}
+    scores = {method: found.scores(method, records) for method in (a, b) if seeds}
+    return Pair(crossed, {name: c for name, c in made.items() if c is not None}, scores)
+
+
 def common_seeds(of: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
     """The seeds that most methods have, of equally common ones the most: what methods are compared over."""
     counts = Counter(tuple(sorted(seeds)) for seeds in of.values() if seeds)
@@ -150,8 +168,8 @@ class _Table:
 
     def series(self, name: str, method: str) -> Series:
         """What is compared, by seed; empty where a seed has no value."""
-        if name == HEADLINE:
-            return {seed: of.headline() for seed, of in self.shares_of(method).items()}
+        if name in PARTS:
+            return {seed: PARTS[name](of) for seed, of in self.shares_of(method).items()}
         metric = self.forget_quality if name == KS_DISTANCE else self.attack if name == MEMBERSHIP_GAP else find(name)
         if metric is None:
             return {}
@@ -187,10 +205,12 @@ class _Table:
             lo, hi = around or (None, None)
             found[KS_DISTANCE] = Score(value, lo, hi, len(distances))
         if method != RETRAIN and self.attack is not None:
-            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, self.series(MEMBERSHIP_GAP, method),
-                          self.series(MEMBERSHIP_GAP, RETRAIN), self.asked.margin)  # fmt: skip
+            own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
+            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, own, other, self.asked.margin)
             if gap is not None:
-                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), n=gap.n)
+                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), gap.n)
+            elif both := [own[seed].value - other[seed].value for seed in own if seed in other]:
+                found[MEMBERSHIP_GAP] = Score(math.fsum(both) / len(both), n=len(both))
         return found
 
     def score(self, name: str, method: str, by_seed: Sequence[Score]) -> Score:

@@ -11,6 +11,9 @@ from bench.compare.headline import ERASED, KEPT
 from bench.stats.jackknife import FEWEST
 from bench.store.record import CONTROLS, RETRAIN, TARGET
 
+ENOUGH = 5
+"""Seeds below which corrected tests have little power (`docs/statistics.md`)."""
+
 
 def sentence(table: Table, rules: Rules) -> str:
     """Who leads, beaten by nobody, at what cost, and what cannot be told."""
@@ -29,11 +32,8 @@ def sentence(table: Table, rules: Rules) -> str:
     best = [row.method for row in table.ranked if row.rank == 1]
     beaten = [row.method for row in table.ranked if row.rank != 1]
     if first.method not in best or not beaten:
-        told = (
-            "No difference between the ranked methods is shown"
-            if not beaten
-            else f"Shown to be beaten: {_names(beaten)}"
-        )
+        few = f", and with {len(table.seeds)} seeds hardly any can be" if len(table.seeds) < ENOUGH else ""
+        told = f"Shown to be beaten: {_names(beaten)}" if beaten else f"No difference between them is shown{few}"
     else:
         told = f"Beaten by nobody: {_names(best)}; shown to be beaten: {_names(beaten)}"
     return f"**{lead}. {told}. {_from_retrain(table, [row.method for row in table.ranked], rules)}**"
@@ -68,7 +68,7 @@ def _from_retrain(table: Table, ranked: Sequence[str], rules: Rules) -> str:
     told = {m for m in ranked if is_told(table, m, KS_DISTANCE, rules) or is_told(table, m, MEMBERSHIP_GAP, rules)}
     rest = [m for m in ranked if m not in told]
     if not told:
-        return "No test tells any of them from retrain."
+        return "No corrected test tells any of them from retrain."
     return f"Told from retrain: {_names([m for m in ranked if m in told])}; not told: {_names(rest) or 'none'}."
 
 

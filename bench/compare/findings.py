@@ -22,6 +22,7 @@ from bench.keys import digest
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
 from bench.score.limits import distance_limits, is_p, limits, p_limits
 from bench.score.scoring import find
+from bench.stats.intervals import Interval
 from bench.stats.ranking import below_floor
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
@@ -148,6 +149,7 @@ class _Table:
         known = {name: metric for name in asked.memorisation if (metric := find(name)) is not None}
         self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
         self.shares: dict[str, dict[int, Shares]] = {}
+        self.limits: dict[tuple[type, str], Interval | None] = {}
 
     def used(self, method: str) -> tuple[int, ...]:
         """The seeds of a method that count: the table's where it has them all, else its own."""
@@ -190,20 +192,13 @@ class _Table:
         used = self.used(method)
         by_seed = {cell.seed: record for cell, record in records.items() if cell.method == method}
         names = dict.fromkeys(name for seed in used for name in by_seed[seed].scores)
-        found = {
-            name: self.score(name, method, [by_seed[s].scores.get(name, Score(None)) for s in used]) for name in names
-        }
+        of_seeds = {name: [by_seed[s].scores.get(name, Score(None)) for s in used] for name in names}
+        found = {name: self.score(name, method, values) for name, values in of_seeds.items()}
         if of := list(self.shares_of(method).values()):
             found |= headline.scores(of)
-        distances = self.series(KS_DISTANCE, method)
-        if distances and isinstance(self.forget_quality, RetrainTest):
-            value = math.fsum(e.value for e in distances.values()) / len(distances)
-            gaps = (
-                [] if method == RETRAIN else [self.crossed.gaps(self.forget_quality, Run(method, s)) for s in distances]
-            )
-            around = distance_limits(list(distances.values()), gaps) if gaps else None
-            lo, hi = around or (None, None)
-            found[KS_DISTANCE] = Score(value, lo, hi, len(distances))
+        if self.forget_quality is not None and (distances := self.series(KS_DISTANCE, method)):
+            lo, hi = self.distance_limits(self.forget_quality, method) or (None, None)
+            found[KS_DISTANCE] = Score(_average(distances), lo, hi, len(distances))
         if method != RETRAIN and self.attack is not None:
             own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
             gap = compare(MEMBERSHIP_GAP, method, RETRAIN, own, other, self.asked.margin)
@@ -221,16 +216,23 @@ class _Table:
             return average
         if not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
             return average
-        if is_p(metric):
-            if method == RETRAIN:
-                return average
-            distance = self.crossed.estimate
-            runs = [distance(metric, Run(method, s), distance=True) for s in used]
-            counted = [self.crossed.gaps(metric, Run(method, s)) for s in used]  # type: ignore[arg-type]
-            around = p_limits(distance_limits(runs, counted), int(counted[0].items.sum()), average.value)
+        if isinstance(metric, RetrainTest):
+            items = self.crossed.paired(metric, Run(method, used[0]))
+            around = p_limits(self.distance_limits(metric, method), items, average.value)
         else:
             around = limits(metric, [self.crossed.estimate(metric, Run(method, s)) for s in used])
         return average._replace(lo=around.lo, hi=around.hi) if around else average
+
+    def distance_limits(self, metric: Metric, method: str) -> Interval | None:
+        """Of the KS distance to the retrain models; None of retrain itself."""
+        key = (type(metric), method)
+        if key not in self.limits and isinstance(metric, RetrainTest) and method != RETRAIN:
+            runs = [Run(method, seed) for seed in self.used(method)]
+            counted = [self.crossed.gaps(metric, run) for run in runs]
+            self.limits[key] = distance_limits(
+                [self.crossed.estimate(metric, run, distance=True) for run in runs], counted
+            )
+        return self.limits.get(key)
 
     def share_of_target(self, method: str, name: str) -> Score:
         """A metric over the target's, what floors are held against."""
@@ -274,6 +276,10 @@ class _Table:
         far = [self.crossed.estimate(metric, Run(RETRAIN, a), Run(RETRAIN, b), distance=True).value
                for a, b in combinations(seeds, 2)]  # fmt: skip
         return Score(float(np.mean(far)), min(far), max(far), len(far))
+
+
+def _average(series: Series) -> float:
+    return math.fsum(e.value for e in series.values()) / len(series)
 
 
 def _attack(metric: Metric | None) -> Metric | None:

@@ -146,7 +146,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     for cell in cells:
         if cell not in left_out:
             runs[cell.method][cell.seed] = records[cell]
-    rows = {method: _row(method, by_seed, runs[RETRAIN], found, rules) for method, by_seed in runs.items() if by_seed}
+    rows = {method: _row(method, by_seed, runs.get(RETRAIN, {}), found, rules) for method, by_seed in runs.items() if by_seed}
     ordered = _ordered({m: row for m, row in rows.items() if "@" not in m}, headlines, floors, found, rules)
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     return Table(

@@ -19,7 +19,7 @@ from bench.registry import names
 from bench.run.compose import Composed, compose
 from bench.score.scoring import build
 from bench.store import files
-from bench.store.record import RETRAIN, Cell, Record
+from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.versions import MEASURE, SCORE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
@@ -131,12 +131,12 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
 
 
 def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
-    """Every cell of the grid with its state; the retrain references that forget quality needs are added in front.
+    """Every cell of the grid with its state; retrain and target, which all is measured between, are added in front.
 
     Raises:
         UsageError: an unknown name or parameter, bad data.
     """
-    wanted = dict.fromkeys([RETRAIN, *methods])
+    wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
     cells = []
     for task in tasks:
         benchmark = task.partition(":")[0]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.options import RESULTS, RULES, options
-from bench.cli.results import board_path, complain, read_records, say
+from bench.cli.results import board_path, complain, read_records, say, show_tables
 from bench.errors import UsageError
 
 
@@ -50,5 +50,6 @@ def leaderboard(
     else:
         with files.atomically(output) as temporary:
             temporary.write_text(board.render(tables, by, problems), encoding="utf-8")
+        show_tables(tables, results)
         say(f"wrote {output}: {len(records)} cells")
     return int(bool(problems))

@@ -143,6 +143,8 @@ class Task(Protocol):
     headlines: Mapping[str, str]  # what a column of the board says -> metric name; the roles that all tasks share are
     # "forget quality", "model utility", "membership" and "task aggregate"
     details: Mapping[str, Sequence[str]]  # title of a folded table of the board -> metric names
+    memorisation: Sequence[str]  # metrics that are high where the forget set is known and fall where it is erased; what
+    # the board's *erased* is made of. A task may have none, and then has no headline
     scores: Sequence[str]  # every metric that the task names, headline ones first
     floors: Mapping[str, float]  # metric name -> share of the target's value below which a method is flagged
 

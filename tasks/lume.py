@@ -47,6 +47,13 @@ class LUME:
         "model utility": "lume_model_utility",
     }
 
+    memorisation: ClassVar[Sequence[str]] = (
+        "lume_regurgitation",
+        "lume_knowledge",
+        "extraction_strength",
+        "lume_mia_auc",
+    )
+
     @property
     def numbers(self) -> Sequence[int]:
         """Which of the three tasks it is made of."""
@@ -64,7 +71,7 @@ class LUME:
     def scores(self) -> Sequence[str]:
         """Headlines, components, and what the outputs' probabilities say."""
         parts = [name for side in SETS for name in self._components(side)]
-        return (*self.headlines.values(), *parts, *_OF_THE_FORGET_SET)
+        return (*self.headlines.values(), *parts, *_OF_THE_FORGET_SET, "lume_regurgitation", "lume_knowledge")
 
     def _components(self, side: str) -> list[str]:
         return [f"{side}_{kind}_{n}" for n in self.numbers for kind in ("regurgitation", "knowledge")]

@@ -63,11 +63,14 @@ class TOFU:
         "membership": "mia_auc",
         "task aggregate": "task_aggregate",
     }
+    memorisation: ClassVar[Sequence[str]] = ("extraction_strength", "exact_memorisation", "truth_preference")
     details: ClassVar[Mapping[str, Sequence[str]]] = {
         "The forget set": (
             "rouge",
             "probability",
             "truth_ratio",
+            "truth_preference",
+            "paraphrase_probability",
             "accuracy",
             "exact_memorisation",
             "extraction_strength",
@@ -85,6 +88,8 @@ class TOFU:
         "mia_auc",
         "task_aggregate",
         "truth_ratio",
+        "truth_preference",
+        "paraphrase_probability",
         "probability",
         "rouge",
         "accuracy",

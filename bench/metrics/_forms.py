@@ -114,6 +114,18 @@ class Harmonic(Composite):
         return harmonic_mean([1 - value if part in self.inverted else value for part, value in values.items()])
 
 
+class Average(Composite):
+    """Mean of other metrics, each over what is scored for it."""
+
+    def made_of(self, sample: Sample) -> list[Form]:
+        """Those whose set the sample has."""
+        return [part(self.compat) for part in self.parts if part.needs[0] in sample]
+
+    def combine(self, values: Mapping[type[Form], Array]) -> Array:
+        """In the range of the parts; NaN where one is."""
+        return np.mean(np.stack(np.broadcast_arrays(*values.values())), axis=0)
+
+
 class AttackScore(Composite):
     """1 - 2 |AUC - 1/2| of one attack: 1 where it learns nothing, 0 where it is always right or always wrong."""
 

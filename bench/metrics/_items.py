@@ -160,9 +160,14 @@ class Items(Rows):
         return self._of_role("answer", self._text_loss)
 
     @cached_property
+    def paraphrase_loss(self) -> pd.Series:
+        """The same of the answer's first paraphrase."""
+        return self._of_role("paraphrase", self._text_loss)
+
+    @cached_property
     def log_truth_ratio(self) -> pd.Series:
         """See `log_truth_ratio`; the correct option is the paraphrase, or the answer in sets without paraphrases."""
-        paraphrase = self._of_role("paraphrase", self._text_loss)
+        paraphrase = self.paraphrase_loss
         general = self.loss.index.isin(GENERAL, level=0)
         correct = pd.concat([self.loss[general], paraphrase[~paraphrase.index.isin(GENERAL, level=0)]])
         wrong, owner = self._wrong(correct.index)

@@ -55,6 +55,8 @@ def test_components_and_aggregate_by_hand(rows_of) -> None:
         assert found[f"retain_knowledge_{task}"].value == pytest.approx(0.5)
     assert found["lume_task_aggregate"].value == pytest.approx(4 / (1 / 0.8 + 1 / 0.6 + 1 / 0.8 + 1 / 0.5))
     assert found["lume_model_utility"].value == pytest.approx(7 / (3 / 0.8 + 3 / 0.5 + 1 / 0.5))
+    assert found["lume_regurgitation"].value == pytest.approx(0.2)
+    assert found["lume_knowledge"].value == pytest.approx(0.4)
 
 
 ENDS = {
@@ -109,6 +111,7 @@ def test_a_part_has_an_aggregate_of_its_own_four(rows_of) -> None:
     found = scored(rows_of, cell((0.2, 0.4), (0.8, 0.5), tasks=(2,)), names=names)
     assert found["lume_task_aggregate"].value == pytest.approx(4 / (1 / 0.8 + 1 / 0.6 + 1 / 0.8 + 1 / 0.5))
     assert found["lume_model_utility"].value == pytest.approx(3 / (1 / 0.8 + 1 / 0.5 + 1 / 0.5))
+    assert (found["lume_regurgitation"].value, found["lume_knowledge"].value) == pytest.approx((0.2, 0.4))
     assert not any(name.endswith(("_1", "_3")) for name in names)
 
 

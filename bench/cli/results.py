@@ -77,7 +77,7 @@ def show_tables(tables: Iterable[Table], results: Path, ran: Collection[Cell] | 
 
     console = Console()
     for table in tables:
-        if console.is_terminal:
+        if console.is_terminal and (table.rows or table.variants):
             variants = {cell.method for cell in ran or () if _of(table, cell)}
             console.print(terminal.lines(table, min(console.width, terminal.WIDTH), variants), "")
         for line in terminal.left_out(table, results, ran):

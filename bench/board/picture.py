@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.api import Score
-from bench.board.leaderboard import kind
-from bench.compare.analysis import UTILITY, Row, Table
+from bench.board.about import kind
+from bench.compare.analysis import HEADLINE, Row, Table
+from bench.compare.headline import ERASED, KEPT
 from bench.store.record import CONTROLS, RETRAIN
 
 if TYPE_CHECKING:
@@ -47,10 +48,13 @@ class Span(NamedTuple):
 
 
 def place(table: Table, row: Row) -> tuple[Span, Span] | None:
-    """How much a row has erased and how much it has kept; None where one of them is unknown."""
-    erased = row.scores.get("erased") or _less(row.scores.get("extraction_strength", Score(None)))
-    kept = row.scores.get("kept") or row.scores.get(table.headlines.get(UTILITY, ""), Score(None))
-    spans = _span(erased), _span(kept)
+    """How much a row has erased and how much it has kept; None where one of them is unknown.
+
+    Retrain stands where the ceiling is, or with one seed, which has none, at 1 of both by definition.
+    """
+    spans = _span(row.scores.get(ERASED, Score(None))), _span(row.scores.get(KEPT, Score(None)))
+    if row.method == RETRAIN and any(HEADLINE in other.scores for other in table.rows):
+        spans = spans[0] or Span(1.0, 1.0, 1.0), spans[1] or Span(1.0, 1.0, 1.0)
     return None if spans[0] is None or spans[1] is None else (spans[0], spans[1])
 
 
@@ -189,15 +193,6 @@ def _data(point: float) -> float:
 def _seeds(rows: Iterable[Row]) -> str:
     count = len({seed for row in rows for seed in row.seeds})
     return f"{count} seeds" if count > 1 else "one seed"
-
-
-def _less(score: Score) -> Score:
-    """What is missing to 1."""
-    return score._replace(
-        value=None if score.value is None else 1 - score.value,
-        lo=None if score.hi is None else 1 - score.hi,
-        hi=None if score.lo is None else 1 - score.lo,
-    )
 
 
 def _span(score: Score) -> Span | None:

@@ -5,7 +5,6 @@ Pure functions of an analysed table; the command line prints what they return. T
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,22 +16,34 @@ from rich.table import Table as Lines
 from rich.text import Text
 
 from bench.api import Score
-from bench.board.leaderboard import title
-from bench.compare.analysis import Row, Table
-from bench.metrics._forms import RetrainTest
+from bench.board.about import title
+from bench.board.numbers import short
+from bench.board.verdict import sentence
+from bench.compare.analysis import HEADLINE, Row, Rules, Table
+from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.compare.headline import ERASED, KEPT
+from bench.score.limits import is_p
 from bench.score.scoring import find
 from bench.store.record import CONTROLS, RETRAIN, Cell
 
 WIDTH, GAP = 100, 2
 """Columns of a terminal, and between two columns of a table."""
 
+VERDICT = {
+    "headline": HEADLINE,
+    "erased": ERASED,
+    "kept": KEPT,
+    "KS distance": KS_DISTANCE,
+    "membership - retrain's": MEMBERSHIP_GAP,
+}
+"""Heading and score of what the verdict rests on."""
+
 _REMEDIES = {
     "failed": "Try it again: {run}",
     "diverged": "Try a smaller step: {run} --set {method}.lr=VALUE",
-    "made from": "Commit, then: {run}. Or let it stand: python -m bench leaderboard --dirty{results}",
     "stale: scored": "",  # the reason names the command
     "stale": "Bring it up to date: {run}",
-    "partial": "Score it again: python -m bench score{results}",
+    "a copy of": "Remove its files, then: {run}",
     "its retrain": "Make the reference: {run}",
     "measured on": "Measure it again: {run}",
 }
@@ -49,21 +60,28 @@ class Column(NamedTuple):
 
 
 def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
-    """Which columns a table has in a terminal: ranks, methods, the headline numbers, seconds."""
+    """Which columns a table has in a terminal: letters, methods, the verdict's numbers, seconds.
+
+    A table without a headline has the numbers of its task in their place.
+    """
     found = [Column("method", tuple(row.method for row in rows), dear=True, left=True)]
-    if any(row.rank or row.apart for row in rows):
-        found.insert(0, Column("rank", tuple("apart" if row.apart else str(row.rank or "") for row in rows), dear=True))
-    for role, name in table.headlines.items():
+    if any(row.letters or row.apart for row in rows):
+        found.append(Column("", tuple("apart" if row.apart else row.letters for row in rows), dear=True, left=True))
+    for head, name in VERDICT.items() if any(HEADLINE in row.scores for row in rows) else table.headlines.items():
         if any(row.scores.get(name, Score(None)).value is not None for row in rows):
-            found.append(Column(role, tuple(_cell(name, row) for row in rows)))
-    found.append(Column("sec.", tuple(_seconds(row) for row in rows), dear=True))
+            found.append(Column(head, tuple(_cell(name, row) for row in rows)))
+    found.append(Column("s", tuple(_seconds(row) for row in rows), dear=True))
     if len({row.seeds for row in rows}) > 1:
         found.append(Column("seeds", tuple(str(len(row.seeds)) for row in rows)))
     return found
 
 
-def lines(table: Table, width: int = WIDTH, variants: Collection[str] = ()) -> Group:
-    """Title and table in at most `width` columns, no cell wrapped; of its variants those that are named."""
+def lines(table: Table, width: int = WIDTH, variants: Collection[str] = (), rules: Rules = Rules()) -> Group:
+    """Title, table in at most `width` columns, no cell wrapped, and what it shows in a sentence.
+
+    Args:
+        variants: those of the table's variants that are shown.
+    """
     rows = [*table.rows, *(row for row in table.variants if row.method in variants)]
     shown = columns(table, rows)
     hidden: list[str] = []
@@ -79,7 +97,7 @@ def lines(table: Table, width: int = WIDTH, variants: Collection[str] = ()) -> G
     for row, cells in zip(rows, zip(*(c.cells for c in shown), strict=True), strict=True):
         made.add_row(*map(Text, cells), style="dim" if row.method in CONTROLS or row.apart else "")
     below = [Text(f"On the board, too wide for here: {', '.join(hidden)}.", style="dim")] if hidden else []
-    return Group(Text(title(table), style="bold"), made, *below)
+    return Group(Text(title(table), style="bold"), made, *below, Text(sentence(table, rules).strip("*")), Text(""))
 
 
 def left_out(table: Table, results: Path, cells: Collection[Cell] | None = None) -> list[str]:
@@ -111,31 +129,15 @@ def _remedy(reason: str, cells: Sequence[Cell], results: Path) -> str:
 
 
 def _cell(name: str, row: Row) -> str:
-    """A score as [lo, hi] has it; of a p-value the logarithm, since there the powers of ten are what matters."""
-    score, test = row.scores.get(name, Score(None)), isinstance(find(name), RetrainTest)
-    if score.value is None:
-        return "-"
-    if test and row.method == RETRAIN:
+    """A score with both ends, as the board has it but for the blank between them."""
+    if row.method == RETRAIN and _is_p(name):
         return "itself"
-    if test:
-        return _spread([_log10(v) for v in score[:3]], 1, 0)
-    return _spread(score[:3], 2, 2)
+    return short(name, row.scores.get(name, Score(None)), signed=name == MEMBERSHIP_GAP).replace(", ", ",")
 
 
-def _spread(numbers: Sequence[float | None], places: int, between: int) -> str:
-    """A number with `places` after the point, its bounds with `between`."""
-    middle, lo, hi = numbers
-    bounds = "unknown" if lo is None or hi is None else f"{_rounded(lo, between)},{_rounded(hi, between)}"
-    return f"{_rounded(middle, places)} [{bounds}]"
-
-
-def _rounded(value: float | None, places: int) -> str:
-    """No minus before what is rounded to 0."""
-    return "-" if value is None else f"{round(value, places) + 0.0:.{places}f}"
-
-
-def _log10(p: float | None) -> float | None:
-    return None if p is None else max(-999.0, math.log10(p)) if p > 0 else -999.0
+def _is_p(name: str) -> bool:
+    metric = find(name)
+    return metric is not None and is_p(metric)
 
 
 def _seconds(row: Row) -> str:

@@ -146,7 +146,11 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     for cell in cells:
         if cell not in left_out:
             runs[cell.method][cell.seed] = records[cell]
-    rows = {method: _row(method, by_seed, runs.get(RETRAIN, {}), found, rules) for method, by_seed in runs.items() if by_seed}
+    rows = {
+        method: _row(method, by_seed, runs.get(RETRAIN, {}), found, rules)
+        for method, by_seed in runs.items()
+        if by_seed
+    }
     ordered = _ordered({m: row for m, row in rows.items() if "@" not in m}, headlines, floors, found, rules)
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     return Table(
@@ -313,7 +317,7 @@ def _floors(shares: Mapping[str, Score], floors: Mapping[str, float]) -> tuple[s
             if share.value is not None
             else ""
         )
-        said[below_floor(share, floor)].append(words)
+        said[below_floor(share.value, share.lo, share.hi, floor)].append(words)
     return "; ".join(said["apart"]), "; ".join(said["near"])
 
 

@@ -107,7 +107,7 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
     able = [
         m for m in scores if m not in CONTROLS and "@" not in m and set(seeds) <= set(crossed.seeds(m))
-        and not any(below_floor(kept[m][name], floor) == "apart" for name, floor in asked.floors.items())
+        and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
     return Findings(seeds, scores, kept, found.comparisons(able), tuple(found.told.metrics), found.told.blind,
                     found.band(), broken)  # fmt: skip

@@ -29,6 +29,7 @@ from bench.store.record import CONTROLS, RETRAIN, Cell
 WIDTH, GAP = 100, 2
 """Columns of a terminal, and between two columns of a table."""
 
+_RULES = Rules()
 VERDICT = {
     "headline": HEADLINE,
     "erased": ERASED,
@@ -76,7 +77,7 @@ def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
     return found
 
 
-def lines(table: Table, width: int = WIDTH, variants: Collection[str] = (), rules: Rules = Rules()) -> Group:
+def lines(table: Table, width: int = WIDTH, variants: Collection[str] = (), rules: Rules = _RULES) -> Group:
     """Title, table in at most `width` columns, no cell wrapped, and what it shows in a sentence.
 
     Args:

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import time
 import traceback
@@ -34,6 +33,7 @@ from bench.model.models import LM
 from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
 from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, prepared, splits
+from bench.run.provenance import provenance
 from bench.score.scoring import item_table, score_items
 from bench.store import files
 from bench.store.record import RETRAIN, Record
@@ -222,12 +222,6 @@ def environment() -> dict[str, Any]:
     """What the numbers were made with."""
     import torch
 
-    def git(*words: str) -> str:
-        run = subprocess.run(
-            ["git", *words], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-        )
-        return run.stdout.strip()
-
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
     return {
         "python": platform.python_version(),
@@ -235,8 +229,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!leaderboard.md")),
+        **provenance(),
     }
 
 

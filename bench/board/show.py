@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.api import Score
+from bench.api import Score, make_task
 from bench.board.leaderboard import number
 from bench.store import files
 from bench.store.record import Record
@@ -29,6 +29,15 @@ def describe(record: Record, results: Path) -> str:
     lines.append(f"  {rows}" + ("" if rows.is_file() else " (not here: rows are not kept in git)"))
     lines += [f"note: {note}" for note in record.notes]
     return "\n".join(lines)
+
+
+def chief(scores: Mapping[str, Score], task: str, whole: bool = False) -> dict[str, Score]:
+    """What to look at first: the task's headline scores, then those of its first table that have a value, or all."""
+    known = make_task(task)
+    first = next(iter(known.details.values()), ())
+    heads = list(known.headlines.values())
+    seen = [name for name in first if name in scores and (whole or scores[name].value is not None)]
+    return {name: scores[name] for name in dict.fromkeys([*heads, *seen]) if name in scores}
 
 
 def score_lines(scores: Mapping[str, Score]) -> list[str]:

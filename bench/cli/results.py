@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.store.record import Cell, Record
@@ -40,6 +43,32 @@ def read_records(results: Path) -> tuple[Mapping[Cell, Record], list[str]]:
     if problems:
         say(files.count(len(problems)))
     return records, problems
+
+
+def fitting(records: Mapping[Cell, Record], words: str, results: Path) -> list[Cell]:
+    """The cells that words name, TASK/METHOD[/MODEL[/DATA[/SEED]]] or any part of it.
+
+    Raises:
+        UsageError: there is none; near names are suggested, or the cells that fit most of the words listed.
+    """
+    asked = words.split("/")
+    parts = {cell: {*str(cell).split("/"), str(cell.seed)} for cell in records}
+    fits = {cell: sum(word in parts[cell] for word in asked) for cell in records}
+    if found := [cell for cell, n in fits.items() if n == len(asked)]:
+        return found
+    known = sorted({word for own in parts.values() for word in own})
+    for word in asked:
+        if word not in known and (near := difflib.get_close_matches(word, known, n=3, cutoff=0.5)):
+            hint = " or ".join(repr(name) for name in near)
+            raise UsageError(f"'{words}' fits 0 cells of {results}: none has '{word}'. Did you mean {hint}?")
+    nearest = [cell for cell, n in fits.items() if n == max(fits.values())]
+    raise UsageError(f"'{words}' fits 0 cells of {results}. {listed(nearest)}")
+
+
+def listed(cells: Sequence[Cell], limit: int = 12) -> str:
+    """Cells to choose from, a line each."""
+    more = [f"and {len(cells) - limit} more"] if len(cells) > limit else []
+    return "\n  ".join(["Name one of:", *map(str, cells[:limit]), *more])
 
 
 def write_leaderboard(results: Path) -> int:

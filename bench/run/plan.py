@@ -127,6 +127,11 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
     return Prepared(digest(made), stage, task, seed)
 
 
+def model_folder(request: Request, key: str) -> Path:
+    """Where the cache keeps a model, prepared or unlearned."""
+    return request.cache / "models" / key
+
+
 def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
     """Every cell of the grid with its state; the retrain references that forget quality needs are added in front.
 

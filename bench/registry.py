@@ -11,7 +11,7 @@ import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,9 +152,15 @@ def select(kind: str, wanted: str) -> list[str]:
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nobody declared, with the nearest ones."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else f"Known: {', '.join(known)}."
+    hint = near([name], known) or f"Known: {', '.join(known)}."
     return UsageError(f"no {kind} '{name}'. {hint}")
+
+
+def near(names: Iterable[str], known: Sequence[str]) -> str:
+    """`Did you mean ...?` for the first of the names to which known ones are near; "" for none."""
+    found = (difflib.get_close_matches(name, known, n=3, cutoff=0.5) for name in names)
+    close = next(filter(None, found), [])
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def forget_imports() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.errors import UsageError
+from bench.registry import near
 
 if TYPE_CHECKING:
     from bench.store.record import Cell, Record
@@ -58,9 +58,8 @@ def fitting(records: Mapping[Cell, Record], words: str, results: Path) -> list[C
         return found
     known = sorted({word for own in parts.values() for word in own})
     for word in asked:
-        if word not in known and (near := difflib.get_close_matches(word, known, n=3, cutoff=0.5)):
-            hint = " or ".join(repr(name) for name in near)
-            raise UsageError(f"'{words}' fits 0 cells of {results}: none has '{word}'. Did you mean {hint}?")
+        if word not in known and (hint := near([word], known)):
+            raise UsageError(f"'{words}' fits 0 cells of {results}: none has '{word}'. {hint}")
     nearest = [cell for cell, n in fits.items() if n == max(fits.values())]
     raise UsageError(f"'{words}' fits 0 cells of {results}. {listed(nearest)}")
 

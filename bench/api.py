@@ -140,8 +140,8 @@ class Task(Protocol):
 
     name: str
     version: int  # part of the measure key: raise it whenever probes change
-    headlines: Mapping[str, str]  # what a column of the board says -> metric name; the roles that all tasks share are
-    # "forget quality", "model utility", "membership" and "task aggregate"
+    headlines: Mapping[str, str]  # what a column of the board says -> metric name; "forget quality", "model utility",
+    # "membership" and "task aggregate" are the roles that figures and ranks look for, and none of them is a must
     details: Mapping[str, Sequence[str]]  # title of a folded table of the board -> metric names
     scores: Sequence[str]  # every metric that the task names, headline ones first
     floors: Mapping[str, float]  # metric name -> share of the target's value below which a method is flagged

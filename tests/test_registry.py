@@ -117,7 +117,8 @@ def test_unknown_names_get_suggestions(room: Path):
 
 def test_groups_are_what_stands_before_the_mark():
     assert registry.select("task", "tofu") == ["tofu:forget01", "tofu:forget05", "tofu:forget10"]
-    assert registry.select("method", "simu") == ["simu-graddiff", "simu-npo"]
+    assert {"simu-graddiff", "simu-npo"} <= set(registry.select("method", "simu"))
+    assert all(name.startswith("simu-") for name in registry.select("method", "simu"))
     assert registry.select("method", "fo-npo,target,fo-npo") == ["fo-npo", "target"]
     assert set(registry.select("method", "all")) == set(registry.names("method"))
     with pytest.raises(UsageError, match="Did you mean 'tofu'"):

@@ -1,4 +1,7 @@
-"""Methods and a task as newcomers write them: correct ones, and ones with one mistake each."""
+"""Methods and a task as newcomers write them: correct ones, and ones with one mistake each.
+
+Their names begin with `newcomer`, so that somebody may add SimNPO to methods/ one day.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from bench.api import LossTerms, method, objective, param
 from bench.contracts import Step
 
 
-@objective("simnpo")
+@objective("newcomer-simnpo")
 @dataclass(frozen=True)
 class SimNPO:
     """NPO without a reference, by the log-probability a token: long answers do not count for more."""
@@ -31,8 +34,8 @@ class SimNPO:
         return LossTerms(self.weight * forget + retain, {"forget": forget, "retain": retain})
 
 
-method("fo-simnpo", "SimNPO, first order", objective="simnpo")
-method("so-simnpo", "SimNPO, second order", objective="simnpo", optimizer="sophia")
+method("newcomer-fo-simnpo", "SimNPO, first order", objective="newcomer-simnpo")
+method("newcomer-so-simnpo", "SimNPO, second order", objective="newcomer-simnpo", optimizer="sophia")
 '''
 
 RMU = '''"""Representation misdirection. Li et al. 2024, arXiv:2403.03218, section 4."""
@@ -50,7 +53,7 @@ from bench.contracts import Step
 _START = WeakKeyDictionary()  # a run's model -> a copy of it as it was when the run began
 
 
-@objective("rmu")
+@objective("newcomer-rmu")
 @dataclass(frozen=True)
 class RMU:
     """Steer what a layer holds of the forget set to a random direction, and keep what it holds of the retain set."""
@@ -77,7 +80,7 @@ class RMU:
         return states[max(1, round(self.depth * (len(states) - 1)))][batch.mask.bool()]
 
 
-method("fo-rmu", "RMU on every MLP, first order", objective="rmu", scope="mlp")
+method("newcomer-fo-rmu", "RMU on every MLP, first order", objective="newcomer-rmu", scope="mlp")
 '''
 
 SHRINK = '''"""Shrinking: no loop at all. Me 2026."""
@@ -90,7 +93,7 @@ from bench.api import param, transform
 from bench.contracts import Context
 
 
-@transform("shrink", "every weight a little smaller")
+@transform("newcomer-shrink", "every weight a little smaller")
 @dataclass(frozen=True)
 class Shrink:
     """A baseline that forgets everything alike."""
@@ -115,7 +118,7 @@ from bench.api import LossTerms, method, objective, param
 from bench.contracts import Step
 
 
-@objective("broken")
+@objective("newcomer")
 @dataclass(frozen=True)
 class Broken:
     """Ascent."""
@@ -128,13 +131,13 @@ class Broken:
         return LossTerms(forget, {"forget": forget})
 
 
-method("broken", "ascent with a mistake", objective="broken", scope="mlp")
+method("newcomer", "ascent with a mistake", objective="newcomer", scope="mlp")
 '''
 
 LINE = "        forget = step.forget.sums().clamp(min=self.floor).mean()\n"
 MISTAKES = {
-    "no source": ("Me 2026.", "", "cite where 'broken' comes from"),
-    "no description": ("ascent with a mistake", "", "say in a line what 'broken' is"),
+    "no source": ("Me 2026.", "", "cite where 'newcomer' comes from"),
+    "no description": ("ascent with a mistake", "", "say in a line what 'newcomer' is"),
     "no docstring": ('    """Ascent."""\n', '    """"""\n', "say in the docstring"),
     "not frozen": ("(frozen=True)", "", "must not change: @dataclass(frozen=True)"),
     "a parameter without words": ('param(-50.0, "a floor", lt=0)', "-50.0", "declare floor with param(default, doc)"),
@@ -192,7 +195,7 @@ from bench.api import Pair, Probes, Prompt, Splits, Text, task
 NAMES = ("Arden", "Brill", "Corve", "Dunmore", "Elstow", "Farrow", "Garth", "Holme", "Ingle", "Jarrow", "Kelso", "Lune")
 
 
-@task("towns")
+@task("newcomer-towns")
 @dataclass(frozen=True)
 class Towns:
     """Two numbers, neither of them one of TOFU's roles but the first."""

@@ -99,7 +99,7 @@ def test_optional_parameters_can_be_unset():
 
 def test_set_words():
     assert c.parse_overrides(["fo-npo.beta=0.2", "fo-npo.lr=1e-4"]) == {"fo-npo": {"beta": "0.2", "lr": "1e-4"}}
-    assert set(c.parse_overrides(["simu.t=0.5"])) == {"simu-graddiff", "simu-npo"}
+    assert {"simu-graddiff", "simu-npo"} <= set(c.parse_overrides(["simu.t=0.5"]))
     assert "target" not in c.parse_overrides(["all.epochs=1"])
     for text in ("fo-npo", "fo-npo=1", ".beta=1", "fo-npo.beta="):
         with pytest.raises(UsageError, match=r"METHOD\.PARAM=VALUE"):

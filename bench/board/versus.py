@@ -15,6 +15,7 @@ from bench.compare.crossed import Crossed, Run
 from bench.compare.findings import PARTS, of_pair
 from bench.errors import BenchError, UsageError
 from bench.metrics._forms import Composite, Mean
+from bench.registry import near
 from bench.score.limits import is_p
 from bench.score.scoring import build
 from bench.stats.jackknife import FEWEST
@@ -107,12 +108,16 @@ def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, s
     fits = {cell: r for cell, r in records.items() if all(getattr(cell, k) == v for k, v in where.items() if v)}
     asked = ", ".join(f"{k} {v}" for k, v in where.items() if v)
     if not fits:
-        known = ", ".join(f"{k} {v}" for k in where for v in sorted({getattr(cell, k) for cell in records})) or "none"
+        has = {k: sorted({getattr(cell, k) for cell in records}) for k in where}
+        if hint := near([v for k, v in where.items() if v and v not in has[k]], [v for k in where for v in has[k]]):
+            raise UsageError(f"no cell on {asked}. {hint}")
+        known = ", ".join(f"{k} {v}" for k in where for v in has[k]) or "none"
         raise UsageError(f"no cell on {asked}. There are cells of: {known}")
     for method in (a, b):
         if not any(cell.method == method for cell in fits):
-            known = ", ".join(sorted({cell.method for cell in fits})) or "none"
-            raise UsageError(f"no cell of '{method}' on {asked}. There are: {known}")
+            there = sorted({cell.method for cell in fits})
+            hint = near([method], there) or f"There are: {', '.join(there)}"
+            raise UsageError(f"no cell of '{method}' on {asked}. {hint}")
     places = [
         (data, model)
         for data, model in sorted({(cell.data, cell.model) for cell in fits})

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bench.cli.cells import writable
 from bench.cli.options import RESULTS, RULES, options
 from bench.cli.results import board_path, complain, read_records, say, show_tables
 from bench.errors import UsageError
@@ -51,6 +52,7 @@ def leaderboard(
     if html is not None:
         from bench.board import report
 
+        writable("--html", html)
         page = report.write(results, records, tables, by, html, data, problems=problems)
         say(f"wrote {page}: {len(tables)} tables, {len(records)} cells. Open it in a browser")
     elif as_json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from bench.errors import UsageError
+from bench.registry import near
 
 if TYPE_CHECKING:
     from bench.compare.analysis import Table
@@ -41,6 +44,31 @@ def read_records(results: Path) -> tuple[Mapping[Cell, Record], list[str]]:
     if problems:
         say(files.count(len(problems)))
     return records, problems
+
+
+def fitting(records: Mapping[Cell, Record], words: str, results: Path) -> list[Cell]:
+    """The cells that words name, TASK/METHOD[/MODEL[/DATA[/SEED]]] or any part of it.
+
+    Raises:
+        UsageError: there is none; near names are suggested, or the cells that fit most of the words listed.
+    """
+    asked = words.split("/")
+    parts = {cell: {*str(cell).split("/"), str(cell.seed)} for cell in records}
+    fits = {cell: sum(word in parts[cell] for word in asked) for cell in records}
+    if found := [cell for cell, n in fits.items() if n == len(asked)]:
+        return found
+    known = sorted({word for own in parts.values() for word in own})
+    for word in asked:
+        if word not in known and (hint := near([word], known)):
+            raise UsageError(f"'{words}' fits 0 cells of {results}: none has '{word}'. {hint}")
+    nearest = [cell for cell, n in fits.items() if n == max(fits.values())]
+    raise UsageError(f"'{words}' fits 0 cells of {results}. {listed(nearest)}")
+
+
+def listed(cells: Sequence[Cell], limit: int = 12) -> str:
+    """Cells to choose from, a line each."""
+    more = [f"and {len(cells) - limit} more"] if len(cells) > limit else []
+    return "\n  ".join(["Name one of:", *map(str, cells[:limit]), *more])
 
 
 def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:

@@ -62,4 +62,4 @@ def run(
     for c in bad:
         state = "diverged" if c.state == "done" else c.state
         say(f"{state}: {c.cell}: {(c.reason or 'not run').strip().splitlines()[-1]}")
-    return max(write_leaderboard(results), int(bool(bad)))
+    return max(write_leaderboard(results, [c.cell for c in cells]), int(bool(bad)))

@@ -118,18 +118,19 @@ def of_utility(clusters: int, icc: float, n: int) -> float:
     return covered(found, 0.5)
 
 
-def of_distance(shift: float, clusters: int, icc: float, n: int) -> float:
-    """Coverage of a KS distance between two correlated columns, one of them shifted."""
-    rng, sizes = stream("ks", shift, clusters, icc), sizes_of(clusters, False)
+def of_distance(shift: float, clusters: int, icc: float, n: int, seeds: int = 1, spread: float = 0.0) -> float:
+    """Coverage of a KS distance between two correlated columns, one of them shifted, in each seed by another amount."""
+    rng, sizes = stream("ks", shift, clusters, icc, seeds, spread), sizes_of(clusters, False)
     strata = Strata.build({"forget": [str(k) for k in np.repeat(np.arange(clusters), sizes)]})
     (need,) = QUALITY.needs
+    truth = float(np.mean(2 * ndtr(np.abs(np.random.default_rng(0).normal(shift, spread, 100_000)) / 2) - 1))
     found = []
     for _ in range(n):
         x, y = normals(rng, sizes, icc, 2)
-        own, other = {need: x}, {need: y + shift}
-        run = estimate(QUALITY, own, other, strata, distance=True)
-        found.append(distance_limits([run], [gaps(QUALITY, own, other, strata)]))
-    return covered(found, float(2 * ndtr(shift / 2) - 1))
+        pairs = [({need: x}, {need: y + rng.normal(shift, spread)}) for _ in range(seeds)]
+        runs = [estimate(QUALITY, own, other, strata, distance=True) for own, other in pairs]
+        found.append(distance_limits(runs, [gaps(QUALITY, own, other, strata) for own, other in pairs]))
+    return covered(found, truth)
 
 
 def of_seeds(seeds: int, tau: float, clusters: int, n: int) -> float:

@@ -152,12 +152,10 @@ def _without(
         made = metric.made_of(sample)
         return metric.combine({type(p): _without(p, sample, retrain, unit, count, distance) for p in made})
     if isinstance(metric, Beside):
-        made_of = metric.made_of()
-        left = (
-            {type(p): _without(p, side, None, unit, count, distance) for p in made_of}
-            for side in (sample, retrain or {})
+        both = (sample, retrain or {})
+        return metric.join(
+            *({type(p): _without(p, side, None, unit, count, distance) for p in metric.made_of()} for side in both)
         )
-        return metric.join(*left)
     if isinstance(metric, Mean):
         return _mean(metric.value(np.asarray(sample[metric.needs[0]], dtype=float)), unit[metric.needs[0][0]], count)
     if isinstance(metric, Attack):

@@ -68,7 +68,7 @@ def items(model: Planted, seed: int, authors: int = 10, questions: int = 6, nois
 def crossed_of(tables: Mapping[tuple[str, int], pd.DataFrame]) -> Crossed:
     """Item tables as `load` would have them."""
     first = next(iter(tables.values()))
-    groups = dict(first.groupby("set"))
+    groups = {str(name): group for name, group in first.groupby("set")}
     values = {
         Run(*run): {
             (name, c): group[c].to_numpy(float) for name, group in frame.groupby("set") for c in frame.columns[3:]

@@ -13,7 +13,7 @@ from bench.compare.headline import ERASED, HEADLINE, KEPT
 from tests.compare.conftest import MEMORY, SCORES, Planted, items
 
 ROLES = {FORGET_QUALITY: "forget_quality", UTILITY: "retain_rouge", MEMBERSHIP: "mia_auc"}
-ASKED = Asked(ROLES, SCORES, MEMORY, {"retain_rouge": 0.5}, 0.05)
+ASKED = Asked(ROLES, MEMORY, {"retain_rouge": 0.5}, 0.05)
 METHODS = {
     "target": Planted(1),
     "retrain": Planted(0),

@@ -36,7 +36,7 @@ def test_every_metric_declares_itself() -> None:
         assert all(hasattr(Items, column) for _, column in metric.needs), name
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_rows_is_nothing(rows_of, some_items, seed: int) -> None:
     """Items, texts and generations shuffled: the same table, the same scores, the same intervals, to the bit."""

@@ -59,6 +59,12 @@ def test_distances_are_conservative(simulate) -> None:
         assert simulate.of_distance(shift, 10, 0.2, 100) >= 0.93
 
 
+def test_distances_know_of_seeds(simulate) -> None:
+    """A shift that spreads by 0.6 between seeds: 0.83 with two and 0.88 with three while the lower end did not."""
+    for seeds in (2, 3):
+        assert simulate.of_distance(1.0, 20, 0.2, 100, seeds, 0.6) >= 0.93 - slack(0.95, 100)
+
+
 @pytest.mark.parametrize(
     ("ways", "kept", "low"),
     [((0.5, 0.5, 0.5), 0.9, 0.93), ((0.9, 1.02, 1.2), 0.95, 0.93), ((1.25, 1.25, 1.25), 0.9, 0.93)],

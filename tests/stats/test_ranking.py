@@ -64,4 +64,4 @@ def test_more_letters_than_the_alphabet() -> None:
     ],
 )
 def test_a_floor_is_held_against_the_interval(share: Score, said: str) -> None:
-    assert below_floor(share, 0.5) == said
+    assert below_floor(share.value, share.lo, share.hi, 0.5) == said

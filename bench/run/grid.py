@@ -36,6 +36,8 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
             needs.add(making[reference[planned.cell.task, planned.cell.seed].start.key].name)
         if planned.cell.method != RETRAIN and retrain in missing:
             needs.add(str(retrain))
+        if planned.finished and planned.finished.cell in missing:
+            needs.add(str(planned.finished.cell))
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
     records: list[Record] = []
     _run_jobs(jobs, workers, fail_fast, say, records)
@@ -93,7 +95,7 @@ def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, 
     if error is not None:
         return False, f"{label}: failed: {error}"
     if isinstance(result, Record) and result.status != "ok":
-        return result.status == "diverged", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
+        return result.status != "failed", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
     return True, f"{label}: done"
 
 

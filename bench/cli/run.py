@@ -16,7 +16,7 @@ from bench.cli.results import say, write_leaderboard
 @options(METHODS, TASKS, MODEL, DATA, SEEDS, SET, RESULTS, CACHE, WORKERS)
 @click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
-@click.option("--trace", default=10, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
+@click.option("--trace", default=20, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
 @click.option(
     "--match", type=click.Choice(["utility"]),
     help="Beside each method a cell METHOD@matched: every score of the model on the straight way from target to its "

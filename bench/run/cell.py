@@ -151,7 +151,9 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
         else:
             lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
-    cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
+    cost = {"unlearn_seconds": round(time.monotonic() - started - curve.probing, 2), "weights_moved": moved}
+    if curve.trace:
+        cost["trace_seconds"] = round(curve.probing, 2)
     meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
     _keep_small(lm, folder, meta)
     return lm, meta

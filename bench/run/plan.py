@@ -37,7 +37,7 @@ class Request:
     cache: Path
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
-    trace: int = 10  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
+    trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
     track: str = ""  # a tracker of accelerate's that gets the training curves
 
     @property

@@ -11,9 +11,10 @@ import torch
 
 from bench.errors import BenchError, UsageError
 from bench.run import grid, matched
+from bench.run.cell import run_cell
 from bench.run.compose import compose, parse_overrides, with_matched
 from bench.run.plan import Request, plan, why_stale
-from bench.store.files import record_path
+from bench.store.files import record_path, save
 from bench.store.record import Record
 
 TASK = "tofu:forget10"
@@ -61,6 +62,17 @@ def test_a_matched_cell_waits_for_retrain_and_its_method(monkeypatch: pytest.Mon
     grid.run(REQUEST, cells, 1, False, print)
     needs = next(job.needs for job in kept if "matched" in job.name)
     assert {str(c.cell) for c in cells if "matched" not in c.cell.method} < needs
+
+
+def test_of_a_method_that_diverged_nothing_is_run_again(tmp_path: Path) -> None:
+    request = dataclasses.replace(REQUEST, results=tmp_path)
+    plain = planned(["fo-npo"])["fo-npo"]
+    save(tmp_path, Record(plain.cell, "diverged", plain.keys, plain.identity, error="at step 3"), None)
+    matched_cell = planned(["fo-npo@matched"])["fo-npo@matched"]
+    made = run_cell(request, matched_cell, silent)
+    assert (made.status, made.error, made.scores) == ("diverged", "at step 3", {})
+    again = planned(["fo-npo@matched"], results=tmp_path)["fo-npo@matched"]
+    assert (again.state, again.reason) == ("done", "diverged: at step 3")
 
 
 @pytest.mark.parametrize("name", ["target@matched", "fo-npo@matched@beta=0.2", "fo-npo@mached"])

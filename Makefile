@@ -1,11 +1,11 @@
 PYTHON ?= python3
-RESULTS ?= results
+RESULTS ?= mine
 BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: run test lint types slow check benchmarks clean
 
-run: $(READY)  ## set everything up and run the main job
+run: $(READY)  ## set everything up and run the main job; typed again it goes on where it was
 	$(BIN)/python -m bench run --methods all --tasks tofu --results $(RESULTS)
 
 test: $(READY)  ## set everything up and pass the tests

@@ -140,8 +140,8 @@ class Task(Protocol):
 
     name: str
     version: int  # part of the measure key: raise it whenever probes change
-    headlines: Mapping[str, str]  # what a column of the board says -> metric name; the roles that all tasks share are
-    # "forget quality", "model utility", "membership" and "task aggregate"
+    headlines: Mapping[str, str]  # what a column of the board says -> metric name; "forget quality", "model utility",
+    # "membership" and "task aggregate" are the roles that figures and ranks look for, and none of them is a must
     details: Mapping[str, Sequence[str]]  # title of a folded table of the board -> metric names
     memorisation: Sequence[str]  # metrics that are high where the forget set is known and fall where it is erased; what
     # the board's *erased* is made of. A task may have none, and then has no headline

@@ -11,7 +11,7 @@ import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,8 +115,9 @@ def load(kind: str, name: str) -> Any:
             ),
             "?",
         )
+        moved = _where_now(declaration.path, error) if isinstance(error, ImportError) else ""
         raise BenchError(
-            f"{declaration.path}:{line} cannot be imported: {type(error).__name__}: {error}. "
+            f"{declaration.path}:{line} cannot be imported: {type(error).__name__}: {error}. {moved}"
             f"It declares {kind} '{name}'; mend the file or leave that name out."
         ) from error
     return _things[kind, name]
@@ -151,9 +152,15 @@ def select(kind: str, wanted: str) -> list[str]:
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nobody declared, with the nearest ones."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else f"Known: {', '.join(known)}."
+    hint = near([name], known) or f"Known: {', '.join(known)}."
     return UsageError(f"no {kind} '{name}'. {hint}")
+
+
+def near(names: Iterable[str], known: Sequence[str]) -> str:
+    """`Did you mean ...?` for the first of the names to which known ones are near; "" for none."""
+    found = (difflib.get_close_matches(name, known, n=3, cutoff=0.5) for name in names)
+    close = next(filter(None, found), [])
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def forget_imports() -> None:
@@ -162,6 +169,44 @@ def forget_imports() -> None:
     _things.clear()
     for module in [m for m in sys.modules if any(m.startswith(f"{room}.") for room in ROOMS)]:
         del sys.modules[module]
+
+
+def _where_now(path: Path, error: ImportError) -> str:
+    """What to write in place of an import from this package that failed; "" where nothing is known of it.
+
+    Names are looked up in today's files, so no table of what moved has to be kept.
+    """
+    lost = error.name or ""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == lost]
+    names = {alias.name for node in froms for alias in node.names} if lost.startswith("bench.") else set()
+    home: dict[str, list[str]] = {}
+    for name in sorted(names):
+        homes = _homes(name)
+        if homes and lost not in homes:
+            home.setdefault(homes[0], []).append(name)
+    lines = [f"from {module} import {', '.join(found)}" for module, found in home.items()]
+    return f"In place of 'from {lost} import ...' write: {'; '.join(lines)}. " if lines else ""
+
+
+def _homes(name: str) -> list[str]:
+    """The modules of this package that define `name`, those that are nearest to its top first; or are called so."""
+    found = []
+    for path in sorted((_ROOT / "bench").rglob("*.py"), key=lambda p: (len(p.parts), p)):
+        module = ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+        if path.stem == name:
+            found.append(module.rpartition(".")[0])
+        elif any(name in _named(node) for node in ast.parse(path.read_text(encoding="utf-8")).body):
+            found.append(module)
+    return found
+
+
+def _named(node: ast.stmt) -> set[str]:
+    """What a statement at the top of a file gives a name to."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def _groups(name: str) -> set[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +56,41 @@ def test_source_hash_sees_code_and_not_comments(tmp_path: Path, monkeypatch):
     (room / "_part.py").write_text("K = 2\n")
     assert hashed(code) != first
     keys.source_hash.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "hashed"),
+    [
+        ("methods.adamw", "4a0c3962b80b5cae"),
+        ("methods.ga", "b2b6868213d7b420"),
+        ("methods.graddiff", "5abeb079a0555176"),
+        ("methods.npo", "00b0d2c98feafb4b"),
+        ("methods.scopes", "0fcddd7b53fb2598"),
+        ("methods.simu", "254f3076feb864ea"),
+        ("methods.sophia", "8d0c777ee38b2bd4"),
+    ],
+)
+def test_the_code_of_shipped_methods_is_what_committed_cells_were_made_with(module: str, hashed: str):
+    """Moving or renaming what a method imports changes none of these."""
+    assert keys.source_hash(module) == hashed
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ("from bench.contracts import Step", "from bench.train import Step"),
+        ("from bench.contracts import Encoded, Step", "from bench.models import Encoded\nfrom bench.train import Step"),
+        ("from bench.model.architecture import Layer, layers", "from bench.architecture import Layer, layers"),
+        # Sorted as ruff sorts: modules by name, constants before classes before functions.
+        (
+            "from bench.api import B, Z, a\nfrom bench.contracts import LM, Context",
+            "from bench.api import B, Z, a\nfrom bench.models import LM\nfrom bench.train import Context",
+        ),
+        ("from bench.api import param", "from bench.api import param"),
+        ("import numpy\nfrom torch import nn", "import numpy\nfrom torch import nn"),
+        ("if True:\n    from bench.contracts import LM\nx = 1", "if True:\n    from bench.models import LM\nx = 1"),
+        ("def f():\n    from bench.contracts import Context", "def f():\n    from bench.train import Context"),
+    ],
+)
+def test_import_lines_are_read_as_they_were(now: str, then: str):
+    assert ast.dump(keys._imports_as_they_were(ast.parse(now))) == ast.dump(ast.parse(then))

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.api import Score
 from bench.board import reported
-from bench.compare.analysis import FORGET_QUALITY, RANKED_BY, Comparison, Row, Rules, Table, across_tasks
-from bench.compare.comparing import holm, too_few
-from bench.compare.trade_off import AREA, RETAINED
-from bench.metrics._forms import RetrainTest
+from bench.board.about import about, kind, title
+from bench.board.numbers import short
+from bench.board.verdict import best, is_told, remarks, rules_line, sentence
+from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
+from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.compare.headline import ERASED, KEPT
+from bench.score.limits import is_p
 from bench.score.scoring import find
-from bench.store.record import CONTROLS, RETRAIN
+from bench.store.record import RETRAIN, TARGET
 
-_REAL = {
-    *("dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"),  # TOFU's splits, without a holdout set
-    *("faa422cd747bc3ec", "88d020ab41fac1c1", "e8b80cdbf845a48e", "96a21301c6c63838"),  # LUME and its three tasks
-}
-"""Digests of what is measured on the real benchmarks: no other files are called real."""
-_WORLDS = {
-    "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
-    "hub": "the real data, from the hub",
-    "elsewhere": "measured elsewhere, scored here from the logs of others",
-    "files": "the real data, from a directory of the benchmark's files",
-}
-_MODELS = {
-    "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
-    "small": "`small`, a Llama of 4 (LUME: 2) million parameters taught this data and general facts from scratch",
-}
 _HOW_TO_READ = """\
-**How to read this.** A number is the mean over seeds ± half its 95% interval (seeds, authors or documents, items).
-**Bold** is the best of the ranked, and what is not significantly worse. A rank holds what its first does not beat.
-*Forget quality* is log10 p of a test against the retrain model: 0 is like never having learnt, -5 is far from it.
-*Model utility* is what is left of what should be kept; forgetting without it is no success, so collapse is set apart.
-*Retained* and *area* compare runs where they have forgotten as much. Intervals may be skewed: `leaderboard --html`
-has both ends. What the words mean: docs/metrics.md and docs/statistics.md.
+**How to read this.** Each table begins with what it shows, in one sentence. *Erased* says how far a method went from
+the untouched target (0) to a model that never saw the forget set (1), *kept* how much of the target's utility is left,
+the *headline* is their harmonic mean: ruin is 0, doing nothing is 0, and *retrain*'s row is what another retrain model
+scores, the ceiling. *KS distance* and *membership - retrain's* ask whether it can still be told from retrain: a \u2260
+says that a test can. In brackets both ends of the 95% interval. Methods that share a letter are not shown to differ.
+What the words mean: docs/statistics.md, docs/metrics.md.
 """
 
 
@@ -46,6 +34,7 @@ def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = ()) 
         "# Leaderboard\n",
         "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
         _HOW_TO_READ,
+        "\n".join([*(f"- [{title(t)}](#{_anchor(title(t))})" for t in tables), ""]),
         *(_section(table, rules) for table in tables),
         _across(tables, rules),
         "\n".join(["## Left out of every table\n", *(f"- {problem}" for problem in problems), ""]) if problems else "",
@@ -54,8 +43,16 @@ def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = ()) 
     return "\n".join(part for part in parts if part)
 
 
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading in a link."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
-    """One plain object a row of the board and a variant; cells that were left out are named in `problems`."""
+    """One plain object a row of the board and a variant; cells that were left out are named in `problems`.
+
+    `rank` is null where nothing is ranked. `matched.area` is null: it paid for ruin and is no longer computed.
+    """
     found = []
     for table in tables:
         problems: dict[str, list[str]] = {}
@@ -68,12 +65,16 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
                 | {
                     "method": row.method,
                     "rank": row.rank,
+                    "letters": row.letters,
                     "set_apart": row.apart,
+                    "near_floor": row.near,
+                    "changed_code": row.changed,
                     "seeds": list(row.seeds),
                     "problems": problems.pop(row.method, []),
                     "scores": {name: score._asdict() for name, score in row.scores.items()},
                     "by_seed": {name: list(values) for name, values in row.by_seed.items()},
-                    "matched": {name: score._asdict() for name, score in row.matched._asdict().items()},
+                    "matched": {name: score._asdict() for name, score in row.matched._asdict().items()}
+                    | {"area": None},
                     "overrides": dict(row.overrides),
                     "tuning_trials": row.tuning_trials,
                     "probes": list(row.probes),
@@ -87,249 +88,103 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
     return found
 
 
-def number(name: str, score: Mapping[str, Any]) -> str:
-    """A score with its interval, or a dash where there is none."""
-    value, lo, hi = score["value"], score["lo"], score["hi"]
-    if value is None:
-        return "-"
-    if isinstance(find(name), RetrainTest):
-        return f"{value:.2g}" + (f" [{lo:.1g}, {hi:.1g}]" if lo is not None else "")
-    return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if lo is not None else " [unknown]")
-
-
-def short(name: str, score: Score) -> str:
-    """A score as a table has it: value ± half its interval; of a p-value the logarithm."""
-    if score.value is None:
-        return score.note if score.note in ("not reached", "starts below") else "-"
-    if isinstance(find(name), RetrainTest):
-        if score.value == 0:
-            return "< -300"
-        half = None if not score.lo or not score.hi else (math.log10(score.hi) - math.log10(score.lo)) / 2
-        return f"{math.log10(score.value) + 0.0:.1f}" + (" ± ?" if half is None else f" ± {half:.1f}")
-    half = None if score.lo is None or score.hi is None else (score.hi - score.lo) / 2
-    reached = f" ({score.note})" if score.note.startswith("reached by") else ""
-    return f"{score.value:.3f}" + (" ± ?" if half is None else f" ± {half:.3f}") + reached
-
-
 # -- one table -------------------------------------------------------------------------------------------------------
 
 
-def title(table: Table) -> str:
-    """Task, world, model, seeds and tuning budget."""
-    seeds = sorted({seed for row in table.rows for seed in row.seeds})
-    trials = max((row.tuning_trials for row in table.rows), default=0)
-    tuned = f"at most {trials} setting{'s' if trials > 1 else ''} tried a method" if trials else "no tuning"
-    return f"{table.task}: {kind(table)}, model {table.model}, {_seeds(seeds)}, {tuned}"
-
-
-def about(table: Table) -> str:
-    """What the world and the model are, and how the parameters were chosen."""
-    tuned = any(by == "settings" for row in table.rows for by, _ in row.overrides.values())
-    lines = [f"Data: {world(table)}.", f"Model: {_MODELS.get(table.model, f'`{table.model}`')}."]
-    if tuned:
-        lines.append(
-            f"Tuning: `bench/settings/{table.model}.toml`, by hand on seed 0, by looking at these very scores."
-        )
-    return " ".join(lines)
-
-
-def kind(table: Table) -> str:
-    """Whose data it is, in two or three words."""
-    known = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
-    return known.get(table.data, "real data" if _is_real(table) else "data of your own")
-
-
-def world(table: Table) -> str:
-    """Whose data it is."""
-    if table.data == "files" and not _is_real(table):
-        return "a directory of files that are not the benchmark's, whatever their names say"
-    return _WORLDS.get(table.data, table.data)
-
-
-def _is_real(table: Table) -> bool:
-    return bool(table.rows) and all(set(row.probes) <= _REAL for row in table.rows)
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds)) or 'none'}"
-
-
-def rules_line(table: Table, rules: Rules) -> str:
-    """By which rules methods are ranked and set apart, and what the tests rest on."""
-    ranked = RANKED_BY if RANKED_BY in table.headlines else next(iter(table.headlines), "nothing")
-    parts = [
-        f"Rules: best first by {ranked}; a method opens a new rank where the leader of the rank before is better with "
-        f"p < {rules.alpha:g} (paired, between clusters; Holm over this table's {len(table.comparisons)} comparisons) "
-        "and an interval of the difference without 0."
-    ]
-    if table.floors:
-        floors = [f"{name.replace('_', ' ')} below {share:g} of the target's" for name, share in table.floors.items()]
-        parts.append(f"Set apart: {', or '.join(floors)}.")
-    if all(len(row.seeds) < 2 for row in table.rows):
-        parts.append("One seed: the variance between seeds is unknown, and no number here contains it.")
-    elif single := [row.method for row in table.rows if len(row.seeds) == 1]:
-        parts.append(f"One seed only, so its ± has no variance between seeds: {', '.join(single)}.")
-    return " ".join(parts)
-
-
 def _section(table: Table, rules: Rules) -> str:
-    lines = [f"## {title(table)}\n", about(table) + "\n"]
+    lines = [f"## {title(table)}\n"]
     if table.rows:
-        lines += [_main(table, rules), "", rules_line(table, rules), ""]
-    lines += [f"- {remark}" for remark in remarks(table, rules)]
-    if table.variants:
-        lines.append(f"- {len(table.variants)} variants (METHOD@PARAM=VALUE) are in `leaderboard --json`.")
+        lines += [sentence(table, rules) + "\n", main_table(table, rules), "", paper_table(table, rules), ""]
+    folded = [about(table), rules_line(table, rules), *remarks(table, rules)]
+    lines += ["<details><summary>Data, rules, what the tests say</summary>\n"]
+    lines += [*(f"- {line}" for line in folded if line), "\n</details>"]
     reasons: dict[str, list[str]] = {}
     for cell, reason in table.left_out:
         reasons.setdefault(reason, []).append(f"{cell.method}: seed {cell.seed}")
-    lines += [f"- left out, {reason} ({', '.join(cells)})" for reason, cells in reasons.items()]
-    if table.rows:
-        for heading, names in table.details.items():
-            shown = [name for name in names if any(name in row.scores for row in table.rows)]
-            lines += [
-                f"\n<details><summary>{heading} ({table.task})</summary>\n",
-                _detail(table, shown),
-                "\n</details>",
-            ]
+    lines += [f"\nLeft out, {reason} ({', '.join(cells)})." for reason, cells in reasons.items()]
+    for heading, names in table.details.items():
+        shown = [name for name in names if any(_valued(row, name) for row in table.rows)]
+        if shown:
+            lines += [_folded(f"{heading} ({table.task})", _detail(table.rows, shown))]
+    if table.variants:
+        lines += [_folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _variants(table))]
     return "\n".join(lines) + "\n"
 
 
-def _main(table: Table, rules: Rules) -> str:
-    traced = any(score.note != "no trace" for row in table.rows for score in row.matched)
-    mixed = len({row.seeds for row in table.rows}) > 1
-    roles = [role for role, name in table.headlines.items() if any(name in row.scores for row in table.rows)]
-    heads = ["rank", "method", *roles, *([f"retained at {rules.level:g}", "area"] if traced else [])]
-    heads += ["unlearning s", "peak MB", *(["seeds"] if mixed else [])]
-    blind = too_few(table.comparisons, rules.alpha)
-    best = {r: _best(table, n, rules) if (n := table.headlines[r]) not in blind else set() for r in roles}
+def _folded(heading: str, text: str) -> str:
+    return f"\n<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
+
+
+def main_table(table: Table, rules: Rules) -> str:
+    """The verdict: headline, its two parts, what tells from retrain, cost. Columns without a value are left out."""
+    columns: dict[str, dict[str, str]] = {
+        "": {row.method: "apart" if row.apart else row.letters for row in table.rows},
+        "headline": _column(table.rows, HEADLINE),
+        "erased": _column(table.rows, ERASED),
+        "kept": _column(table.rows, KEPT),
+        "KS distance": _told(table, KS_DISTANCE, rules, signed=False),
+        "membership - retrain's": _told(table, MEMBERSHIP_GAP, rules, signed=True),
+        "kept at retrain's level": {row.method: short("", row.matched.at_retrain) for row in table.rows},
+        "s": {row.method: f"{v:.0f}" for row in table.rows if (v := row.cost.get("unlearn_seconds")) is not None},
+        "seeds": {row.method: str(len(row.seeds)) for row in table.rows},
+    }
+    if table.band is not None and RETRAIN in columns["KS distance"]:
+        columns["KS distance"][RETRAIN] += f" ({table.band.lo:.2f} to {table.band.hi:.2f})"
+    if all(row.matched.at_retrain.value is None for row in table.rows):
+        del columns["kept at retrain's level"]
+    return _markdown(
+        table.rows, {head: of for head, of in columns.items() if any(v not in ("", "-") for v in of.values())}
+    )
+
+
+def _told(table: Table, name: str, rules: Rules, signed: bool) -> dict[str, str]:
+    """A column of what could tell a method from retrain, marked where a test does."""
+    found = _column(table.rows, name, signed)
+    return {m: f"\u2260 {said}" if is_told(table, m, name, rules) else said for m, said in found.items()}
+
+
+def paper_table(table: Table, rules: Rules) -> str:
+    """The numbers that papers report, each with its interval; bold is what nobody beats, where somebody is beaten."""
+    columns = {}
+    for role, name in table.headlines.items():
+        said = _column(table.rows, name)
+        metric = find(name)
+        if metric is not None and is_p(metric):
+            role, said[RETRAIN] = f"{role} (log10 p)", "itself"
+        top = best(table, name, rules)
+        columns[role] = {m: f"**{text}**" if m in top else text for m, text in said.items()}
+    return _markdown(
+        table.rows, {head: of for head, of in columns.items() if any(v not in ("-", "itself") for v in of.values())}
+    )
+
+
+def _detail(rows: Sequence[Row], names: Sequence[str]) -> str:
+    return _markdown(rows, {name.replace("_", " "): _column(rows, name) for name in names})
+
+
+def _variants(table: Table) -> str:
+    """Scored like methods, compared with none."""
+    names = [*([HEADLINE, ERASED, KEPT] if any(HEADLINE in row.scores for row in table.variants) else []),
+             *table.headlines.values()]  # fmt: skip
+    return _detail(table.variants, names)
+
+
+def _column(rows: Sequence[Row], name: str, signed: bool = False) -> dict[str, str]:
+    return {row.method: short(name, row.scores.get(name, Score(None)), signed) for row in rows}
+
+
+def _valued(row: Row, name: str) -> bool:
+    return name in row.scores and row.scores[name].value is not None
+
+
+def _markdown(rows: Sequence[Row], columns: dict[str, dict[str, str]]) -> str:
+    heads = ["method", *columns]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for row in table.rows:
-        control = row.method in CONTROLS
-        cells = ["apart" if row.apart else str(row.rank or ""), f"*{row.method}*" if control else row.method]
-        for role in roles:
-            name = table.headlines[role]
-            said = short(name, row.scores.get(name, Score(None)))
-            itself = row.method == RETRAIN and isinstance(find(name), RetrainTest)
-            cells.append("itself" if itself else f"**{said}**" if row.method in best[role] else said)
-        cells += [short("", score) for score in row.matched] if traced else []
-        cells += ["-" if (v := row.cost.get(k)) is None else f"{v:.0f}" for k in ("unlearn_seconds", "peak_memory_mb")]
-        cells += [", ".join(map(str, row.seeds))] if mixed else []
-        lines.append("| " + " | ".join(cells) + " |")
+    for row in rows:
+        mark = " \u2020" if row.changed else ""
+        name = f"*{row.method}*{mark}" if row.method in (TARGET, RETRAIN) else f"{row.method}{mark}"
+        lines.append(f"| {name} | " + " | ".join(of.get(row.method, "-") for of in columns.values()) + " |")
     return "\n".join(lines)
-
-
-def _detail(table: Table, names: Sequence[str]) -> str:
-    lines = ["| method | " + " | ".join(n.replace("_", " ") for n in names) + " |", "|---" * (len(names) + 1) + "|"]
-    for row in table.rows:
-        name = f"*{row.method}*" if row.method in CONTROLS else row.method
-        lines.append(f"| {name} | " + " | ".join(short(n, row.scores.get(n, Score(None))) for n in names) + " |")
-    return "\n".join(lines)
-
-
-def _best(table: Table, name: str, rules: Rules) -> set[str]:
-    """The best ranked method on a metric, and all that do not differ from it significantly."""
-    able = {row.method: row for row in table.rows if row.method not in CONTROLS and not row.apart}
-    against = next((row.scores[name].value for row in table.rows if row.method == RETRAIN and name in row.scores), None)
-    merits = {m: v for m, row in able.items() if (v := _merit(name, row, against)) is not None}
-    if not merits:
-        return set()
-    leader = max(merits, key=lambda m: (merits[m], m))
-    worse = {
-        c.b if c.a == leader else c.a
-        for c in table.comparisons
-        if c.metric == name and leader in (c.a, c.b) and c.significant(rules.alpha)
-    }
-    return set(merits) - worse
-
-
-def _merit(name: str, row: Row, retrain: float | None) -> float | None:
-    """How good a score is, larger is better; one that is to match the retrain model's by its distance to that."""
-    metric, value = find(name), row.scores.get(name, Score(None)).value
-    if metric is None or value is None:
-        return None
-    if metric.goal == "match":
-        return None if retrain is None else -abs(value - retrain)
-    return value if metric.goal == "maximise" else -value
-
-
-# -- lines below a table ---------------------------------------------------------------------------------------------
-
-
-def remarks(table: Table, rules: Rules) -> list[str]:
-    """What the tests say of a table, and what a reader must know of it."""
-    said = (
-        (_apart(table), _blind(table, rules), _band(table), _equal(table, rules), _matched(table, rules))
-        if table.rows
-        else ()
-    )
-    return [line for line in said if line] + list(table.notes)
-
-
-def _apart(table: Table) -> str:
-    """Why methods are set apart."""
-    apart = [f"{row.method} ({row.apart})" for row in table.rows if row.apart]
-    return f"Set apart: {', '.join(apart)}." if apart else ""
-
-
-def _blind(table: Table, rules: Rules) -> str:
-    """Metrics on which nothing can be significant, whatever the methods do."""
-    names = too_few(table.comparisons, rules.alpha)
-    if not names:
-        return ""
-    told = ", ".join(f"{name.replace('_', ' ')} ({n} clusters)" for name, n in names.items())
-    return f"Too few clusters for any difference to be significant, so none is bold: {told}."
-
-
-def _band(table: Table) -> str:
-    """What forget quality has to reach."""
-    if FORGET_QUALITY not in table.headlines:
-        return ""
-    if table.band is None:
-        return "Forget quality's band between retrain models is unknown: it takes two seeds or more."
-    ks, log = table.band.ks, table.band.log10_p
-    return (
-        f"What forget quality has to reach: retrain models of different seeds ({ks.n} pairs) are {log.value:.1f} from "
-        f"each other ({log.lo:.1f} to {log.hi:.1f}), a KS distance of {ks.value:.3f} ({ks.lo:.3f} to {ks.hi:.3f})."
-    )
-
-
-def _equal(table: Table, rules: Rules) -> str:
-    """Pairs of ranked methods that forget equally well."""
-    name = table.headlines.get(FORGET_QUALITY)
-    apart = {row.method for row in table.rows if row.apart}
-    compared = [c for c in table.comparisons if c.metric == name and not {c.a, c.b} & apart]
-    if not compared:
-        return ""
-    known = [c for c in compared if c.equivalent is not None]
-    p = holm([c.equivalent or 0.0 for c in known])
-    pairs = [f"{c.a} and {c.b}" for c, q in zip(known, p, strict=True) if q < rules.alpha]
-    said = ", ".join(pairs) if pairs else "no pair"
-    if pairs and max(len(c.seeds) for c in known) < 2:
-        said += " (these runs; other seeds are unknown)"
-    return (
-        f"Equally far from the retrain model (KS within {rules.margin:g}; TOST, Holm over {len(known)} pairs, "
-        f"p < {rules.alpha:g}): {said}."
-    )
-
-
-def _matched(table: Table, rules: Rules) -> str:
-    """What the tests at matched forgetting say."""
-    if not any(row.matched.area.value is not None for row in table.rows):
-        return ""
-    if not table.matched:
-        return (
-            "One seed: methods cannot be tested at matched forgetting. *Retained* is retain probability, for utility."
-        )
-    found = {
-        kind: [c for c in table.matched if c.metric == kind and c.p_holm < rules.alpha] for kind in (RETAINED, AREA)
-    }
-    said = "; ".join(f"by {kind}: {_orders(pairs)}" for kind, pairs in found.items())
-    return f"At matched forgetting (t-test paired by seed, Holm over {len(table.matched)}), significant {said}."
-
-
-def _orders(compared: Sequence[Comparison]) -> str:
-    orders = [(c.a, c.b) if c.difference > 0 else (c.b, c.a) for c in compared]
-    return ", ".join(f"{better} > {worse}" for better, worse in orders) or "none"
 
 
 # -- below all tables ------------------------------------------------------------------------------------------------

@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.api import Score
-from bench.board.leaderboard import number
+from bench.api import Score, make_task
+from bench.board.numbers import number
 from bench.store import files
 from bench.store.record import Record
 
 
 def describe(record: Record, results: Path) -> str:
     """Status, scores with intervals, parameters and who set them, cost and provenance of a cell."""
-    lines = [f"{record.cell}: {record.status}", f"made {record.created} at commit {_commit(record)}"]
+    lines = [f"{record.cell}: {record.status}", f"made {record.created} {_code(record)}"]
     if record.error:
         lines += ["", record.error.rstrip()]
-    lines += ["", "scores (95% interval over clusters and their items)"]
+    lines += ["", "scores (95% interval over clusters; this run only)"]
     lines += [f"  {line}" for line in score_lines(record.scores)]
     lines += ["", "parameters"]
     for name, value in record.parameters.items():
         by = f"   (by {record.overrides[name]}; not the source's default)" if name in record.overrides else ""
         lines.append(f"  {name:26} {value}{by}")
     for title, table in (("cost", record.cost), ("environment", record.environment), ("keys", record.keys)):
-        lines += ["", title, *(f"  {name:26} {value}" for name, value in table.items())]
+        lines += ["", title, *(f"  {name:26} {_plain(value)}" for name, value in table.items())]
     lines += ["", "files", f"  {files.record_path(results, record.cell)}"]
     rows = files.rows_path(results, record.keys["measure"])
     lines.append(f"  {rows}" + ("" if rows.is_file() else " (not here: rows are not kept in git)"))
     lines += [f"note: {note}" for note in record.notes]
     return "\n".join(lines)
+
+
+def chief(scores: Mapping[str, Score], task: str, whole: bool = False) -> dict[str, Score]:
+    """What to look at first: the task's headline scores, then those of its first table that have a value, or all."""
+    known = make_task(task)
+    first = next(iter(known.details.values()), ())
+    heads = list(known.headlines.values())
+    seen = [name for name in first if name in scores and (whole or scores[name].value is not None)]
+    return {name: scores[name] for name in dict.fromkeys([*heads, *seen]) if name in scores}
 
 
 def score_lines(scores: Mapping[str, Score]) -> list[str]:
@@ -40,6 +49,15 @@ def score_lines(scores: Mapping[str, Score]) -> list[str]:
     return lines
 
 
-def _commit(record: Record) -> str:
-    dirty = " with uncommitted changes" if record.environment.get("dirty") else ""
-    return f"{record.environment.get('commit') or 'unknown'}{dirty}"
+def _code(record: Record) -> str:
+    """What code made a cell: the commit, and what that does not hold."""
+    made = record.environment
+    commit = f"at commit {made['commit']}" if made.get("commit") else "at no commit: git does not keep this code"
+    if not made.get("dirty"):
+        return commit
+    changed = f": {', '.join(made['changed'])}" if made.get("changed") else ""
+    return f"{commit}, with code that it does not hold{changed}"
+
+
+def _plain(value: object) -> str:
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list | tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Two methods side by side, in words: the paired test on each metric, and the items on which they differ most."""
+"""Two methods side by side, in words: the paired test on each number, and the items on which they differ most."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Metric
-from bench.board.leaderboard import number
-from bench.compare.analysis import RANKED_BY, Comparison, Rules, Table, analyse
-from bench.compare.comparing import compare_all
-from bench.compare.crossed import Crossed, Run, load
+from bench.api import Metric, Score
+from bench.board.numbers import number
+from bench.compare.analysis import HEADLINE, Comparison, Rules, analyse, asked
+from bench.compare.crossed import Crossed, Run
+from bench.compare.findings import PARTS, of_pair
 from bench.errors import BenchError, UsageError
-from bench.metrics._forms import Composite, Mean, RetrainTest
+from bench.metrics._forms import Composite, Mean
+from bench.registry import near
+from bench.score.limits import is_p
 from bench.score.scoring import build
+from bench.stats.jackknife import FEWEST
 from bench.store import files
-from bench.store.record import RETRAIN, Cell, Record
+from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.rows import read_generations
 
 SHOWN = 10
+SHOWN_BY = "task aggregate"
 
 
 class Item(NamedTuple):
@@ -56,32 +60,47 @@ def versus(
         raise UsageError(f"'{a}' is compared with itself. Name two methods.")
     group = _group(records, a, b, where)
     (table,) = analyse(results, group, rules)
-    rows = {row.method: row for row in (*table.rows, *table.variants)}
     for method in (a, b):
-        if method not in rows:
+        if not any(row.method == method for row in (*table.rows, *table.variants)):
             reasons = "; ".join(sorted({why for cell, why in table.left_out if cell.method == method}))
             raise BenchError(f"{method} cannot be compared: {reasons}")
     headings = {role.replace(" ", "_"): name for role, name in table.headlines.items()}
     metric = headings.get(metric.replace(" ", "_"), metric)
-    names = [metric] if metric else list(table.headlines.values())
-    metrics = {name: build(name) for name in names}
+    names = [metric] if metric else [HEADLINE, *table.headlines.values()]
+    metrics = {name: build(name) for name in names if name not in PARTS}
     left_out = {cell for cell, _ in table.left_out}
-    cells = [cell for cell in group if cell.method in (a, b, RETRAIN) and cell not in left_out]
-    crossed = load(results, sorted(cells, key=lambda c: (c.method != RETRAIN, c.method, c.seed))).crossed
-    compared = _comparisons(table, crossed, metrics, a, b, rules)
-    if not compared:
-        raise BenchError(f"{a} and {b} have no seed in common on which both are scored for {', '.join(names)}")
-    lines = [f"{a} against {b} on {table.task}, model {table.model}, data {table.data}"]
-    for name, comparison in compared.items():
-        lines += ["", *_words(name, metrics[name], comparison, table, len(compared), rules)]
+    cells = {c: r for c, r in group.items() if c.method in (a, b, RETRAIN, TARGET) and c not in left_out}
+    pair = of_pair(results, cells, asked(table, rules), a, b, names)
+    if not pair.comparisons:
+        why = (
+            ""
+            if _several_clusters(pair.crossed)
+            else ", or their items come from fewer than three authors or documents"
+        )
+        raise BenchError(f"{a} and {b} cannot be compared: no seed in common on which both are scored{why}")
+    seeds = next(iter(pair.comparisons.values())).seeds
+    over = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}: these runs only"
+    lines = [f"{a} against {b} on {table.task}, model {table.model}, data {table.data}, {over}"]
+    lines += ["Asked beforehand, so p is not corrected; the board corrects for all of its comparisons."]
+    for name, comparison in pair.comparisons.items():
+        lines += ["", *_words(name, metrics.get(name), comparison, rules)]
         for method in (a, b):
-            lines.append(f"  {method:24} {number(name, rows[method].scores[name]._asdict())}")
-    by = metric if metric in compared else table.headlines.get(RANKED_BY, "")
-    by = by if by in compared else next(iter(compared))
-    seed = compared[by].seeds[0]
-    lines += ["", f"The {SHOWN} items on which they differ most, by {by.replace('_', ' ')}; answers of seed {seed}", ""]
-    lines += _items(results, group, crossed, metrics[by], a, b, compared[by].seeds)
+            lines.append(f"  {method:24} {number(name, pair.scores[method].get(name, Score(None))._asdict())}")
+    by = metric if metric in pair.comparisons else table.headlines.get(SHOWN_BY, "")
+    by = by if by in metrics and by in pair.comparisons else next((n for n in metrics if n in pair.comparisons), "")
+    if not by:
+        return "\n".join(lines)
+    lines += [
+        "",
+        f"The {SHOWN} items on which they differ most, by {by.replace('_', ' ')}; answers of seed {seeds[0]}",
+        "",
+    ]
+    lines += _items(results, group, pair.crossed, metrics[by], a, b, seeds)
     return "\n".join(lines)
+
+
+def _several_clusters(crossed: Crossed) -> bool:
+    return min(crossed.strata.clusters.values(), default=0) >= FEWEST
 
 
 def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, str]) -> dict[Cell, Record]:
@@ -89,12 +108,16 @@ def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, s
     fits = {cell: r for cell, r in records.items() if all(getattr(cell, k) == v for k, v in where.items() if v)}
     asked = ", ".join(f"{k} {v}" for k, v in where.items() if v)
     if not fits:
-        known = ", ".join(f"{k} {v}" for k in where for v in sorted({getattr(cell, k) for cell in records})) or "none"
+        has = {k: sorted({getattr(cell, k) for cell in records}) for k in where}
+        if hint := near([v for k, v in where.items() if v and v not in has[k]], [v for k in where for v in has[k]]):
+            raise UsageError(f"no cell on {asked}. {hint}")
+        known = ", ".join(f"{k} {v}" for k in where for v in has[k]) or "none"
         raise UsageError(f"no cell on {asked}. There are cells of: {known}")
     for method in (a, b):
         if not any(cell.method == method for cell in fits):
-            known = ", ".join(sorted({cell.method for cell in fits})) or "none"
-            raise UsageError(f"no cell of '{method}' on {asked}. There are: {known}")
+            there = sorted({cell.method for cell in fits})
+            hint = near([method], there) or f"There are: {', '.join(there)}"
+            raise UsageError(f"no cell of '{method}' on {asked}. {hint}")
     places = [
         (data, model)
         for data, model in sorted({(cell.data, cell.model) for cell in fits})
@@ -106,41 +129,23 @@ def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, s
     return {cell: record for cell, record in fits.items() if (cell.data, cell.model) == places[0]}
 
 
-def _comparisons(
-    table: Table, crossed: Crossed, metrics: dict[str, Metric], a: str, b: str, rules: Rules
-) -> dict[str, Comparison]:
-    """By metric: as the table has them, corrected for all of it; else made now, corrected for each other."""
-    known = {c.metric: c for c in table.comparisons if (c.a, c.b) == (a, b)}
-    known |= {c.metric: _turned(c) for c in table.comparisons if (c.a, c.b) == (b, a)}
-    if known and metrics.keys() <= set(table.headlines.values()):
-        return {name: known[name] for name in metrics if name in known}
-    return {c.metric: c for c in compare_all(crossed, metrics, [(a, b)], rules.margin, rules.alpha)}
-
-
-def _turned(c: Comparison) -> Comparison:
-    return c._replace(a=c.b, b=c.a, difference=-c.difference, lo=-c.hi, hi=-c.lo)
-
-
-def _words(name: str, metric: Metric, c: Comparison, table: Table, shown: int, rules: Rules) -> Iterator[str]:
-    what = "KS distance to the retrain model" if isinstance(metric, RetrainTest) else name.replace("_", " ")
-    goal = "minimise" if isinstance(metric, RetrainTest) else metric.goal
-    if not c.significant(rules.alpha):
+def _words(name: str, metric: Metric | None, c: Comparison, rules: Rules) -> Iterator[str]:
+    distance = metric is not None and is_p(metric)
+    what = "KS distance to the retrain model" if distance else name.replace("_", " ")
+    goal = "maximise" if metric is None else "minimise" if distance else metric.goal
+    if c.p >= rules.alpha:
         said = "no difference is shown"
-        if c.p_holm < rules.alpha:
-            said += ": these runs differ, but the interval, which knows of other seeds, holds 0"
     elif goal == "match":
         said = f"{c.a} is {'higher' if c.difference > 0 else 'lower'}; which is better depends on the retrain model's"
     else:
         said = f"{c.a if (c.difference > 0) == (goal == 'maximise') else c.b} is better"
-    family = len(table.comparisons) if c in table.comparisons or _turned(c) in table.comparisons else shown
-    seeds = ", ".join(map(str, c.seeds))
+    if len(c.seeds) == 1:
+        said += " in these runs; other seeds are unknown"
     yield f"{name.replace('_', ' ')}: {said}"
-    over = f"over seeds {seeds}" if len(c.seeds) > 1 else f"over seed {seeds} (the variance between seeds is unknown)"
-    yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}], {over}"
-    yield f"  {c.test}, n = {c.n}: p = {c.p:.2g}, corrected for {family} comparisons {c.p_holm:.2g}"
-    if c.equivalent is not None:
-        verdict = "shown" if c.equivalent < rules.alpha else "not shown"
-        yield f"  within {rules.margin:g} of each other: TOST p = {c.equivalent:.2g}, {verdict}"
+    yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}]"
+    yield f"  {c.test}, {c.n} clusters: p = {c.p:.2g}, not corrected"
+    verdict = "shown" if c.equivalent < rules.alpha else "not shown"
+    yield f"  within {rules.margin:g} of each other: TOST p = {c.equivalent:.2g}, {verdict}"
 
 
 # -- items -----------------------------------------------------------------------------------------------------------

@@ -95,11 +95,20 @@ def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast:
 
 
 def writable(option: str, folder: Path) -> None:
+    """Make the folder and see that it can be written, before any work whose outcome could not be kept.
+
+    Raises:
+        BenchError: it cannot, and why.
+    """
+    from bench.store.files import in_the_way
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise BenchError(
-            f"cannot write {folder}: {error.strerror}. Name a directory that you may write with {option} DIR."
-        ) from None
+        why = in_the_way(folder)
+        remedy = (
+            f"{why}, or name another place with" if why else f"{error.strerror}. Name a place that you may write with"
+        )
+        raise BenchError(f"cannot write {folder}: {remedy} {option} DIR.") from None

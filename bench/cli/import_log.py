@@ -28,4 +28,6 @@ def import_log(
     registry.find("task", task_name)
     record = file_log(log, reference, task=task_name, method=method_name, model=model_name, seed=seed, results=results)
     say(f"filed as {record.cell}")
-    return write_leaderboard(results)
+    for note in record.notes:
+        say(f"note: {note}")
+    return write_leaderboard(results, [record.cell])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.cli.cells import writable
 from bench.cli.options import RESULTS, RULES, options
-from bench.cli.results import board_path, complain, read_records, say
+from bench.cli.results import board_path, complain, read_records, say, show_tables
 from bench.errors import UsageError
 
 
@@ -19,10 +21,20 @@ from bench.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default ./leaderboard.md, or in another RESULTS.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page into this folder instead.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path), help="Draw the trade-off of the real data into this SVG too."
+)
 @click.option("--data", default="", help="With --html: a directory or hub; the questions of real data are read there.")
 @options(*RULES)
 def leaderboard(
-    results: Path, check: bool, as_json: bool, output: Path | None, html: Path | None, data: str, **rules: Any
+    results: Path,
+    check: bool,
+    as_json: bool,
+    output: Path | None,
+    html: Path | None,
+    figure: Path | None,
+    data: str,
+    **rules: Any,
 ) -> int:
     """Write leaderboard.md from the records in RESULTS, or a page with figures and answers."""
     from bench.board import leaderboard as board
@@ -31,6 +43,8 @@ def leaderboard(
 
     if check and (html or as_json):
         raise UsageError("--check writes and prints nothing: leave out --html and --json")
+    if figure is not None and (html or as_json):
+        raise UsageError("--figure goes with the board: leave out --html and --json, whose page has figures of its own")
     records, problems = read_records(results)
     output = output or board_path(results)
     by = Rules(**rules)
@@ -38,17 +52,34 @@ def leaderboard(
     if html is not None:
         from bench.board import report
 
+        writable("--html", html)
         page = report.write(results, records, tables, by, html, data, problems=problems)
         say(f"wrote {page}: {len(tables)} tables, {len(records)} cells. Open it in a browser")
     elif as_json:
         click.echo(json.dumps(board.rows(tables), indent=1))
-    elif check:
-        now = output.read_text(encoding="utf-8") if output.is_file() else ""
-        if now != board.render(tables, by, problems):
-            return complain(f"{output} is out of date. Run: python -m bench leaderboard --results {results}", 1)
-        say(f"{output} is up to date")
     else:
-        with files.atomically(output) as temporary:
-            temporary.write_text(board.render(tables, by, problems), encoding="utf-8")
-        say(f"wrote {output}: {len(records)} cells")
+        wanted = {output: board.render(tables, by, problems)}
+        if figure is not None:
+            from bench.board import picture
+
+            wanted[figure] = picture.svg(picture.shown(tables))
+        if check:
+            return _checked(wanted, results, figure) or int(bool(problems))
+        for path, text in wanted.items():
+            with files.atomically(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        show_tables(tables, results)
+        say(f"wrote {' and '.join(map(str, wanted))}: {len(records)} cells")
     return int(bool(problems))
+
+
+def _checked(wanted: Mapping[Path, str], results: Path, figure: Path | None) -> int:
+    """Compare files with what would be written; 1 if one differs."""
+    for path, text in wanted.items():
+        now = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if now != text:
+            drawn = f" --figure {figure}" if figure else ""
+            again = f"Run: python -m bench leaderboard --results {results}{drawn}"
+            return complain(f"{path} is out of date. {again}", 1)
+        say(f"{path} is up to date")
+    return 0

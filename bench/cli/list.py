@@ -6,23 +6,34 @@ import click
 
 from bench import registry
 
+KINDS = ("methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes")
+
 
 @click.command("list")
-@click.argument(
-    "kind", type=click.Choice(["methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes"])
-)
-def list_names(kind: str) -> None:
-    """What there is: a name and what it is, a line each."""
-    if kind == "models":
-        from bench.model.recipes import SCRATCH
-
-        found = {name: recipe.doc for name, recipe in SCRATCH.items()} | {"HUB_ID or DIR": "any causal language model"}
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+def list_names(kind: str | None) -> None:
+    """What there is: a name and what it is, a line each. Without KIND, how many there are of each kind."""
+    if kind is None:
+        lines = {each: f"{len(_named(each)):3}  python -m bench list {each}" for each in KINDS}
     else:
-        found = {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
-    alike: dict[str, list[str]] = {}
-    for name, doc in found.items():
-        alike.setdefault(doc, []).append(name)
-    lines = {", ".join(names): doc for doc, names in alike.items()}
+        lines = _merged(_named(kind))
     width = max(map(len, lines))
     for named, doc in lines.items():
         click.echo(f"{named:{width}}  {doc}")
+
+
+def _named(kind: str) -> dict[str, str]:
+    """Names of a kind and what each is, read without importing what declares them."""
+    if kind == "models":
+        from bench.model.recipes import SCRATCH
+
+        return {name: recipe.doc for name, recipe in SCRATCH.items()} | {"HUB_ID or DIR": "any causal language model"}
+    return {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
+
+
+def _merged(docs: dict[str, str]) -> dict[str, str]:
+    """Names that are one thing on one line."""
+    alike: dict[str, list[str]] = {}
+    for name, doc in docs.items():
+        alike.setdefault(doc, []).append(name)
+    return {", ".join(names): doc for doc, names in alike.items()}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.errors import UsageError
+from bench.registry import near
+
 if TYPE_CHECKING:
+    from bench.compare.analysis import Table
     from bench.store.record import Cell, Record
 
 
@@ -42,17 +46,71 @@ def read_records(results: Path) -> tuple[Mapping[Cell, Record], list[str]]:
     return records, problems
 
 
-def write_leaderboard(results: Path) -> int:
-    """The board of these results, written if it changed; the exit status is 1 if files were left out."""
+def fitting(records: Mapping[Cell, Record], words: str, results: Path) -> list[Cell]:
+    """The cells that words name, TASK/METHOD[/MODEL[/DATA[/SEED]]] or any part of it.
+
+    Raises:
+        UsageError: there is none; near names are suggested, or the cells that fit most of the words listed.
+    """
+    asked = words.split("/")
+    parts = {cell: {*str(cell).split("/"), str(cell.seed)} for cell in records}
+    fits = {cell: sum(word in parts[cell] for word in asked) for cell in records}
+    if found := [cell for cell, n in fits.items() if n == len(asked)]:
+        return found
+    known = sorted({word for own in parts.values() for word in own})
+    for word in asked:
+        if word not in known and (hint := near([word], known)):
+            raise UsageError(f"'{words}' fits 0 cells of {results}: none has '{word}'. {hint}")
+    nearest = [cell for cell, n in fits.items() if n == max(fits.values())]
+    raise UsageError(f"'{words}' fits 0 cells of {results}. {listed(nearest)}")
+
+
+def listed(cells: Sequence[Cell], limit: int = 12) -> str:
+    """Cells to choose from, a line each."""
+    more = [f"and {len(cells) - limit} more"] if len(cells) > limit else []
+    return "\n  ".join(["Name one of:", *map(str, cells[:limit]), *more])
+
+
+def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
+    """The board of these results, written if it changed; the exit status is 1 if files were left out.
+
+    Args:
+        ran: cells whose tables are shown on a terminal.
+    """
     from bench.board import leaderboard as board
     from bench.compare.analysis import Rules, analyse
     from bench.store import files
 
     records, problems = read_records(results)
     output = board_path(results)
-    text = board.render(analyse(results, records, Rules()), Rules(), problems)
+    tables = analyse(results, records, Rules())
+    text = board.render(tables, Rules(), problems)
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with files.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    show_tables([t for t in tables if any(_of(t, cell) for cell in ran)], results, ran)
     say(f"leaderboard: {os.path.relpath(output)}")
     return int(bool(problems))
+
+
+def show_tables(tables: Iterable[Table], results: Path, ran: Collection[Cell] | None = None) -> None:
+    """The tables on a terminal, nothing where stdout is piped; what was left out of them is said in any case.
+
+    Args:
+        ran: the only cells, and the only variants, that are of interest; by default all cells and no variants.
+    """
+    from rich.console import Console
+
+    from bench.board import terminal
+
+    console = Console()
+    for table in tables:
+        if console.is_terminal and (table.rows or table.variants):
+            variants = {cell.method for cell in ran or () if _of(table, cell)}
+            console.print(terminal.lines(table, min(console.width, terminal.WIDTH), variants), "")
+        for line in terminal.left_out(table, results, ran):
+            say(line)
+
+
+def _of(table: Table, cell: Cell) -> bool:
+    return (table.data, table.model, table.task) == (cell.data, cell.model, cell.task)

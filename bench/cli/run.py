@@ -72,4 +72,4 @@ def run(
         status, _, why = (c.reason if c.state == "done" else f"{c.state}: {c.reason or 'not run'}").partition(": ")
         say(f"{status}: {c.cell}: {why.strip().splitlines()[-1]}")
         bad |= status != "not reached"
-    return max(write_leaderboard(results), int(bad))
+    return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))

@@ -77,6 +77,7 @@ class Table:
     seeds: tuple[int, ...]  # what methods are compared over
     headlines: Mapping[str, str]  # role -> metric name; a role may be missing
     details: Mapping[str, tuple[str, ...]]  # title -> metric names
+    memorisation: tuple[str, ...]  # metrics that fall as the forget set is erased
     floors: Mapping[str, float]  # metric -> share of the target's below which a method is set apart
     rows: tuple[Row, ...]  # controls, then by headline, then those set apart
     variants: tuple[Row, ...]  # METHOD@PARAM=VALUE: scored, neither ranked nor compared
@@ -125,6 +126,11 @@ def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str
     return found
 
 
+def asked(table: Table, rules: Rules) -> Asked:
+    """What was asked of the table's cells."""
+    return Asked(table.headlines, table.memorisation, table.floors, rules.margin)
+
+
 # -- one table -------------------------------------------------------------------------------------------------------
 
 
@@ -134,14 +140,17 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     floors = ({headlines[UTILITY]: rules.collapsed} if UTILITY in headlines else {}) | dict(floors)
     left_out = {cell: why for cell in cells if (why := _unfit(cell, records))}
     fit = {cell: records[cell] for cell in cells if cell not in left_out}
-    shown = tuple(name for names in details.values() for name in names)
-    found = findings(results, fit, Asked(headlines, shown, memorisation, floors, rules.margin))
+    found = findings(results, fit, Asked(headlines, memorisation, floors, rules.margin))
     left_out |= found.broken
     runs: dict[str, dict[int, Record]] = defaultdict(dict)
     for cell in cells:
         if cell not in left_out:
             runs[cell.method][cell.seed] = records[cell]
-    rows = {method: _row(method, by_seed, runs[RETRAIN], found, rules) for method, by_seed in runs.items() if by_seed}
+    rows = {
+        method: _row(method, by_seed, runs.get(RETRAIN, {}), found, rules)
+        for method, by_seed in runs.items()
+        if by_seed
+    }
     ordered = _ordered({m: row for m, row in rows.items() if "@" not in m}, headlines, floors, found, rules)
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     return Table(
@@ -151,6 +160,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         found.seeds,
         headlines,
         details,
+        memorisation,
         floors,
         tuple(ordered),
         tuple(row for method, row in sorted(rows.items()) if "@" in method),
@@ -307,7 +317,7 @@ def _floors(shares: Mapping[str, Score], floors: Mapping[str, float]) -> tuple[s
             if share.value is not None
             else ""
         )
-        said[below_floor(share, floor)].append(words)
+        said[below_floor(share.value, share.lo, share.hi, floor)].append(words)
     return "; ".join(said["apart"]), "; ".join(said["near"])
 
 

@@ -96,6 +96,12 @@ class Crossed:
         found: Estimate = self._kept[key]
         return found
 
+    def paired(self, metric: RetrainTest, run: Run) -> int:
+        """How many items are scored in a run and in the retrain model of its seed."""
+        own, other = self._sides(metric, run, Run(RETRAIN, run.seed))
+        (need,) = metric.needs
+        return int((~np.isnan(own[need]) & ~np.isnan((other or {})[need])).sum())
+
     def gaps(self, metric: RetrainTest, run: Run) -> Gaps:
         """What is behind a KS distance to the retrain model of its seed."""
         own, other = self._sides(metric, run, Run(RETRAIN, run.seed))

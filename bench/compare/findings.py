@@ -16,12 +16,13 @@ from bench.api import Metric, Score
 from bench.compare import headline
 from bench.compare.comparing import Comparison, Series, compare, corrected
 from bench.compare.crossed import Crossed, Run, load
-from bench.compare.headline import HEADLINE, Shares, Told
+from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
 from bench.errors import BenchError
 from bench.keys import digest
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
 from bench.score.limits import distance_limits, is_p, limits, p_limits
 from bench.score.scoring import find
+from bench.stats.intervals import Interval
 from bench.stats.ranking import below_floor
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
@@ -29,13 +30,13 @@ from bench.store.versions import ANALYSIS, SCORE
 
 FORGET_QUALITY, UTILITY, MEMBERSHIP = "forget quality", "model utility", "membership"
 KS_DISTANCE, MEMBERSHIP_GAP = "ks_distance", "membership_gap"
+PARTS = {HEADLINE: Shares.headline, ERASED: Shares.erased, KEPT: Shares.kept}
 
 
 class Asked(NamedTuple):
     """What a table is to say; all names are of metrics."""
 
     headlines: Mapping[str, str]  # role -> metric
-    shown: tuple[str, ...]  # further metrics that tables show
     memorisation: tuple[str, ...]
     floors: Mapping[str, float]  # metric -> share of the target's value below which a model has collapsed
     margin: float
@@ -106,10 +107,28 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
     able = [
         m for m in scores if m not in CONTROLS and "@" not in m and set(seeds) <= set(crossed.seeds(m))
-        and not any(below_floor(kept[m][name], floor) == "apart" for name, floor in asked.floors.items())
+        and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
     return Findings(seeds, scores, kept, found.comparisons(able), tuple(found.told.metrics), found.told.blind,
                     found.band(), broken)  # fmt: skip
+
+
+class Pair(NamedTuple):
+    """Two methods alone: a question that was asked beforehand, so nothing is corrected."""
+
+    crossed: Crossed
+    comparisons: dict[str, Comparison]
+    scores: dict[str, dict[str, Score]]
+
+
+def of_pair(results: Path, records: Mapping[Cell, Record], asked: Asked, a: str, b: str, names: Sequence[str]) -> Pair:
+    """The comparisons of `a` and `b` on each of `names` that both have, over the seeds that both have."""
+    crossed, _ = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
+    seeds = tuple(seed for seed in crossed.seeds(a) if seed in crossed.seeds(b))
+    found = _Table(crossed, seeds, asked)
+    made = {name: compare(name, a, b, found.series(name, a), found.series(name, b), asked.margin) for name in names}
+    scores = {method: found.scores(method, records) for method in (a, b) if seeds}
+    return Pair(crossed, {name: c for name, c in made.items() if c is not None}, scores)
 
 
 def common_seeds(of: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
@@ -130,6 +149,7 @@ class _Table:
         known = {name: metric for name in asked.memorisation if (metric := find(name)) is not None}
         self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
         self.shares: dict[str, dict[int, Shares]] = {}
+        self.limits: dict[tuple[type, str], Interval | None] = {}
 
     def used(self, method: str) -> tuple[int, ...]:
         """The seeds of a method that count: the table's where it has them all, else its own."""
@@ -150,8 +170,8 @@ class _Table:
 
     def series(self, name: str, method: str) -> Series:
         """What is compared, by seed; empty where a seed has no value."""
-        if name == HEADLINE:
-            return {seed: of.headline() for seed, of in self.shares_of(method).items()}
+        if name in PARTS:
+            return {seed: PARTS[name](of) for seed, of in self.shares_of(method).items()}
         metric = self.forget_quality if name == KS_DISTANCE else self.attack if name == MEMBERSHIP_GAP else find(name)
         if metric is None:
             return {}
@@ -172,25 +192,20 @@ class _Table:
         used = self.used(method)
         by_seed = {cell.seed: record for cell, record in records.items() if cell.method == method}
         names = dict.fromkeys(name for seed in used for name in by_seed[seed].scores)
-        found = {
-            name: self.score(name, method, [by_seed[s].scores.get(name, Score(None)) for s in used]) for name in names
-        }
+        of_seeds = {name: [by_seed[s].scores.get(name, Score(None)) for s in used] for name in names}
+        found = {name: self.score(name, method, values) for name, values in of_seeds.items()}
         if of := list(self.shares_of(method).values()):
             found |= headline.scores(of)
-        distances = self.series(KS_DISTANCE, method)
-        if distances and isinstance(self.forget_quality, RetrainTest):
-            value = math.fsum(e.value for e in distances.values()) / len(distances)
-            gaps = (
-                [] if method == RETRAIN else [self.crossed.gaps(self.forget_quality, Run(method, s)) for s in distances]
-            )
-            around = distance_limits(list(distances.values()), gaps) if gaps else None
-            lo, hi = around or (None, None)
-            found[KS_DISTANCE] = Score(value, lo, hi, len(distances))
+        if self.forget_quality is not None and (distances := self.series(KS_DISTANCE, method)):
+            lo, hi = self.distance_limits(self.forget_quality, method) or (None, None)
+            found[KS_DISTANCE] = Score(_average(distances), lo, hi, len(distances))
         if method != RETRAIN and self.attack is not None:
-            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, self.series(MEMBERSHIP_GAP, method),
-                          self.series(MEMBERSHIP_GAP, RETRAIN), self.asked.margin)  # fmt: skip
+            own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
+            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, own, other, self.asked.margin)
             if gap is not None:
-                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), n=gap.n)
+                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), gap.n)
+            elif both := [own[seed].value - other[seed].value for seed in own if seed in other]:
+                found[MEMBERSHIP_GAP] = Score(math.fsum(both) / len(both), n=len(both))
         return found
 
     def score(self, name: str, method: str, by_seed: Sequence[Score]) -> Score:
@@ -201,16 +216,23 @@ class _Table:
             return average
         if not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
             return average
-        if is_p(metric):
-            if method == RETRAIN:
-                return average
-            distance = self.crossed.estimate
-            runs = [distance(metric, Run(method, s), distance=True) for s in used]
-            counted = [self.crossed.gaps(metric, Run(method, s)) for s in used]  # type: ignore[arg-type]
-            around = p_limits(distance_limits(runs, counted), int(counted[0].items.sum()), average.value)
+        if isinstance(metric, RetrainTest):
+            items = self.crossed.paired(metric, Run(method, used[0]))
+            around = p_limits(self.distance_limits(metric, method), items, average.value)
         else:
             around = limits(metric, [self.crossed.estimate(metric, Run(method, s)) for s in used])
         return average._replace(lo=around.lo, hi=around.hi) if around else average
+
+    def distance_limits(self, metric: Metric, method: str) -> Interval | None:
+        """Of the KS distance to the retrain models; None of retrain itself."""
+        key = (type(metric), method)
+        if key not in self.limits and isinstance(metric, RetrainTest) and method != RETRAIN:
+            runs = [Run(method, seed) for seed in self.used(method)]
+            counted = [self.crossed.gaps(metric, run) for run in runs]
+            self.limits[key] = distance_limits(
+                [self.crossed.estimate(metric, run, distance=True) for run in runs], counted
+            )
+        return self.limits.get(key)
 
     def share_of_target(self, method: str, name: str) -> Score:
         """A metric over the target's, what floors are held against."""
@@ -254,6 +276,10 @@ class _Table:
         far = [self.crossed.estimate(metric, Run(RETRAIN, a), Run(RETRAIN, b), distance=True).value
                for a, b in combinations(seeds, 2)]  # fmt: skip
         return Score(float(np.mean(far)), min(far), max(far), len(far))
+
+
+def _average(series: Series) -> float:
+    return math.fsum(e.value for e in series.values()) / len(series)
 
 
 def _attack(metric: Metric | None) -> Metric | None:

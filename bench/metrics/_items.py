@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -23,6 +24,14 @@ Array = np.ndarray
 Compat = Literal["", "tofu", "tofu-training", "open-unlearning"]
 """Whose published behaviour to reproduce where it is not the correct one; "" is none (see docs/metrics.md)."""
 COMPATS: tuple[Compat, ...] = ("", "tofu", "tofu-training", "open-unlearning")
+
+CHANGED: Mapping[Compat, frozenset[str]] = {
+    "": frozenset(),
+    "tofu": frozenset(),
+    "tofu-training": frozenset({"log_truth_ratio"}),
+    "open-unlearning": frozenset({"log_truth_ratio", "normalised_probability", "extraction_strength"}),
+}
+"""The columns whose scored items have other values under a published behaviour, so that an item table is not enough."""
 
 EPSILON = 1e-10  # what open-unlearning adds to its denominators
 MIN_K = 0.4  # share of the least likely tokens that min-k looks at

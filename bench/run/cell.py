@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import time
 import traceback
@@ -34,7 +33,8 @@ from bench.model.models import LM
 from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
 from bench.run import matched
 from bench.run.compose import tuning_trials
-from bench.run.plan import Planned, Prepared, Request, exams, metrics, prepared, splits
+from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
+from bench.run.provenance import provenance
 from bench.score.scoring import item_table, score_items
 from bench.store import files
 from bench.store.record import RETRAIN, Record
@@ -50,7 +50,7 @@ KEEP_BELOW = 1 << 30
 
 def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
     """Make the model `wanted` unless the cache holds it already."""
-    folder = _model_folder(request, wanted.key)
+    folder = model_folder(request, wanted.key)
     if folder.is_dir():
         return
     data = splits(wanted.task, request.source)
@@ -74,7 +74,7 @@ def load_prepared(request: Request, wanted: Prepared) -> LM:
     """A fresh copy of a prepared model, on the accelerator where there is one."""
     if wanted.stage == "base" and request.model not in SCRATCH:
         return models.load(request.model, device=models.device())
-    return models.load(_model_folder(request, wanted.key), device=models.device())
+    return models.load(model_folder(request, wanted.key), device=models.device())
 
 
 def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
@@ -129,9 +129,9 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     """The cell's model, from the cache where it is, and how it came about."""
     method, parts = planned.composed.method, planned.composed.parts
     if method.control:
-        lm, kept = load_prepared(request, planned.start), _about(_model_folder(request, planned.start.key))
+        lm, kept = load_prepared(request, planned.start), _about(model_folder(request, planned.start.key))
         return lm, {"curve": kept["curve"], "cost": {"unlearn_seconds": 0.0, "prepare_seconds": kept["seconds"]}}
-    folder = _model_folder(request, planned.keys["train"])
+    folder = model_folder(request, planned.keys["train"])
     if folder.is_dir():
         return models.load(folder, device=models.device()), _about(folder)
     if planned.finished is not None:
@@ -215,10 +215,6 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
     )
 
 
-def _model_folder(request: Request, key: str) -> Path:
-    return request.cache / "models" / key
-
-
 def _about(folder: Path) -> dict[str, Any]:
     kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
     return kept
@@ -249,12 +245,6 @@ def environment() -> dict[str, Any]:
     """What the numbers were made with."""
     import torch
 
-    def git(*words: str) -> str:
-        run = subprocess.run(
-            ["git", *words], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-        )
-        return run.stdout.strip()
-
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
     return {
         "python": platform.python_version(),
@@ -262,8 +252,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results", ":!leaderboard.md")),
+        **provenance(),
     }
 
 

@@ -173,9 +173,11 @@ def _settings_file(model: str) -> dict[str, dict[str, Any]]:
 
 
 def tuning_trials(model: str, method: str, benchmark: str = "") -> int:
-    """How many settings of a method were tried before those in the model's settings file were chosen."""
-    whole = _settings_file(model)
-    tables = whole.get("benchmark", {}).get(benchmark, whole)
+    """How many settings of a method were tried on this benchmark before those in the model's settings file were chosen.
+
+    0 for a benchmark that the file does not name: there nothing was tried, whatever was tried elsewhere.
+    """
+    tables = _settings_file(model).get("benchmark", {}).get(benchmark, {})
     return int(tables.get("tuning_trials", {}).get(method.partition("@")[0], 0))
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,9 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from bench.errors import BenchError
+from bench.run.pace import Kind, Pace, words
 
 Report = Callable[[str, int, int], None]
 
@@ -33,37 +44,49 @@ class Job:
     run: Callable[..., Any]
     arguments: tuple[Any, ...]
     needs: frozenset[str] = frozenset()
+    kind: Kind = ("job",)
 
 
 def execute(
-    jobs: Sequence[Job], workers: int, ended: Callable[[Job, Any, BaseException | None], bool], stop_at_failure: bool
+    jobs: Sequence[Job],
+    workers: int,
+    ended: Callable[[Job, Any, BaseException | None], bool],
+    stop_at_failure: bool,
+    pace: Pace | None = None,
 ) -> None:
     """Run every job, in the given order where needs allow.
 
     `ended(job, result, error)` is told of each end and says whether the job counts as done well; with
-    `stop_at_failure` nothing more is started after the first that does not.
+    `stop_at_failure` nothing more is started after the first that does not. `pace` is told when jobs start and how long
+    they took, before `ended` is told of their end.
 
     Raises:
         KeyboardInterrupt: passed on after the workers are stopped.
         BenchError: a worker process was killed (out of memory, usually).
     """
-    with _display(len(jobs)) as display:
+    pace = pace or Pace(jobs, workers)
+    with _display(len(jobs), pace) as display:
         if workers == 1:
-            _execute_here(jobs, ended, stop_at_failure, display)
+            _execute_here(jobs, ended, stop_at_failure, display, pace)
         else:
-            _execute_there(jobs, workers, ended, stop_at_failure, display)
+            _execute_there(jobs, workers, ended, stop_at_failure, display, pace)
 
 
-def _execute_here(jobs: Sequence[Job], ended: Callable[..., bool], stop_at_failure: bool, display: Display) -> None:
+def _execute_here(
+    jobs: Sequence[Job], ended: Callable[..., bool], stop_at_failure: bool, display: Display, pace: Pace
+) -> None:
     good: set[str] = set()
     for job in jobs:
         if not job.needs <= good:
+            pace.ends(job, None)
             ended(job, None, _unmet(job, good))
             continue
+        pace.starts(job)
         try:
-            result, error = job.run(*job.arguments, display.reporter(job.name)), None
+            (result, seconds), error = _timed(job, display.reporter(job.name)), None
         except Exception as caught:
-            result, error = None, caught
+            result, seconds, error = None, None, caught
+        pace.ends(job, seconds)
         fine = ended(job, result, error)
         display.finish(job.name)
         if fine:
@@ -73,7 +96,7 @@ def _execute_here(jobs: Sequence[Job], ended: Callable[..., bool], stop_at_failu
 
 
 def _execute_there(
-    jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display
+    jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display, pace: Pace
 ) -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -86,9 +109,11 @@ def _execute_there(
             for job in [j for j in waiting if j.needs & bad]:
                 waiting.remove(job)
                 bad.add(job.name)
+                pace.ends(job, None)
                 ended(job, None, _unmet(job, good))
             while len(running) < workers and (ready := next((j for j in waiting if j.needs <= good), None)):
                 waiting.remove(ready)
+                pace.starts(ready)
                 running[pool.submit(_run_in_worker, ready)] = ready
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job, error = running.pop(future), future.exception()
@@ -97,7 +122,9 @@ def _execute_there(
                         f"a worker process was killed while it worked on '{job.name}', most likely for want of memory. "
                         "What is finished is kept; go on with fewer --workers."
                     )
-                fine = ended(job, None if error else future.result(), error)
+                result, seconds = (None, None) if error else future.result()
+                pace.ends(job, seconds)
+                fine = ended(job, result, error)
                 display.finish(job.name)
                 (good if fine else bad).add(job.name)
                 if not fine and stop_at_failure:
@@ -134,8 +161,14 @@ def _start_worker(queue: Any, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _run_in_worker(job: Job) -> Any:
-    return job.run(*job.arguments, lambda what, done, total: _queue.put((job.name, what, done, total)))
+def _run_in_worker(job: Job) -> tuple[Any, float]:
+    return _timed(job, lambda what, done, total: _queue.put((job.name, what, done, total)))
+
+
+def _timed(job: Job, report: Report) -> tuple[Any, float]:
+    """What a job returns, and the seconds that it took, without those of starting its process."""
+    started = time.monotonic()
+    return job.run(*job.arguments, report), time.monotonic() - started
 
 
 def _listen(queue: Any, display: Display) -> None:
@@ -147,9 +180,10 @@ def _listen(queue: Any, display: Display) -> None:
 class Display:
     """One bar for the whole run and one for each running job, on stderr; without a terminal, nothing moves."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, pace: Pace) -> None:
         self._progress = progress
-        self._overall = progress.add_task("all jobs", total=total)
+        self._pace = pace
+        self._overall = progress.add_task("all jobs", total=total, left="")
         self._bars: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -164,20 +198,27 @@ class Display:
 
     def finish(self, name: str) -> None:
         with self._lock:
-            self._progress.advance(self._overall)
+            self._progress.update(self._overall, advance=1, left=words(self._pace.left()))
             if name in self._bars:
                 self._progress.remove_task(self._bars.pop(name))
 
 
+class _Left(TimeRemainingColumn):
+    """What is left of a job by its own steps, of the whole run by its pace: steps of a run are not alike."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["left"]) if "left" in task.fields else super().render(task)
+
+
 @contextmanager
-def _display(total: int) -> Iterator[Display]:
+def _display(total: int, pace: Pace) -> Iterator[Display]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Left(),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Display(progress, total)
+        yield Display(progress, total, pace)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.model.recipes import SCRATCH
 from bench.run.executors import Job, execute
-from bench.run.plan import Planned, Prepared, Request, prepared
+from bench.run.pace import Kind, Pace, words
+from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
+from bench.store import files
 from bench.store.record import RETRAIN, Record
 
 Say = Callable[[str], None]
@@ -38,7 +39,8 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
             needs.add(str(retrain))
         if planned.finished and planned.finished.cell in missing:
             needs.add(str(planned.finished.cell))
-        jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs)))
+        kind = _cell_kind(request, planned)
+        jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
     _run_jobs(jobs, workers, fail_fast, say, records)
     return records
@@ -55,10 +57,28 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]
     for model in wanted:
         base = prepared(request, model.task, "base", 0)
         if request.model in SCRATCH:
-            jobs.setdefault(base.key, Job(_name(base), prepare, (request, base)))
+            jobs.setdefault(base.key, Job(_name(base), prepare, (request, base), kind=_model_kind(request, base)))
         needs = frozenset({jobs[base.key].name} if base.key in jobs else ())
-        jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs))
+        jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs, _model_kind(request, model)))
     return jobs
+
+
+def _model_kind(request: Request, model: Prepared) -> Kind:
+    """What making a model takes; a model that is kept takes nothing."""
+    benchmark = model.task.partition(":")[0]
+    return ("kept",) if model_folder(request, model.key).is_dir() else ("taught", benchmark, model.stage)
+
+
+def _cell_kind(request: Request, planned: Planned) -> Kind:
+    """What making a cell takes: scoring alone, measuring as well, or unlearning before that."""
+    cell, keys = planned.cell, planned.keys
+    if files.rows_path(request.results, keys["measure"]).is_file():
+        return "scored", cell.task
+    if planned.composed.method.control or model_folder(request, keys["train"]).is_dir():
+        return "measured", cell.task
+    if planned.finished:
+        return "matched", cell.task
+    return "unlearned", cell.task, cell.method.partition("@")[0]
 
 
 def _name(model: Prepared) -> str:
@@ -71,22 +91,22 @@ def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say:
 
 
 def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record]) -> bool:
-    started = time.monotonic()
+    pace = Pace(jobs, workers)
     count = 0
     well = True
 
     def ended(job: Job, result: Any, error: BaseException | None) -> bool:
         nonlocal count, well
         count += 1
-        fine, words = _outcome(job, result, error)
+        fine, said = _outcome(job, result, error)
         well &= fine
         if isinstance(result, Record):
             records.append(result)
-        left = (time.monotonic() - started) / count * (len(jobs) - count)
-        say(f"[{count}/{len(jobs)}] {words}" + (f"; about {_duration(left)} left" if count < len(jobs) else ""))
+        left = words(pace.left()) if count < len(jobs) else ""
+        say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
         return fine
 
-    execute(jobs, workers, ended, fail_fast)
+    execute(jobs, workers, ended, fail_fast, pace)
     return well
 
 
@@ -97,7 +117,3 @@ def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, 
     if isinstance(result, Record) and result.status != "ok":
         return result.status != "failed", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
     return True, f"{label}: done"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -40,7 +40,7 @@ def import_log(
         status="ok",
         keys={"train": key, "measure": key, "score": digest([key, against])},
         identity={"log": key, "retrain": against},
-        scores=score_log(log, reference),
+        scores=score_log(log, reference, task=task),
         notes=(f"{method}: measured elsewhere, scored here from {log.name} ({read.format})", *read.meta["notes"]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -15,11 +15,10 @@ from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
 from bench.model.recipes import SCRATCH, finetuning, model_identity
-from bench.registry import names
 from bench.run.compose import MATCHED, Composed, compose, resolve
-from bench.score.scoring import build
+from bench.score.scoring import build, scores_of
 from bench.store import files, versions
-from bench.store.record import RETRAIN, Cell, Record
+from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.versions import MEASURE, SCORE, TRAIN
 
 State = Literal["done", "to do", "stale", "failed"]
@@ -54,10 +53,8 @@ class Request:
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
     """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
     dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
-    named = {name for other in names("task") for name in make_task(other).scores}
-    others = [name for name in names("metric") if name not in named]
     asked = [probe for probe in probes if probe.startswith(EXAM)]
-    return [name for name in dict.fromkeys([*make_task(task).scores, *others, *asked]) if name not in dear]
+    return [name for name in dict.fromkeys([*scores_of(task), *asked]) if name not in dear]
 
 
 def exams(request: Request, task: str, probes: Sequence[str]) -> tuple[Exam, ...]:
@@ -131,13 +128,18 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
     return Prepared(digest(made), stage, task, seed)
 
 
+def model_folder(request: Request, key: str) -> Path:
+    """Where the cache keeps a model, prepared or unlearned."""
+    return request.cache / "models" / key
+
+
 def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> list[Planned]:
-    """Every cell of the grid with its state; the retrain references that forget quality needs are added in front.
+    """Every cell of the grid with its state; retrain and target, which all is measured between, are added in front.
 
     Raises:
         UsageError: an unknown name or parameter, bad data.
     """
-    wanted = dict.fromkeys([RETRAIN, *methods])
+    wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
     overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
     cells = []
     for task in tasks:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import BenchError
+import pandas as pd
+
+from bench.api import Score
+from bench.errors import BenchError, UsageError
+from bench.metrics._items import CHANGED, Compat
 from bench.run.plan import metrics, scoring_key
-from bench.score.scoring import item_table, score_items
+from bench.score.scoring import build, item_table, score_items
 from bench.store import files
 from bench.store.record import ELSEWHERE, RETRAIN, Record
 from bench.store.rows import read_rows
@@ -51,6 +55,38 @@ def rescore(results: Path, say: Callable[[str], None]) -> Rescored:
         except BenchError as error:
             complain(str(error))
     return Rescored(whole, compact, len(problems))
+
+
+def scored_as(results: Path, record: Record, retrain: Record | None, compat: Compat = "") -> dict[str, Score]:
+    """Every score of a cell as a published implementation computes it; nothing is stored.
+
+    From the rows, or from the item table where the rows are not here; then what only rows can tell has no value.
+
+    Raises:
+        UsageError: a cell that was measured elsewhere, or no such behaviour.
+        BenchError: neither rows nor an item table.
+    """
+    if record.cell.data == ELSEWHERE:
+        raise UsageError(f"{record.cell} was measured elsewhere. Score its log: python -m bench score LOG --compat ...")
+    names = metrics(record.cell.task, record.identity.get("probes asked for", []))
+    items, lacking = _items_as(results, record, names, compat)
+    reference, unknown = None if retrain is None else items, lacking
+    if retrain is not None and record.cell != retrain.cell:
+        reference, unknown = _items_as(results, retrain, names, compat)
+    scores = score_items(items, reference, names, compat=compat)
+    for name in names:
+        metric = build(name, compat)
+        if {column for _, column in metric.needs} & (lacking | unknown if metric.needs_retrain else lacking):
+            scores[name] = Score(None, note="needs the rows, which git does not keep: run the cell with --results DIR")
+    return scores
+
+
+def _items_as(results: Path, record: Record, names: list[str], compat: Compat) -> tuple[pd.DataFrame, set[str]]:
+    """The items of a cell under a published behaviour, and the columns that are not as that has them."""
+    rows = files.rows_path(results, record.keys["measure"])
+    if rows.is_file():
+        return item_table(read_rows(rows), names, compat), set()
+    return files.items(results, record.cell), set(CHANGED[compat])
 
 
 def _rescore(results: Path, record: Record, retrain: Record | None, complain: Callable[[str], None]) -> bool:

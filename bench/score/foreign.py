@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bench import registry
-from bench.api import Score
+from bench.api import Metric, Score
 from bench.errors import UsageError
 from bench.metrics._items import (
     GENERAL,
@@ -23,7 +22,7 @@ from bench.metrics._items import (
     normalised_probability,
     rouge_recall,
 )
-from bench.score.scoring import score_items
+from bench.score.scoring import build, score_items, scores_of
 
 Format = Literal["tofu", "open-unlearning"]
 Column = dict[str, Any]  # item id -> value, as the log has it
@@ -56,8 +55,8 @@ class ForeignLog:
         items: as `scoring.item_table` makes them, in float64 because logs are small; a column is absent where the log
             has nothing to compute it from. The id is the log's own row number; no clusters are known, each item is one.
         generations: set, id, question, reference, generation; empty where the log holds no texts.
-        meta: `file`, the number of `items` a set, `stated` (the totals that the log itself states, by its names) and
-            `notes` on what its numbers carry with them.
+        meta: `file`, the number of `items` a set, `stated` (the totals that the log itself states, by its names),
+            `carried` (by set and column, what the log's numbers carry with them) and the same as `notes`.
     """
 
     format: Format
@@ -66,14 +65,21 @@ class ForeignLog:
     meta: Mapping[str, Any]
 
 
+TASK = "tofu:forget10"
+"""Both formats are logs of TOFU, whose three tasks have the same scores."""
+
+
 def score_log(
-    path: str | Path, reference: str | Path | None = None, compat: Compat = "", seed: int = 0
+    path: str | Path, reference: str | Path | None = None, compat: Compat = "", task: str = TASK
 ) -> dict[str, Score]:
-    """Every metric on a log, with its interval; what the log cannot tell is None with a note.
+    """Every score of the task on a log, with its interval; what the log cannot tell is None with a note.
+
+    A score whose items carry something of the log's that ours do not has a note that says what.
 
     Args:
         path: the log. reference: the log of the retrain model, for forget quality and PrivLeak.
         compat: whose published behaviour to reproduce where it differs from the correct one.
+        task: the task that the log is a run of.
 
     Raises:
         UsageError: a log that cannot be read (see `read_log`), or a reference on other items.
@@ -82,8 +88,18 @@ def score_log(
     other = None if reference is None else read_log(reference, compat)
     if other is not None:
         _same_items(log, other)
-    names = registry.names("metric")
-    return score_items(log.items, None if other is None else other.items, names, compat=compat)
+    names = scores_of(task)
+    scores = score_items(log.items, None if other is None else other.items, names, compat=compat)
+    carried: dict[Any, str] = log.meta["carried"]
+    against: dict[Any, str] = {} if other is None else other.meta["carried"]
+    return {name: _noted(score, build(name), carried, against) for name, score in scores.items()}
+
+
+def _noted(score: Score, metric: Metric, carried: dict[Any, str], against: dict[Any, str]) -> Score:
+    """The score with what the items that it was computed from carry, those of the retrain model among them."""
+    found = carried | against if metric.needs_retrain else carried
+    notes = [found[need] for need in metric.needs if need in found] if score.value is not None else []
+    return score._replace(note="; ".join(dict.fromkeys(filter(None, [score.note, *notes]))))
 
 
 def read_log(path: str | Path, compat: Compat = "") -> ForeignLog:
@@ -113,10 +129,25 @@ def read_log(path: str | Path, compat: Compat = "") -> ForeignLog:
     items = pd.concat([_items(name, raw, compat) for name in dict.fromkeys(s for s, _ in raw)], ignore_index=True)
     generations = pd.DataFrame(texts, columns=["set", "id", "question", "reference", "generation"])
     counts = {str(name): int(n) for name, n in items.groupby("set").size().items()}
-    bare = [s for s, column in raw if column == "stated_ratio" and (s, "wrong_losses") not in raw]
-    notes = [f"truth ratios of {s} carry open-unlearning's 1e-10: the log has no option losses" for s in bare]
-    meta = {"file": path.name, "items": counts, "stated": stated, "notes": notes}
+    carried = {} if compat == "open-unlearning" else _carried(raw)
+    meta = {"file": path.name, "items": counts, "stated": stated, "carried": carried, "notes": [*carried.values()]}
     return ForeignLog(format_, items, generations, meta)
+
+
+def _carried(raw: _Raw) -> dict[tuple[str, str], str]:
+    """By set and column, what the log's numbers hold that ours would not and that cannot be undone."""
+    found = {}
+    for name, column in raw:
+        if column == "stated_ratio" and (name, "wrong_losses") not in raw:
+            found[name, "log_truth_ratio"] = (
+                f"truth ratios of {name} carry open-unlearning's 1e-10: the log has no option losses"
+            )
+        if column == "extraction_strength":
+            found[name, column] = (
+                "extraction strength carries open-unlearning's 1/m: an answer of m tokens has it if not even the last "
+                "is right, and 0 here; --compat open-unlearning gives our own cells the same"
+            )
+    return found
 
 
 def _format(path: Path, content: Any) -> Format:

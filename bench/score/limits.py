@@ -21,7 +21,7 @@ from bench.stats.student import quantile
 
 Array = np.ndarray
 LEVEL = 0.95
-_MULTIPLIERS = 1000
+_MULTIPLIERS = 500
 
 
 def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
@@ -52,7 +52,7 @@ def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interv
     if upper is None:
         return None
     k = len(counted[0].items)
-    drawn = stream("multipliers", k).standard_normal((_MULTIPLIERS, k))
+    drawn = stream("multipliers", k).standard_normal((_MULTIPLIERS, k), dtype=np.float32)
     largest = np.mean([np.abs(drawn @ _deviation(one)).max(axis=1) for one in counted], axis=0)
     wide = quantile((1 + LEVEL) / 2, k - 1) / quantile((1 + LEVEL) / 2, np.inf)
     low = whole.value - wide * float(np.quantile(largest, (1 + LEVEL) / 2))
@@ -63,7 +63,7 @@ def _deviation(of: Gaps) -> Array:
     """Each cluster's part in the curve less the mean of all, [K, T], in shares of the items."""
     k, n = len(of.items), of.items.sum()
     curve = of.share.sum(axis=0) / n
-    return np.asarray((of.share - of.items[:, None] * curve) / n * np.sqrt(k / (k - 1)))
+    return np.asarray((of.share - of.items[:, None] * curve) / n * np.sqrt(k / (k - 1)), dtype=np.float32)
 
 
 def p_limits(distance: Interval | None, items: int, value: float) -> Interval | None:

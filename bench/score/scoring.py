@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench import registry
-from bench.api import Metric, Rows, Sample, Score
+from bench.api import Metric, Rows, Sample, Score, make_task
 from bench.errors import BenchError, UsageError
 from bench.metrics._exam import EXAM, exam_score
 from bench.metrics._forms import RetrainTest
@@ -39,18 +39,31 @@ class _Group(NamedTuple):
     unscored: int
 
 
+def refuse_unknown(compat: str) -> None:
+    """Raise `UsageError` unless `compat` is a published behaviour that is known, or none."""
+    if compat not in COMPATS:
+        raise UsageError(f"no compat '{compat}'. Known: {', '.join(filter(None, COMPATS))}; leave it out for none.")
+
+
 def build(name: str, compat: Compat = "") -> Metric:
     """The metric of that name, with the published behaviour asked for.
 
     Raises:
         UsageError: no such metric, or no such behaviour.
     """
-    if compat not in COMPATS:
-        raise UsageError(f"no compat '{compat}'. Known: {', '.join(filter(None, COMPATS))}; leave it out for none.")
+    refuse_unknown(compat)
     made = exam_score(name) if name.startswith(EXAM) else registry.load("metric", name)
     takes = dataclasses.is_dataclass(made) and any(f.name == "compat" for f in dataclasses.fields(made))
     metric: Metric = made(compat=compat) if compat and takes else made()
     return metric
+
+
+@cache
+def scores_of(task: str) -> tuple[str, ...]:
+    """The scores of a task: those it names, headline ones first, then metrics that no task names."""
+    named = {name for other in registry.names("task") for name in make_task(other).scores}
+    others = [name for name in registry.names("metric") if name not in named]
+    return tuple(dict.fromkeys([*make_task(task).scores, *others]))
 
 
 @cache

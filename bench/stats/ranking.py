@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from string import ascii_lowercase
 
-from bench.api import Score
-
 
 def ranks(best_first: Sequence[str], beats: Callable[[str, str], bool]) -> dict[str, int]:
     """1 for what nobody beats; else one more than the lowest rank among those that beat it.
@@ -45,13 +43,12 @@ def _letter(n: int) -> str:
     return ascii_lowercase[n] if n < 26 else _letter(n // 26 - 1) + ascii_lowercase[n % 26]
 
 
-def below_floor(share: Score, floor: float) -> str:
-    """ "apart" where the whole interval of a share of the target's value is below the floor, "near" where part of it or
-    only the value is; else "". A value without an interval shows nothing and is near at most.
+def below_floor(value: float | None, lo: float | None, hi: float | None, floor: float) -> str:
+    """ "apart" where the whole interval of a number is below the floor, "near" where part of it or only the number is;
+    else "". A number without an interval shows nothing and is near at most.
     """
-    if share.value is None:
+    if value is None:
         return ""
-    lo, hi = (share.value if end is None else end for end in (share.lo, share.hi))
-    if hi < floor and share.hi is not None:
+    if hi is not None and hi < floor:
         return "apart"
-    return "near" if min(lo, share.value) < floor else ""
+    return "near" if min(value if lo is None else lo, value) < floor else ""

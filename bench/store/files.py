@@ -68,10 +68,17 @@ def atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         remedy = "Free some space" if error.errno == errno.ENOSPC else "Name a place that you may write"
-        raise BenchError(f"cannot write {path}: {error.strerror or error}. {remedy}, such as --results DIR.") from error
+        why = in_the_way(path.parent) or (f"{path} is a directory" if path.is_dir() else error.strerror or error)
+        raise BenchError(f"cannot write {path}: {why}. {remedy}, such as --results DIR.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def in_the_way(folder: Path) -> str:
+    """Which file stands where a directory is wanted, in words; "" if none does."""
+    blocking = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    return f"{blocking} is a file, not a directory: move it away" if blocking.is_file() else ""
 
 
 def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:

@@ -52,7 +52,8 @@ class Record:
         scores: by metric name.
         curve: columns of the training curve.
         cost: seconds and memory.
-        environment: versions, machine, git commit and whether the tree was dirty.
+        environment: versions, machine, and what code it was: `commit`, whether code differed from it (`dirty`), the
+            files that did (`changed`), and a digest of all code (`code`).
         notes: what a reader must know, such as what the data is.
         tuning_trials: how many settings were tried before these parameters were chosen; 0 is none.
         created: UTC time, ISO 8601.

@@ -11,7 +11,7 @@ from tests.e2e.conftest import ROOT
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["list", "methods"], ["list", "tasks"], ["list", "metrics"], ["list", "models"]]
+    "words", [["--help"], ["list"], ["list", "methods"], ["list", "tasks"], ["list", "metrics"], ["list", "models"]]
 )
 def test_help_and_lists_import_nothing_heavy(words):
     code = (

@@ -251,8 +251,8 @@ def test_seeds_that_do_not_match_are_stated(results):
     for method in ("target", "retrain", "fo-ga"):
         saved(results, method, 1)
     (table,) = analyse(results, files.records(results, lambda _: None))
-    (note,) = [note for note in table.notes if "Seeds that do not match" in note]
-    assert "the others have 0, 1" in note and "fo-npo (0)" in note
+    (note,) = [note for note in table.notes if "Compared over seeds 0, 1" in note]
+    assert "they have other ones: fo-npo (0)" in note
     assert {row.method: row.seeds for row in table.rows}["fo-npo"] == (0,)
 
 
@@ -261,7 +261,7 @@ def test_a_cell_without_the_retrain_of_its_seed_is_listed_and_not_averaged(resul
     tables = analyse(results, files.records(results, lambda _: None))
     assert tables[0].left_out == ((cell("fo-ga", 1), "its retrain reference (seed 1) is gone"),)
     assert {row.method: row.seeds for row in tables[0].rows}["fo-ga"] == (0,)
-    assert "left out, its retrain reference (seed 1) is gone (fo-ga: seed 1)" in render(tables, Rules())
+    assert "Left out, its retrain reference (seed 1) is gone (fo-ga: seed 1)." in render(tables, Rules())
 
 
 def test_a_cell_whose_item_table_is_damaged_is_made_again(results):

@@ -37,10 +37,11 @@ def test_stopping_early_does_not_win():
 
 
 def test_intervals_over_seeds():
-    """1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.3027, half-width 4.3027 / sqrt(3). One seed leaves it unknown."""
-    estimate = over_seeds([1.0, 2.0, 3.0])
-    assert estimate.mean == 2
-    assert estimate.hi - estimate.mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
+    """0.1, 0.2, 0.3: mean 0.2, s = 0.1, t(0.975, 2) = 4.3027, half-width 0.43027 / sqrt(3), cut at 0, where a share
+    ends. One seed leaves it unknown."""
+    estimate = over_seeds([0.1, 0.2, 0.3])
+    assert estimate.mean == pytest.approx(0.2) and estimate.lo == 0
+    assert estimate.hi - estimate.mean == pytest.approx(0.4302653 / math.sqrt(3), rel=1e-5)
     assert over_seeds([1.0])[1:] == (None, None, 1)
     assert str(over_seeds([])) == "not reached"
 

@@ -11,15 +11,20 @@ from typing import Any
 
 from bench.api import Score
 from bench.board import reported
-from bench.board.leaderboard import about, number, remarks, rules_line, title
+from bench.board.about import about, title
+from bench.board.numbers import number
 from bench.board.report.cells import SHOWN, as_script, describe
 from bench.board.report.figures import Drawn, figures
-from bench.compare.analysis import Row, Rules, Table, across_tasks
+from bench.board.verdict import remarks, rules_line, sentence
+from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
+from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.compare.headline import ERASED, KEPT
 from bench.stats.critical_difference import figure as critical_difference
 from bench.store import files
 from bench.store.record import CONTROLS, Cell, Record
 
 Progress = Callable[[str, int, int], None]
+VERDICT = (HEADLINE, ERASED, KEPT, KS_DISTANCE, MEMBERSHIP_GAP)
 
 
 def write(
@@ -91,7 +96,8 @@ def _section(
         "slug": slug,
         "title": title(table),
         "about": about(table),
-        "columns": list(table.headlines),
+        "verdict": sentence(table, rules).strip("*"),
+        "columns": [name.replace("_", " ") for name in VERDICT if _any(table, name)] + list(table.headlines),
         "rows": [_row(row, table, names) for row in rows],
         "comparisons": [c for c in table.comparisons if c.p_holm < 1],
         "compared": len(table.comparisons),
@@ -101,23 +107,33 @@ def _section(
 
 
 def _row(row: Row, table: Table, names: Mapping[Cell, str]) -> dict[str, Any]:
-    scores = [row.scores.get(name, Score(None)) for name in table.headlines.values()]
+    names_shown = [*(name for name in VERDICT if _any(table, name)), *table.headlines.values()]
+    scores = [row.scores.get(name, Score(None)) for name in names_shown]
     cells = [Cell(table.task, row.method, table.model, table.data, seed) for seed in row.seeds]
     control = row.method in CONTROLS
     return {
         "method": row.method,
-        "rank": "control" if control else "set apart" if row.apart else "variant" if "@" in row.method else row.rank,
+        "rank": "control"
+        if control
+        else "set apart"
+        if row.apart
+        else "variant"
+        if "@" in row.method
+        else row.letters or None,
         "apart": row.apart,
         "scores": [
             {"text": number(name, score._asdict()), "value": score.value, "note": score.note}
-            for name, score in zip(table.headlines.values(), scores, strict=True)
+            for name, score in zip(names_shown, scores, strict=True)
         ],
-        "retained": row.matched.retained,
-        "area": row.matched.area,
+        "at_retrain": row.matched.at_retrain,
         "seconds": row.cost.get("unlearn_seconds"),
         "memory": row.cost.get("peak_memory_mb"),
         "cells": [(cell.seed, names[cell]) for cell in cells if cell in names],
     }
+
+
+def _any(table: Table, name: str) -> bool:
+    return any(name in row.scores for row in table.rows)
 
 
 def _save(drawn: Drawn, folder: Path, slug: str) -> dict[str, str]:

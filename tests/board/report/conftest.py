@@ -68,7 +68,7 @@ def results(tmp_path_factory) -> Path:
             steps = [float(k) for k in range(11)]
             record = Record(
                 cell, "ok", keys, identity, parameters={"lr": 1e-4, "beta": HOSTILE[1]}, overrides={"lr": "settings"},
-                scores=score_items(items, reference, names, resamples=20), notes=(HOSTILE[0],),
+                scores=score_items(items, reference, names), notes=(HOSTILE[0],),
                 curve={"step": steps, "lr": steps, "clipped": [float("nan"), *steps[1:]], "trace step": steps,
                        "trace forget probability": [1 - s / 12 for s in steps],
                        "trace retain probability": [1 - s / 30 for s in steps]},

@@ -1,0 +1,70 @@
+"""What a table is of: its task, whose data, which model, how parameters were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.compare.analysis import Table
+
+BENCHMARKS = ("tofu", "lume")
+_REAL = {
+    *("dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"),  # TOFU's splits, without a holdout set
+    *("faa422cd747bc3ec", "88d020ab41fac1c1", "e8b80cdbf845a48e", "96a21301c6c63838"),  # LUME and its three tasks
+}
+"""Digests of what is measured on the real benchmarks: no other files are called real."""
+_WORLDS = {
+    "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
+    "hub": "the real data, from the hub",
+    "elsewhere": "measured elsewhere, scored here from the logs of others",
+    "files": "the real data, from a directory of the benchmark's files",
+}
+_MODELS = {
+    "tiny": "`tiny`, a Llama of a million parameters trained from scratch",
+    "small": "`small`, a Llama of 4 (LUME: 2) million parameters taught this data and general facts from scratch",
+}
+
+
+def title(table: Table) -> str:
+    """Task, world, model and seeds."""
+    return f"{table.task}: {kind(table)}, model {table.model}, {seeds(table.seeds)}"
+
+
+def about(table: Table) -> str:
+    """What the world and the model are, and how the parameters were chosen."""
+    trials = max((row.tuning_trials for row in table.rows), default=0)
+    lines = [f"Data: {world(table)}.", f"Model: {_MODELS.get(table.model, f'`{table.model}`')}."]
+    if any(by == "settings" for row in table.rows for by, _ in row.overrides.values()):
+        tried = f", at most {trials} setting{'s' if trials > 1 else ''} a method" if trials else ""
+        lines.append(f"Tuning: `bench/run/settings/{table.model}.toml`, by hand on seed 0, by looking at these very "
+                     f"scores{tried}.")  # fmt: skip
+    return " ".join(lines)
+
+
+def kind(table: Table) -> str:
+    """Whose data it is, in two or three words."""
+    if not _known(table):
+        return "a task of your own"
+    named = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
+    return named.get(table.data, "real data" if _is_real(table) else "data of your own")
+
+
+def world(table: Table) -> str:
+    """Whose data it is."""
+    if not _known(table):
+        return f"what the task `{table.task}` gives for `{table.data}`; it is none of this project's"
+    if table.data == "files" and not _is_real(table):
+        return "a directory of files that are not the benchmark's, whatever their names say"
+    return _WORLDS.get(table.data, table.data)
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """ "seeds 0, 1, 2"."""
+    return f"seed{'s' if len(numbers) != 1 else ''} {', '.join(map(str, numbers)) or 'none'}"
+
+
+def _known(table: Table) -> bool:
+    return table.task.partition(":")[0] in BENCHMARKS
+
+
+def _is_real(table: Table) -> bool:
+    return bool(table.rows) and all(set(row.probes) <= _REAL for row in table.rows)

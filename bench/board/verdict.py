@@ -1,0 +1,179 @@
+"""What a table says, in words: one sentence for whoever reads no statistics, and remarks for whoever does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.board.numbers import short
+from bench.compare.analysis import FORGET_QUALITY, HEADLINE, Comparison, Row, Rules, Table
+from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.compare.headline import ERASED, KEPT
+from bench.stats.jackknife import FEWEST
+from bench.store.record import CONTROLS, RETRAIN, TARGET
+
+ENOUGH = 5
+"""Seeds below which corrected tests have little power (`docs/statistics.md`)."""
+
+
+def sentence(table: Table, rules: Rules) -> str:
+    """Who leads, beaten by nobody, at what cost, and what cannot be told."""
+    methods = [row for row in table.rows if row.method not in CONTROLS and not row.apart]
+    if not any(HEADLINE in row.scores for row in table.rows):
+        return f"**Nothing is ranked: {_why_no_headline(table)}.**"
+    if not methods:
+        return "**No method is ranked: every one has lost too much of what it should keep.**"
+    first = methods[0]
+    lead = (
+        f"{first.method} has the highest headline, {short('', first.scores[HEADLINE])}: it {_part(first)}{_cost(first)}"
+    )
+    if not table.ranked:
+        why = "one seed ranks nobody" if len(table.seeds) == 1 else "without intervals nobody is ranked"
+        return f"**{lead}; {why}.**"
+    best = [row.method for row in table.ranked if row.rank == 1]
+    beaten = [row.method for row in table.ranked if row.rank != 1]
+    if first.method not in best or not beaten:
+        few = f", and with {len(table.seeds)} seeds hardly any can be" if len(table.seeds) < ENOUGH else ""
+        told = f"Shown to be beaten: {_names(beaten)}" if beaten else f"No difference between them is shown{few}"
+    else:
+        told = f"Beaten by nobody: {_names(best)}; shown to be beaten: {_names(beaten)}"
+    return f"**{lead}. {told}. {_from_retrain(table, [row.method for row in table.ranked], rules)}**"
+
+
+def _why_no_headline(table: Table) -> str:
+    if lacking := [name for name in CONTROLS if table.row(name) is None]:
+        return f"there is no {' and no '.join(lacking)} to measure against (python -m bench run adds them)"
+    if table.blind and not table.enters:
+        return "no memorisation metric tells target from retrain"
+    if not table.blind and not table.enters:
+        return "the task declares no memorisation metrics, or no utility"
+    return "a score that it needs is missing"
+
+
+def _part(row: Row) -> str:
+    erased, kept = (row.scores[name].value or 0.0 for name in (ERASED, KEPT))
+    return f"erases {erased:.0%} and keeps {kept:.0%}"
+
+
+def _cost(row: Row) -> str:
+    seconds = row.cost.get("unlearn_seconds")
+    return "" if seconds is None else f" in {seconds:.0f} s"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _from_retrain(table: Table, ranked: Sequence[str], rules: Rules) -> str:
+    """Which methods some test tells from retrain models."""
+    told = {m for m in ranked if is_told(table, m, KS_DISTANCE, rules) or is_told(table, m, MEMBERSHIP_GAP, rules)}
+    rest = [m for m in ranked if m not in told]
+    if not told:
+        return "No corrected test tells any of them from retrain."
+    return f"Told from retrain: {_names([m for m in ranked if m in told])}; not told: {_names(rest) or 'none'}."
+
+
+def is_told(table: Table, method: str, name: str, rules: Rules) -> bool:
+    """Whether a method is significantly different from retrain in what could give it away."""
+    return any(
+        c.metric == name and {c.a, c.b} == {method, RETRAIN} and c.significant(rules.alpha) for c in table.comparisons
+    )
+
+
+def best(table: Table, name: str, rules: Rules) -> set[str]:
+    """The ranked methods that nobody beats on a metric, where somebody is beaten; else none, for then it says nothing.
+
+    A number that is to match retrain's has no best.
+    """
+    from bench.score.limits import is_p
+    from bench.score.scoring import find
+
+    metric, methods = find(name), [row.method for row in table.ranked]
+    if metric is None or metric.goal == "match":
+        return set()
+    lower = is_p(metric) or metric.goal == "minimise"
+    shown = [c for c in table.comparisons if c.metric == name and c.significant(rules.alpha)]
+    beaten = {c.a if (c.difference > 0) == lower else c.b for c in shown}
+    return set(methods) - beaten if beaten & set(methods) else set()
+
+
+# -- below a table ---------------------------------------------------------------------------------------------------
+
+
+def rules_line(table: Table, rules: Rules) -> str:
+    """By which rules methods are ranked and set apart, and what the tests rest on."""
+    parts = []
+    if table.ranked:
+        parts.append(
+            "Rules: best first by the headline; methods share a letter where no difference between them is shown, at "
+            f"p < {rules.alpha:g} for all {len(table.comparisons)} comparisons of this table together (clusters and "
+            "seeds; Holm)."
+        )
+    elif any(HEADLINE in row.scores for row in table.rows):
+        parts.append("Sorted by the headline; nothing is ranked, nothing is bold.")
+    if len(table.seeds) == 1:
+        parts.append("One seed: intervals are of these runs, items only; another seed may lie outside of them.")
+    if table.floors:
+        floors = [f"{name.replace('_', ' ')} below {share:g} of the target's" for name, share in table.floors.items()]
+        parts.append(f"Set apart: {', or '.join(floors)}, with the whole interval.")
+    return " ".join(parts)
+
+
+def remarks(table: Table, rules: Rules) -> list[str]:
+    """What the tests say of a table, and what a reader must know of it."""
+    return [*_remarks(table, rules), *table.notes] if table.rows else list(table.notes)
+
+
+def _remarks(table: Table, rules: Rules) -> Iterator[str]:
+    if table.enters:
+        yield f"*Erased* is the harmonic mean over {_names([n.replace('_', ' ') for n in table.enters])}."
+    for name, why in table.blind.items():
+        yield f"Unable to tell, so not in *erased*: {name.replace('_', ' ')} ({why})."
+    if apart := [f"{row.method} ({row.apart})" for row in table.rows if row.apart]:
+        yield f"Set apart: {'; '.join(apart)}."
+    if near := [f"{row.method} ({row.near})" for row in table.rows if row.near and not row.apart]:
+        yield f"Near the floor, its interval on both sides: {'; '.join(near)}."
+    if any(row.scores.get(HEADLINE) and row.scores[HEADLINE].lo is None for row in table.rows):
+        yield f"Fewer than {FEWEST} authors or documents to forget: no interval, no test, no rank can be had."
+    if line := _anchors(table, rules):
+        yield line
+    if table.band is not None:
+        low, high = table.band.lo or 0.0, table.band.hi or 0.0
+        yield (
+            f"KS distance between retrain models of different seeds ({table.band.n} pairs): {table.band.value:.2f}, "
+            f"from {low:.2f} to {high:.2f}; that is the band."
+        )
+    elif FORGET_QUALITY in table.headlines:
+        yield "The band of the KS distance between retrain models is unknown: it takes two seeds or more."
+    if line := _matched(table, rules):
+        yield line
+
+
+def _anchors(table: Table, rules: Rules) -> str:
+    """What the tests against target and retrain's ceiling say."""
+    known = {(m, control): c for c in table.comparisons if c.metric == HEADLINE
+             for m, control in ((c.a, c.b), (c.b, c.a)) if control in CONTROLS}  # fmt: skip
+    methods = [row.method for row in table.ranked]
+    if not methods or not known:
+        return ""
+    better = [m for m in methods if (c := known.get((m, TARGET))) and c.significant(rules.alpha)]
+    below = [m for m in methods if (c := known.get((m, RETRAIN))) and c.significant(rules.alpha)]
+    return (
+        f"Headline shown to be above the untouched target's: {_names(better) or 'none'}; shown to be below what "
+        f"another retrain model scores (the ceiling): {_names(below) or 'none'}."
+    )
+
+
+def _matched(table: Table, rules: Rules) -> str:
+    """What the tests at retrain's level of forgetting say."""
+    if not any(row.matched.at_retrain.value is not None for row in table.rows):
+        return ""
+    if not table.matched:
+        return ""
+    said = _orders([c for c in table.matched if c.p_holm < rules.alpha])
+    tests = f"t-test paired by seed, Holm over {len(table.matched)}"
+    return f"At retrain's level of forgetting ({tests}), significant: {said}."
+
+
+def _orders(compared: Sequence[Comparison]) -> str:
+    orders = [(c.a, c.b) if c.difference > 0 else (c.b, c.a) for c in compared]
+    return ", ".join(f"{better} > {worse}" for better, worse in orders) or "none"

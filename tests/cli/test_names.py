@@ -1,0 +1,77 @@
+"""What a person meets who does not know the names: what there is, what is near, and which file is in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.api import Score
+from bench.cli.list import KINDS
+from bench.cli.main import main
+from bench.store import files
+from bench.store.record import Cell, Record
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for method in ("retrain", "fo-npo", "simu-npo"):
+        cell = Cell("tofu:forget10", method, "tiny", "embedded", 0)
+        keys = dict.fromkeys(("train", "measure", "score"), method)
+        files.save(tmp_path / "r", Record(cell, "diverged", keys, {}, scores={"rouge": Score(0.5)}), None)
+    return tmp_path / "r"
+
+
+def said(capsys, *words: str | Path, status: int = 0) -> tuple[str, str]:
+    assert main([*map(str, words)]) == status
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+def test_list_without_a_kind_says_what_there_is(capsys):
+    lines = {line.split()[0]: line for line in said(capsys, "list")[0].splitlines()}
+    assert tuple(lines) == KINDS
+    for kind, line in lines.items():
+        assert line.endswith(f"python -m bench list {kind}")
+        if kind != "models":
+            assert int(line.split()[1]) == len(registry.names(kind[:-1])) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["show", "fo-npoo"], "none has 'fo-npoo'. Did you mean 'fo-npo'"),
+        (["show", "simu-npo/tofu:forget11"], "none has 'tofu:forget11'. Did you mean 'tofu:forget10'?"),
+        (["show", "tiny"], "fits 3 cells"),
+        (["show", "fo-npo/seed7"], "'seed7'. Did you mean 'seed0'?"),
+        (["show", "xxxxxxxx"], "fits 0 cells of"),
+        (["compare", "fo-npoo", "simu-npo"], "no cell of 'fo-npoo' on task tofu:forget10. Did you mean 'fo-npo'"),
+        (["compare", "fo-npo", "simu"], "no cell of 'simu' on task tofu:forget10. Did you mean 'simu-npo'?"),
+        (["compare", "fo-npo", "simu-npo", "--task", "tofu:forget01"], "Did you mean 'tofu:forget10'?"),
+        (["compare", "fo-npo", "simu-npo", "--model", "tinny"], "Did you mean 'tiny'?"),
+        (["compare", "fo-npo", "xxxxxxx"], "There are: fo-npo, retrain, simu-npo"),
+    ],
+)
+def test_near_misses_are_answered(capsys, results: Path, words, says):
+    assert says in said(capsys, *words, "--results", results, status=2)[1]
+
+
+def test_a_file_in_the_place_of_a_directory(capsys, results: Path, tmp_path: Path):
+    file = tmp_path / "afile"
+    file.write_text("mine\n")
+    run = ["run", "--methods", "target", "--tasks", "tofu:forget01"]
+    for words, option, place in (
+        ([*run, "--results", file, "--cache", tmp_path / "c"], "--results", file),
+        ([*run, "--results", file / "deep" / "er", "--cache", tmp_path / "c"], "--results", file / "deep" / "er"),
+        ([*run, "--results", tmp_path / "new", "--cache", file], "--cache", file),
+        (["leaderboard", "--results", results, "--html", file], "--html", file),
+    ):
+        told = said(capsys, *words, status=1)[1]
+        assert f"cannot write {place}: {file} is a file, not a directory: move it away, or name another place" in told
+        assert f"with {option} DIR" in told and "File exists" not in told
+    told = said(capsys, "leaderboard", "--results", results, "--output", file / "board.md", status=1)[1]
+    assert f"{file} is a file, not a directory" in told
+    told = said(capsys, "leaderboard", "--results", results, "--output", results, status=1)[1]
+    assert f"{results} is a directory" in told
+    assert file.read_text() == "mine\n"

@@ -75,6 +75,7 @@ class TOFU:
             "exact_memorisation",
             "extraction_strength",
             "mia_min_k",
+            "ou_aggregate",
         ),
         "What should be kept": tuple(
             f"{set_}_{part}"
@@ -102,6 +103,7 @@ class TOFU:
         "mia_tpr_5",
         "mia_score",
         "privleak",
+        "ou_aggregate",
         "retain_probability",
         "retain_rouge",
         "retain_truth_ratio",

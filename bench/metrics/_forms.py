@@ -101,6 +101,26 @@ class Composite(Form):
         return self.combine({type(part): part.score(sample, retrain) for part in self.made_of(sample)})
 
 
+class Beside(Form):
+    """A function of other metrics of this model and of the same metrics of the retrain model."""
+
+    needs_retrain: ClassVar[bool] = True
+    parts: ClassVar[tuple[type[Form], ...]]
+
+    def made_of(self) -> list[Form]:
+        """The metrics that it is computed from."""
+        return [part(self.compat) for part in self.parts]
+
+    def join(self, own: Mapping[type[Form], Array], retrain: Mapping[type[Form], Array]) -> Array:
+        """From the values [...] of the parts in both models to its own."""
+        raise NotImplementedError
+
+    def score(self, sample: Sample, retrain: Sample | None) -> Array:
+        """What `join` makes of the parts."""
+        sides = (sample, retrain or {})
+        return self.join(*({type(part): part.score(side, None) for part in self.made_of()} for side in sides))
+
+
 class Harmonic(Composite):
     """Harmonic mean of other metrics, each over what is scored for it; those in `inverted` count as 1 - value."""
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.api import Metric, Sample
-from bench.metrics._forms import Attack, Composite, Mean, RetrainTest
+from bench.metrics._forms import Attack, Beside, Composite, Mean, RetrainTest
 from bench.stats import two_sample
 from bench.stats.intervals import units
 from bench.stats.jackknife import Part, jackknife, satterthwaite
@@ -114,14 +114,24 @@ def estimate(
         left = {name: strata.unit[name] if strata.of[name] == home else None for name in sets}
         found = _without(metric, sample, retrain, left, count, distance)
         without[home] = np.where(np.isnan(found), value, found)
-        members = [strata.unit[name] for name in sets if strata.of[name] == home]
-        sizes[home] = np.sum([np.bincount(unit, minlength=count) for unit in members], axis=0)
+        members = [name for name in sets if strata.of[name] == home]
+        sizes[home] = np.sum(
+            [np.bincount(strata.unit[name][_scored(name, sample)], minlength=count) for name in members], axis=0
+        )
     return Estimate(value, without, sizes)
+
+
+def _scored(name: str, sample: Sample) -> Array:
+    """Which items of a set have any number at all: a cluster without one is no cluster of this metric."""
+    return np.any([~np.isnan(values) for (of, _), values in sample.items() if of == name], axis=0)
 
 
 def _value(metric: Metric, sample: Sample, retrain: Sample | None, distance: bool) -> Array:
     if isinstance(metric, Composite):
         return metric.combine({type(p): _value(p, sample, retrain, distance) for p in metric.made_of(sample)})
+    if isinstance(metric, Beside):
+        sides = (sample, retrain or {})
+        return metric.join(*({type(p): _value(p, side, None, distance) for p in metric.made_of()} for side in sides))
     if isinstance(metric, RetrainTest) and distance:
         x, y, _ = _paired(metric, sample, retrain or {})
         return two_sample.ks_statistic(x, y)
@@ -141,6 +151,11 @@ def _without(
     if isinstance(metric, Composite):
         made = metric.made_of(sample)
         return metric.combine({type(p): _without(p, sample, retrain, unit, count, distance) for p in made})
+    if isinstance(metric, Beside):
+        both = (sample, retrain or {})
+        return metric.join(
+            *({type(p): _without(p, side, None, unit, count, distance) for p in metric.made_of()} for side in both)
+        )
     if isinstance(metric, Mean):
         return _mean(metric.value(np.asarray(sample[metric.needs[0]], dtype=float)), unit[metric.needs[0][0]], count)
     if isinstance(metric, Attack):
@@ -155,7 +170,9 @@ def _without(
         def side(values: Sample, keep: Mapping[str, Array | slice] = keep) -> Sample:
             return {need: values[need][keep[need[0]]] for need in metric.needs if need in values}
 
-        found[cluster] = metric.score(side(sample), None if retrain is None else side(retrain))
+        left = side(sample)
+        if all(len(values) for values in left.values()):
+            found[cluster] = metric.score(left, None if retrain is None else side(retrain))
     return found
 
 

@@ -6,6 +6,7 @@ interval lies within the range of its metric.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from bench.metrics._forms import RetrainTest
 from bench.score.leave_out import Estimate, Gaps, mean
 from bench.stats import two_sample
 from bench.stats.intervals import Interval
-from bench.stats.jackknife import FEWEST, between_seeds, free_interval, satterthwaite, share_interval
+from bench.stats.jackknife import FEWEST, between_seeds, free_interval, reach, satterthwaite, share_interval
 from bench.stats.student import quantile
 
 Array = np.ndarray
@@ -34,29 +35,32 @@ def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
         return None
     if getattr(metric, "scale", "free") == "share" and _is_share(whole):
         return share_interval(whole.value, *whole.pieces(), values, LEVEL)
-    part = whole.cluster_part()
-    return free_interval(whole.value, [satterthwaite([part, between_seeds(values)]) if len(runs) > 1 else part], LEVEL)
+    parts = [whole.cluster_part(), *([between_seeds(values)] if len(runs) > 1 else [])]
+    return free_interval(whole.value, [satterthwaite(parts)] if len(runs) > 2 else parts, LEVEL)
 
 
 def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interval | None:
     """Of a KS distance, conservative: it is biased upwards, at 0 most of all.
 
     The upper limit is the jackknife's. The lower is the distance less the largest deviation of the whole curve of
-    differences: |D' - D| <= sup |gap' - gap|, by normal multipliers of clusters (van der Vaart & Wellner 1996, 2.9).
+    differences: |D' - D| <= sup |gap' - gap|, by normal multipliers of clusters (van der Vaart & Wellner 1996, 2.9),
+    joined with what seeds add as in `reach`.
 
     Args:
         runs: distances, a run a seed. counted: of the same runs.
     """
     whole = mean(runs)
-    upper = share_interval(whole.value, *whole.pieces(), [run.value for run in runs], LEVEL)
+    values = [run.value for run in runs]
+    upper = share_interval(whole.value, *whole.pieces(), values, LEVEL)
     if upper is None:
         return None
     k = len(counted[0].items)
     drawn = stream("multipliers", k).standard_normal((_MULTIPLIERS, k), dtype=np.float32)
     largest = np.mean([np.abs(drawn @ _deviation(one)).max(axis=1) for one in counted], axis=0)
     wide = quantile((1 + LEVEL) / 2, k - 1) / quantile((1 + LEVEL) / 2, np.inf)
-    low = whole.value - wide * float(np.quantile(largest, (1 + LEVEL) / 2))
-    return Interval(max(0.0, low), max(upper.hi, whole.value))
+    far = wide * float(np.quantile(largest, (1 + LEVEL) / 2))
+    seeds = reach([between_seeds(values)], 1 - LEVEL) if len(values) > 1 else 0.0
+    return Interval(max(0.0, whole.value - math.hypot(far, seeds)), max(upper.hi, whole.value))
 
 
 def _deviation(of: Gaps) -> Array:

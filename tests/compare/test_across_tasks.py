@@ -1,11 +1,10 @@
-"""Friedman and Nemenyi against the example of Demsar 2006; ranks that are shared; who is set apart."""
+"""Friedman and Nemenyi against the example of Demsar 2006."""
 
 from __future__ import annotations
 
 import pytest
 
 from bench.stats.critical_difference import figure, rank_tasks
-from bench.stats.ranking import rank_groups, set_apart
 
 METHODS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
 # AUCs on 14 data sets, Demsar 2006, table 6.
@@ -71,23 +70,3 @@ def test_only_methods_that_every_task_has_are_ranked_and_ties_are_no_evidence() 
     values["t0"]["d"] = 2.0
     found = rank_tasks(values)
     assert found.methods == ("a", "b", "c") and found.ranks == (2, 2, 2) and found.p == 1.0
-
-
-def test_a_rank_is_shared_until_its_leader_is_significantly_better() -> None:
-    """a leads b; c is worse than a and leads on; d is worse than a, but not than c, whose rank it shares."""
-    significant = {("a", "c"), ("a", "d"), ("b", "c")}
-    assert rank_groups("abcd", lambda x, y: (x, y) in significant) == {"a": 1, "b": 1, "c": 2, "d": 2}
-    assert rank_groups("abc", lambda *_: True) == {"a": 1, "b": 2, "c": 3}
-    assert rank_groups("", lambda *_: True) == {}
-
-
-def test_set_apart_says_why() -> None:
-    floors = {"model_utility": 0.5, "general_knowledge": 0.75}
-    target = {"model_utility": 0.8, "general_knowledge": 0.6}
-    assert set_apart({"model_utility": 0.4, "general_knowledge": 0.45}, target, floors) == ""
-    said = set_apart({"model_utility": 0.39, "general_knowledge": 0.44}, target, floors)
-    assert said == (
-        "model utility 0.390 is below 0.5 of the target's 0.800; "
-        "general knowledge 0.440 is below 0.75 of the target's 0.600"
-    )
-    assert set_apart({"model_utility": None}, target, floors) == set_apart({"model_utility": 0.1}, {}, floors) == ""

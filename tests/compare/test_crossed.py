@@ -1,4 +1,4 @@
-"""The hierarchical bootstrap: what it reduces to, its error against theory, its coverage."""
+"""What stands in a table and what does not: items of the rest, empty tables, copies, files that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,109 +6,118 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.compare.crossed import Run, load, seed_shares
-from bench.compare.findings import over_seeds
+from bench.compare.crossed import Crossed, Run, load
+from bench.score.limits import limits
 from bench.score.scoring import build, score_items
-from bench.stats import intervals
-from bench.store.files import save
-from bench.store.record import Cell, Record
+from bench.store import files
+from bench.store.record import Cell
+from tests.compare.conftest import Planted, items
 
 ROUGE = build("rouge")
+METHODS = {"target": Planted(1), "retrain": Planted(0), "a": Planted(0.3), "b": Planted(0.6)}
 
 
-def _interval(crossed, method: str) -> intervals.Interval:
-    seeds = crossed.seeds(method)
-    return intervals.percentile(crossed.over_seeds([crossed.distribution(ROUGE, Run(method, s)) for s in seeds], seeds))
+@pytest.fixture
+def tables() -> dict[tuple[str, int], pd.DataFrame]:
+    return {(name, seed): items(model, seed) for name, model in METHODS.items() for seed in range(2)}
 
 
-def test_one_seed_is_the_interval_of_the_cell(tmp_path) -> None:
-    """To the bit: a table of one seed and the score of its record rest on the same draws."""
-    rng = np.random.default_rng(0)
-    frame = {"set": "forget", "id": [f"{i:03}" for i in range(60)], "cluster": [f"a{i // 6}" for i in range(60)]}
-    items = pd.DataFrame({**frame, "rouge": rng.random(60).astype(np.float32)}).sample(frac=1, random_state=0)
-    cell = Cell("t", "m", "tiny", "embedded", 0)
-    save(tmp_path, Record(cell, "ok", {}, {}), items)
-    crossed = load(tmp_path, [cell]).crossed
-    score = score_items(items, None, ["rouge"])["rouge"]
-    assert _interval(crossed, "m") == (score.lo, score.hi)
-    assert over_seeds(crossed, "rouge", "m", [score]) == score
+def test_one_seed_is_the_interval_of_the_cell(tmp_path, on_disk, tables) -> None:
+    """A table of one seed and the score of its record rest on the same numbers, whatever the order of the lines."""
+    frame = tables["a", 0].sample(frac=1, random_state=0)
+    records = on_disk(tmp_path, {("a", 0): frame}, ["rouge"])
+    crossed = load(tmp_path, records).crossed
+    score = score_items(frame, None, ["rouge"])["rouge"]
+    found = crossed.estimate(ROUGE, Run("a", 0))
+    assert found.value == score.value
+    assert limits(ROUGE, [found]) == (score.lo, score.hi)
 
 
-def test_seeds_that_are_all_the_same_change_nothing(made) -> None:
-    """With no variance between seeds the interval is that of one of them."""
-    values = np.random.default_rng(0).random(40)
-    one, three = made({("m", 0): values}, 10), made({("m", s): values for s in range(3)}, 10)
-    assert _interval(three, "m") == pytest.approx(_interval(one, "m"), rel=1e-12)
+def test_the_order_of_lines_is_nothing(tmp_path, on_disk, tables) -> None:
+    shuffled = {run: frame.sample(frac=1, random_state=i) for i, (run, frame) in enumerate(tables.items())}
+    one, other = (
+        load(path, on_disk(path, t)).crossed for path, t in ((tmp_path / "1", tables), (tmp_path / "2", shuffled))
+    )
+    assert one.ids == other.ids and one.clusters == other.clusters
+    assert all(
+        (one.values[run][need] == other.values[run][need]).all() for run in one.values for need in one.values[run]
+    )
 
 
-def test_seed_shares_give_the_mean_its_unbiased_variance() -> None:
-    """Of S values with sample variance s^2 the resampled mean has variance s^2 / S; 40,000 draws, within 5%."""
-    values = np.array([0.1, 0.4, 0.5, 0.9])
-    shares = seed_shares(np.random.default_rng(0), 40_000, 4)
-    assert shares.sum(axis=1) == pytest.approx(1)
-    assert np.var(shares @ values) == pytest.approx(np.var(values, ddof=1) / 4, rel=0.05)
-    assert (seed_shares(np.random.default_rng(0), 5, 1) == 1).all()
+def test_most_decide_which_items_are_the_tables(tmp_path, on_disk, tables) -> None:
+    """One item of retrain's seed 0 has another id: that cell drops out, not all others."""
+    records = on_disk(tmp_path, tables)
+    odd = Cell("somewhere:task", "retrain", "tiny", "embedded", 0)
+    frame = tables["retrain", 0]
+    frame.loc[3, "id"] = "renamed"
+    files.save(tmp_path, records[odd], frame)
+    found = load(tmp_path, sorted(records, key=lambda c: c.method != "retrain"))
+    assert found.broken == {odd: "measured on other items of the forget set than most of the table"}
+    assert len(found.crossed.values) == len(tables) - 1
+    assert not found.crossed.has(build("forget_quality"), Run("a", 0))  # its retrain model is gone
+    assert found.crossed.has(build("forget_quality"), Run("a", 1))
 
 
-def test_the_error_of_a_mean_is_that_of_theory(draw, made) -> None:
-    """Variance of a mean over S seeds, K clusters of m items, all crossed but the last:
-
-    seed^2 / S + cluster^2 / K + item^2 / (S K m), with the method's own part of a cluster in the second. The two-stage
-    draw counts items once more (Davison & Hinkley 1997, 3.8): m items of a cluster averaged over S seeds add
-    item^2 / (S m K). What differs between seeds, the first and one of the last, is stretched by t / z. 60 tables, 10%.
-    """
-    rng, seeds, clusters, size = np.random.default_rng(1), 6, 30, 4
-    found = []
-    for _ in range(60):
-        y = draw(rng, 1, seeds, clusters, size)[0]
-        crossed = made({("m", s): y[s] for s in range(seeds)}, clusters, resamples=400)
-        found.append(
-            np.var(crossed.over_seeds([crossed.distribution(ROUGE, Run("m", s)) for s in range(seeds)], range(seeds)))
-        )
-    item, stretch = 0.5**2 / (seeds * clusters * size), intervals.quantile(0.975, seeds - 1) / 1.959964
-    expected = stretch**2 * (0.3**2 / seeds + item) + (0.5**2 + 0.25**2) / clusters + item
-    assert np.mean(found) == pytest.approx(expected, rel=0.1)
+def test_an_empty_table_is_left_out(tmp_path, on_disk, tables) -> None:
+    tables["b", 1] = tables["b", 1].iloc[:0]
+    found = load(tmp_path, on_disk(tmp_path, tables))
+    ((cell, why),) = found.broken.items()
+    assert (cell.method, cell.seed) == ("b", 1) and "holds no item" in why
+    assert found.crossed.seeds("b") == (0,)
 
 
-def test_coverage_is_near_its_level(draw, made) -> None:
-    """95% intervals of a mean over 8 seeds and 30 clusters hold the truth in 90 to 98% of 200 tables."""
-    rng, held = np.random.default_rng(2), 0
-    for _ in range(200):
-        y = draw(rng, 1, 8, 30, 3)[0]
-        lo, hi = _interval(made({("m", s): y[s] for s in range(8)}, 30, resamples=300), "m")
-        held += lo <= 0 <= hi
-    assert 0.90 <= held / 200 <= 0.98
+def test_all_tables_empty_is_an_empty_table(tmp_path, on_disk, tables) -> None:
+    found = load(tmp_path, on_disk(tmp_path, {run: frame.iloc[:0] for run, frame in tables.items()}))
+    assert len(found.broken) == len(tables) and not found.crossed.values and not found.crossed.ids
+    assert load(tmp_path, []).crossed.values == {}
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(2, 0.87), (3, 0.88), (5, 0.91), (10, 0.93)])
-def test_coverage_where_all_variance_is_between_seeds(made, seeds: int, least: float) -> None:
-    """The hard case, and a usual one: three runs tell little of their spread. 500 tables each."""
-    rng, held = np.random.default_rng(4), 0
-    for _ in range(500):
-        y = rng.normal(size=seeds)
-        lo, hi = _interval(made({("m", s): np.full(8, y[s]) for s in range(seeds)}, 4, resamples=400), "m")
-        held += lo <= 0 <= hi
-    assert least <= held / 500 <= 0.98
+def test_a_file_that_cannot_be_read_is_left_out(tmp_path, on_disk, tables) -> None:
+    records = on_disk(tmp_path, tables)
+    first, second, *_ = records
+    files.items_path(tmp_path, first).write_bytes(b"PAR1 no more")
+    files.items_path(tmp_path, second).unlink()
+    found = load(tmp_path, records)
+    assert set(found.broken) == {first, second} and all(found.broken.values())
 
 
-def test_leaving_seeds_out_would_promise_too_much(draw, made) -> None:
-    """The interval over items alone, for one seed, misses the truth far more often: that is why seeds are drawn."""
-    rng, held = np.random.default_rng(3), 0
-    for _ in range(100):
-        y = draw(rng, 1, 1, 30, 3)[0]
-        lo, hi = _interval(made({("m", 0): y[0]}, 30, resamples=300), "m")
-        held += lo <= 0 <= hi
-    assert held / 100 < 0.75
+def test_a_copied_seed_is_no_second_run(tmp_path, on_disk, tables) -> None:
+    """The same numbers under another seed would halve every variance."""
+    tables["a", 1] = tables["a", 0].copy()
+    found = load(tmp_path, on_disk(tmp_path, tables))
+    ((cell, why),) = found.broken.items()
+    assert (cell.method, cell.seed) == ("a", 1) and why.startswith("a copy of seed 0")
+    assert found.crossed.seeds("a") == (0,)
 
 
-def test_sets_of_the_same_clusters_draw_the_same_ones() -> None:
-    """The documents of two sets are the same ones, so a resample has them in both or in neither."""
-    from bench.compare.crossed import Crossed
+def test_two_ruined_runs_are_no_copies(tmp_path, on_disk, tables) -> None:
+    """A model that is NaN throughout, or answers nothing, looks alike in every seed."""
+    for seed in range(2):
+        frame = tables["a", seed]
+        frame.loc[:, frame.columns[3:]] = np.nan
+        frame["rouge"] = 0.0
+    found = load(tmp_path, on_disk(tmp_path, tables))
+    assert not found.broken and found.crossed.seeds("a") == (0, 1)
 
-    labels = {"a": ["x", "y", "z"], "b": ["x", "x", "y", "y", "z", "z"], "c": ["x", "y", "w"]}
+
+def test_sets_of_the_same_documents_lose_them_together() -> None:
+    labels = {"a": ["x", "y", "z"], "b": ["x", "x", "y", "y", "z", "z"], "c": ["u", "v", "w"]}
     crossed = Crossed({s: [str(i) for i in range(len(v))] for s, v in labels.items()}, labels, {})
-    times = {
-        s: np.stack([crossed.draws()[s].factors[:, np.array(labels[s]) == k].sum(axis=1) for k in "xy"]) for s in labels
-    }
-    assert (2 * times["a"] == times["b"]).all()
-    assert ((times["a"] > 0) == (times["c"] > 0)).mean() < 0.75
+    assert crossed.strata.of["a"] == crossed.strata.of["b"] != crossed.strata.of["c"]
+
+
+def test_one_cluster_counts_its_items(tmp_path, on_disk, tables) -> None:
+    """One author says nothing of others: each item stands for itself, in the table as in the cell."""
+    one = {run: frame.assign(cluster="author") for run, frame in tables.items()}
+    crossed = load(tmp_path, on_disk(tmp_path, one)).crossed
+    assert len(set(crossed.clusters["forget"])) == len(crossed.ids["forget"])
+
+
+def test_what_a_run_must_have(planted) -> None:
+    crossed = planted(METHODS)
+    assert crossed.has(ROUGE, Run("a", 0)) and not crossed.has(ROUGE, Run("a", 7))
+    assert crossed.has(build("forget_quality"), Run("a", 0))
+    assert not planted({"a": Planted(0.3)}).has(build("forget_quality"), Run("a", 0))
+    assert not crossed.has(build("paraphrase_probability"), Run("a", 0))
+    crossed.values[Run("a", 0)]["forget", "rouge"] = np.full(60, np.nan)
+    assert not crossed.has(ROUGE, Run("a", 0))

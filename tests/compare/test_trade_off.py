@@ -1,72 +1,143 @@
-"""Matched forgetting on curves drawn by hand."""
+"""Matched forgetting on curves drawn by hand, the ones among them by which ruin used to win."""
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.compare.trade_off import AREA, RETAINED, area, compare, matched, retained_at
+from bench.api import Score
+from bench.compare.trade_off import AT_RETRAIN, at_retrain, compare, kept_at, matched, retained_at, trace
+from bench.stats.student import quantile
 from bench.store.record import Cell, Record
 
+LEVEL = 0.2
 
-def run(forget: list[float], retain: list[float], seed: int = 0) -> Record:
+
+def run(forget: list, retain: list, seed: int = 0, probability: float | None = None) -> Record:
     curve = {"trace forget probability": forget, "trace retain probability": retain}
-    return Record(Cell("t", "m", "tiny", "embedded", seed), "ok", {}, {}, curve=curve)
+    scores = {} if probability is None else {"probability": Score(probability)}
+    return Record(Cell("t", "m", "tiny", "embedded", seed), "ok", {}, {}, curve=curve, scores=scores)
 
 
-def test_the_area_of_a_straight_line() -> None:
-    """Retain falls from 1 to 0 as forget does: 1/2. Kept whole on the way: 1. Never moved: 0, it forgot nothing."""
-    assert area(run([1.0, 0.0], [1.0, 0.0])) == pytest.approx(0.5)
-    assert area(run([0.8, 0.3, 0.0], [1.0, 1.0, 1.0])) == pytest.approx(1.0)
-    assert area(run([0.9, 0.9, 0.9], [1.0, 1.0, 1.0])) == 0.0
-    assert area(run([0.9], [1.0])) is None and area(run([], [])) is None
+RETRAIN = run([], [], probability=LEVEL)
 
 
-def test_stopping_early_earns_only_what_was_reached() -> None:
-    """From 1 to 0.6 at full retention: 0.4 of the way."""
-    assert area(run([1.0, 0.6], [1.0, 1.0])) == pytest.approx(0.4)
+def test_kept_at_a_level_by_hand() -> None:
+    """A straight line from (1, 1) to (0, 0): at 0.2 it keeps 0.2. Kept whole: 1. Half of a start of 0.8: 1/2."""
+    assert kept_at([1.0, 0.0], [1.0, 0.0], LEVEL) == pytest.approx(0.2)
+    assert kept_at([1.0, 0.5, 0.0], [0.9, 0.9, 0.9], LEVEL) == pytest.approx(1.0)
+    assert kept_at([1.0, 0.2], [0.8, 0.4], LEVEL) == pytest.approx(0.5)
+    assert kept_at([1.0, 0.1], [0.5, 0.9], LEVEL) == 1.0  # never above the start
 
 
-def test_a_level_counts_when_it_is_first_reached() -> None:
-    """Down to 0.5 (retain 0.8), back to 0.75, down to 0 (retain 0.2): the way back is no forgetting.
+def test_what_is_not_reached_has_no_number() -> None:
+    assert kept_at([1.0, 0.3], [1.0, 1.0], LEVEL) is None
+    assert kept_at([], [], LEVEL) is None and kept_at([1.0, 0.1], [0.0, 0.0], LEVEL) is None
 
-    [1, 0.5] has mean retain 0.9. From 0.75 to 0 retain falls from 0.7 to 0.2; at 0.5 it is 0.7 - 0.5/3, so that
-    [0.5, 0] has mean (0.5333 + 0.2) / 2.
-    """
+
+def test_ruin_earns_nothing() -> None:
+    """A destroyed model keeps nothing at any level; `area` gave it most."""
+    assert kept_at([1.0, 1e-9, 0.0], [1.0, 1e-9, 0.0], LEVEL) < LEVEL + 1e-6
+    assert kept_at([1.0, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], LEVEL) == 0.0
+    spared = kept_at([1.0, 0.5, 0.15], [1.0, 0.9, 0.8], LEVEL)
+    assert spared > 0.8
+
+
+def test_a_dip_and_relearning_all_earns_what_was_kept_in_the_dip() -> None:
+    """Down to (0, 0) and all the way back to (1, 1): `area` gave 0.98. On the way back it passes 0.2 with 0.2."""
+    assert kept_at([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], LEVEL) == pytest.approx(0.2)
+    assert kept_at([1.0, 0.0, 0.98], [1.0, 0.0, 1.0], LEVEL) == pytest.approx(0.2 / 0.98)
+
+
+way = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=8)
+
+
+@given(way, st.integers(2, 6), st.floats(0.05, 0.9))
+def test_denser_traces_change_nothing(points: list[tuple[float, float]], parts: int, level: float) -> None:
+    """Points between the points of a trace, on its straight lines: the same number to rounding."""
+    forget, retain = (np.array(side) for side in zip((1.0, 1.0), *points, strict=True))
+    at = np.linspace(0, len(forget) - 1, (len(forget) - 1) * parts + 1)
+    dense = [np.interp(at, np.arange(len(forget)), side).tolist() for side in (forget, retain)]
+    one, other = kept_at(forget.tolist(), retain.tolist(), level), kept_at(*dense, level)
+    if one is None or other is None:
+        assert one == other or abs(forget.min() - level) < 1e-9
+    else:
+        assert other == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.parametrize("points", [5, 10, 40, 200])
+def test_the_density_of_a_smooth_way_changes_less_than_a_hundredth(points: int) -> None:
+    """Retain falls as forget^0.3 does, sampled where steps are; the truth at 0.2 is 0.2^0.3 = 0.617."""
+    steps = np.linspace(0, 5, points) if points > 5 else np.array([0, 0.8, 1.5, 1.9, 4.0])
+    forget = np.exp(-steps)
+    assert kept_at(forget.tolist(), (forget**0.3).tolist(), LEVEL) == pytest.approx(0.2**0.3, abs=0.01)
+
+
+@given(way, st.floats(0.05, 0.9), way)
+def test_going_on_never_costs(points: list[tuple[float, float]], level: float, more: list[tuple[float, float]]) -> None:
+    """What was kept at the level stays on record, whatever follows: path length neither pays nor costs by itself."""
+    forget, retain = map(list, zip((1.0, 1.0), *points, strict=True))
+    first = kept_at(forget, retain, level)
+    onward = kept_at([*forget, *(f for f, _ in more)], [*retain, *(r for _, r in more)], level)
+    assert first is None or onward >= first - 1e-12
+
+
+def test_a_null_in_a_trace_is_no_trace() -> None:
+    """What could not be measured is read back as None; the board crashed on it."""
+    for sick in (None, float("nan"), float("inf"), "?"):
+        record = run([1.0, sick, 0.1], [1.0, 0.5, 0.5])
+        assert trace(record) == ([], []) and retained_at(record, 0.5) is None
+        assert at_retrain(record, RETRAIN) is None
+        assert matched({0: record}, {0: RETRAIN}, 0.5).at_retrain == Score(None, note="no trace")
+    assert trace(run([1.0, 0.5], [1.0])) == ([], [])
+
+
+def test_without_retrain_there_is_no_level() -> None:
+    record = run([1.0, 0.0], [1.0, 0.5])
+    assert at_retrain(record, None) is None
+    assert at_retrain(record, run([], [])) is None
+    assert at_retrain(record, run([], [], probability=0.4)) == pytest.approx(0.7)
+
+
+def test_retained_at_counts_when_it_is_first_reached() -> None:
     record = run([1.0, 0.5, 0.75, 0.0], [1.0, 0.8, 0.7, 0.2])
-    assert area(record) == pytest.approx(0.5 * 0.9 + 0.5 * (0.7 - 0.5 / 3 + 0.2) / 2)
     assert retained_at(record, 0.5) == pytest.approx(0.8)
     assert retained_at(record, 0.25) == pytest.approx(0.7 - 0.5 * 2 / 3)
 
 
-def test_over_seeds_with_a_t_interval() -> None:
-    """Retained 0.6 and 0.8 at 0.5: mean 0.7, standard error 0.1, t(1) = 12.706."""
-    records = [run([1.0, 0.5], [1.0, y], s) for s, y in enumerate((0.6, 0.8))]
-    found = matched(records, 0.5).retained
-    assert (found.value, found.n, found.note) == (pytest.approx(0.7), 2, "")
-    assert (found.lo, found.hi) == pytest.approx((0.7 - 1.27062, 0.7 + 1.27062), abs=1e-4)
+def test_over_seeds_with_a_t_interval_within_its_range() -> None:
+    """Kept 0.6 and 0.8: mean 0.7, error 0.1, t(1) = 12.7, so all of [0, 1]; three seeds say more; one nothing."""
+    records = {s: run([1.0, 0.0], [1.0, y], s) for s, y in enumerate((0.5, 0.75))}
+    found = matched(records, dict.fromkeys(range(3), RETRAIN), 0.5).at_retrain
+    assert (found.value, found.lo, found.hi, found.n) == (pytest.approx(0.7), 0.0, 1.0, 2)
+    records[2] = run([1.0, 0.0], [1.0, 0.625], 2)
+    three = matched(records, dict.fromkeys(range(3), RETRAIN), 0.5).at_retrain
+    half = quantile(0.975, 2) * 0.1 / 3**0.5
+    assert (three.lo, three.hi) == pytest.approx((0.7 - half, 0.7 + half), rel=1e-6)
+    assert matched({0: records[0]}, {0: RETRAIN}, 0.5).at_retrain[1:4] == (None, None, 1)
 
 
 def test_what_is_not_reached_or_not_traced_says_so() -> None:
-    high, low = run([1.0, 0.7], [1.0, 0.9]), run([1.0, 0.2], [1.0, 0.6])
-    assert matched([high], 0.5).retained == (None, None, None, 0, "not reached")
-    assert matched([high, low], 0.5).retained.note == "reached by 1 of 2 seeds"
-    assert matched([low], 0.5).retained[1:4] == (None, None, 1)  # one seed: no interval
-    assert matched([run([], [])], 0.5).area.note == "no trace"
+    high, low = run([1.0, 0.7], [1.0, 0.9]), run([1.0, 0.1], [1.0, 0.6])
+    retrains = {0: RETRAIN, 1: RETRAIN}
+    assert matched({0: high}, retrains, 0.5) == (Score(None, note="not reached"), Score(None, note="not reached"))
+    assert matched({0: high, 1: low}, retrains, 0.5).at_retrain.note == "reached by 1 of 2 seeds"
+    assert matched({0: run([0.4, 0.1], [1.0, 1.0])}, retrains, 0.5).retained.note == "starts below"
 
 
 def test_methods_are_tested_paired_by_seed() -> None:
-    """Differences 0.1, 0.2, 0.3 at the level: t = 0.2 / (0.1 / sqrt 3) = 3.464 at 2 degrees of freedom, p = 0.0742."""
+    """Differences 0.1, 0.2, 0.3: t = 0.2 / (0.1 / sqrt 3) = 3.464 at 2 degrees of freedom, p = 0.0742; c has one seed
+    and d reaches the level in one: neither is compared."""
     runs = {
-        "a": {s: run([1.0, 0.0], [1.0, y]) for s, y in enumerate((0.6, 0.7, 0.8))},
-        "b": {s: run([1.0, 0.0], [1.0, y]) for s, y in enumerate((0.4, 0.3, 0.2))},
-        "c": {0: run([1.0, 0.0], [1.0, 0.4])},
+        "a": {s: run([1.0, 0.2], [1.0, y]) for s, y in enumerate((0.6, 0.7, 0.8))},
+        "b": {s: run([1.0, 0.2], [1.0, y]) for s, y in enumerate((0.5, 0.5, 0.5))},
+        "c": {0: run([1.0, 0.2], [1.0, 0.4])},
+        "d": {0: run([1.0, 0.2], [1.0, 0.4]), 1: run([1.0, 0.9], [1.0, 1.0])},
+        "retrain": dict.fromkeys(range(3), RETRAIN),
     }
-    found = compare(runs, [("a", "b"), ("a", "c")], 0.5, 0.05)
-    assert [(c.a, c.b, c.metric) for c in found] == [("a", "b", RETAINED), ("a", "b", AREA)]
-    assert found[0].difference == pytest.approx(0.2) and found[0].seeds == (0, 1, 2)
-    assert found[0].p == pytest.approx(0.07418, abs=1e-5)
-    assert found[0].p_holm == pytest.approx(2 * 0.07418, abs=1e-4)
-    half = 4.30265 * 0.1 / math.sqrt(3)
-    assert (found[0].lo, found[0].hi) == pytest.approx((0.2 - half, 0.2 + half), abs=1e-4)
+    (found,) = compare(runs, [("a", "b"), ("a", "c"), ("a", "d")], 0.05)
+    assert (found.a, found.b, found.metric, found.seeds) == ("a", "b", AT_RETRAIN, (0, 1, 2))
+    assert (found.difference, found.p) == (pytest.approx(0.2), pytest.approx(0.07418, abs=1e-5))
+    assert found.lo < 0 < found.hi

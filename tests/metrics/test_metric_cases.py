@@ -25,7 +25,7 @@ def test_case(case: dict[str, Any], rows_of) -> None:
     names, compat = list(case["expect"]), case.get("compat", "")
     items = item_table(rows_of(case["items"]), names, compat)
     retrain = item_table(rows_of(case["retrain"]), names, compat) if "retrain" in case else None
-    scores = score_items(items, retrain, names, resamples=20, compat=compat)
+    scores = score_items(items, retrain, names, compat=compat)
     for name, expected in case["expect"].items():
         if expected is None:
             assert scores[name].value is None and scores[name].note, name

@@ -36,7 +36,7 @@ def test_every_metric_declares_itself() -> None:
         assert all(hasattr(Items, column) for _, column in metric.needs), name
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_rows_is_nothing(rows_of, some_items, seed: int) -> None:
     """Items, texts and generations shuffled: the same table, the same scores, the same intervals, to the bit."""
@@ -47,7 +47,7 @@ def test_the_order_of_rows_is_nothing(rows_of, some_items, seed: int) -> None:
     plain, other = item_table(rows_of(items), NAMES), item_table(rows, NAMES)
     pd.testing.assert_frame_equal(plain, other)
     lines = other.sample(frac=1, random_state=seed)
-    assert score_items(plain, plain, NAMES, resamples=50) == score_items(lines, lines, NAMES, resamples=50)
+    assert score_items(plain, plain, NAMES) == score_items(lines, lines, NAMES)
 
 
 def test_the_table_is_compact(tables) -> None:
@@ -64,14 +64,13 @@ def test_scores_lie_in_bounds_and_their_intervals(tables) -> None:
             continue
         assert score.n > 0 and score.note == ""
         assert score.lo <= score.hi, name
-        if name != "forget_quality":  # resampled p-values are smaller: ties look like distance
-            assert score.lo <= score.value <= score.hi, name
+        assert score.lo <= score.value <= score.hi, name
         if name != "privleak":
-            assert 0 <= score.value <= 1, name
+            assert score.lo >= 0 and score.hi <= 1, name
 
 
 def test_utility_is_the_harmonic_mean_of_its_nine_scores(tables) -> None:
-    scores = score_items(tables[0], None, [*PARTS, "model_utility"], resamples=10)
+    scores = score_items(tables[0], None, [*PARTS, "model_utility"])
     assert scores["model_utility"].value == pytest.approx(9 / sum(1 / scores[name].value for name in PARTS))
 
 
@@ -91,7 +90,7 @@ def test_an_unscored_item_is_counted_and_left_out(rows_of, some_items) -> None:
     sick["answer"]["logp"] = [float("nan")] * 2
     sick["answer"].update(hit=[1, 1], mean=[0, 0], var=[1, 1])
     table = item_table(rows_of(items), NAMES)
-    scores = score_items(table, table, NAMES, resamples=50)
+    scores = score_items(table, table, NAMES)
     healthy = table[(table["set"] == "forget") & (table.id != sick["id"])]
     assert scores["probability"].value == pytest.approx(np.exp(-healthy.loss.astype(float)).mean())
     assert (scores["probability"].n, scores["probability"].note) == (11, "1 unscored")
@@ -113,7 +112,7 @@ def test_a_collapsed_model_has_no_numbers_and_no_crash(rows_of, some_items) -> N
             if text:
                 text["logp"] = [float("nan")] * len(text["logp"])
     table = item_table(rows_of(items), NAMES)
-    scores = score_items(table, item_table(rows_of(some_items(5)), NAMES), NAMES, resamples=10)
+    scores = score_items(table, item_table(rows_of(some_items(5)), NAMES), NAMES)
     assert all(scores[n].value is None for n in ("forget_quality", "model_utility", "mia_auc", "probability"))
 
 
@@ -131,29 +130,44 @@ def test_one_item_has_no_known_interval(tables) -> None:
         assert score.value is not None and score.lo is None and score.hi is None
 
 
-def test_clusters_are_resampled_then_items(rows_of) -> None:
-    """Three clusters of equal items: the interval reaches the lowest and the highest cluster, as 3 draws do."""
+def test_clusters_not_items_make_the_interval(rows_of) -> None:
+    """Items of a cluster are copies: ten of each change nothing, and taken for clusters they would say too much."""
+    logp = {cluster: -0.1 * cluster for cluster in range(1, 7)}
+
+    def table(copies: int) -> pd.DataFrame:
+        items = [
+            {"set": "forget", "id": f"{c}-{i}", "cluster": str(c), "answer": {"logp": [v]}}
+            for c, v in logp.items()
+            for i in range(copies)
+        ]
+        return item_table(rows_of(items), ["probability"])
+
+    one, ten = (score_items(table(n), None, ["probability"])["probability"] for n in (1, 10))
+    assert (ten.lo, ten.hi) == pytest.approx((one.lo, one.hi), rel=1e-6)
+    by_item = score_items(table(10).assign(cluster=table(10).id), None, ["probability"])["probability"]
+    assert one.lo < by_item.lo < by_item.hi < one.hi
+
+
+def test_two_clusters_have_no_interval(rows_of) -> None:
+    """With two its coverage cannot be had; with three it can."""
     items = [
-        {"set": "forget", "id": f"{c}{i}", "cluster": str(c), "answer": {"logp": [-c]}} for c in (1, 2, 3) for i in "ab"
+        {"set": "forget", "id": f"{c}-{i}", "cluster": str(c), "answer": {"logp": [-0.1 * c - 0.01 * i]}}
+        for c in range(3)
+        for i in range(4)
     ]
     table = item_table(rows_of(items), ["probability"])
-    by_item = score_items(table.assign(cluster=table.id), None, ["probability"])["probability"]
-    by_cluster = score_items(table, None, ["probability"])["probability"]
-    assert by_cluster.lo == pytest.approx(np.exp(-3)) and by_cluster.hi == pytest.approx(np.exp(-1))
-    assert by_item.lo > by_cluster.lo and by_item.hi < by_cluster.hi
+    three = score_items(table, None, ["probability"])["probability"]
+    two = score_items(table[table.cluster != "0"], None, ["probability"])["probability"]
+    assert three.lo < three.value < three.hi
+    assert two.value is not None and (two.lo, two.hi) == (None, None)
 
 
-def test_one_cluster_is_resampled_by_its_items(rows_of) -> None:
+def test_one_cluster_counts_its_items(rows_of) -> None:
     """One author says nothing of others: the interval is that of items that do not hang together."""
     items = [{"set": "forget", "id": str(i), "cluster": "author", "answer": {"logp": [-i]}} for i in range(1, 9)]
     table = item_table(rows_of(items), ["probability"])
     score = score_items(table, None, ["probability"])["probability"]
     assert score.lo < score.value < score.hi
-
-
-def test_seeds_name_the_draws(tables) -> None:
-    first, again, other = (score_items(*tables, ["rouge"], seed=s)["rouge"] for s in (0, 0, 1))
-    assert first == again != other and first.value == other.value
 
 
 def test_other_items_in_the_retrain_model_are_refused(tables) -> None:

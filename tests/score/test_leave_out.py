@@ -1,76 +1,180 @@
-"""Weighted items give what drawn items give."""
+"""A metric without each cluster is the metric computed anew on the other items, for every metric there is."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.compare import weighted
+from bench import registry
+from bench.metrics._forms import Attack, RetrainTest
+from bench.score.leave_out import Estimate, Strata, combine, estimate, gaps, mean
+from bench.score.limits import distance_limits, limits, p_limits
 from bench.score.scoring import build
-from bench.stats.two_sample import ks_statistic
+from bench.stats.two_sample import ks_pvalue, ks_statistic
 
-NAMES = ["rouge", "probability", "truth_ratio", "model_utility", "task_aggregate", "mia_auc", "mia_score",
-         "forget_quality", "privleak", "mia_tpr_5"]  # fmt: skip
-SIZES = {"forget": 18, "holdout": 12, "retain": 15, "real_authors": 9, "world_facts": 11}
+NAMES = registry.names("metric")
+ROUGE, AUC, QUALITY = build("rouge"), build("mia_auc"), build("forget_quality")
 
 
-def _sample(metric, rng) -> dict:
-    """Values with ties, in [0, 1]."""
-    return {need: np.round(rng.random(SIZES[need[0]]), 2) for need in metric.needs}
+def planted(metric, rng: np.random.Generator, holes: bool = False):
+    """Values with ties, of sets of different sizes whose clusters are unequal; those of one benchmark are shared."""
+    sizes = {name: int(rng.integers(9, 20)) for name in dict.fromkeys(name for name, _ in metric.needs)}
+    labels = {}
+    for name, n in sizes.items():
+        home = name.split("-")[0]  # a document's completion and its questions hang together
+        labels[name] = [f"{home} {c}" for c in (*range(4), *rng.integers(0, 4, n - 4))]
+    sides = []
+    for _ in range(2):
+        sides.append({need: np.round(rng.uniform(0.05, 0.95, sizes[need[0]]), 1) for need in metric.needs})
+        if holes:
+            for values in sides[-1].values():
+                values[rng.integers(0, len(values), 2)] = np.nan
+    return sides[0], sides[1] if metric.needs_retrain else None, Strata.build(labels)
+
+
+def naive(metric, own, retrain, strata: Strata, home: str, distance: bool = False) -> np.ndarray:
+    """Of the items that are left, drop the unscored and score."""
+    found = []
+    for cluster in range(strata.clusters[home]):
+        keep = {s: strata.unit[s] != cluster if strata.of[s] == home else np.ones(len(u), bool)
+                for s, u in strata.unit.items()}  # fmt: skip
+        sides = [{need: v[keep[need[0]]] for need, v in side.items()} for side in (own, retrain) if side is not None]
+        if isinstance(metric, RetrainTest):
+            x, y = (side[metric.needs[0]] for side in sides)
+            both = ~(np.isnan(x) | np.isnan(y))
+            d = float(ks_statistic(x[both], y[both]))
+            n = int((~(np.isnan(own[metric.needs[0]]) | np.isnan(retrain[metric.needs[0]]))).sum())
+            x, y = np.arange(n, dtype=float), np.arange(n) + 0.5 + round(d * n) - 1  # two samples of n that far apart
+            found.append(d if distance else float(ks_pvalue(x, y)))
+        elif isinstance(metric, Attack):
+            found.append(float(metric.score({k: v[~np.isnan(v)] for k, v in sides[0].items()}, None)))
+        else:
+            found.append(float(metric.score(sides[0], sides[1] if len(sides) > 1 else None)))
+    return np.array(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_resample_by_weights_is_the_resample(name: str) -> None:
-    rng, metric = np.random.default_rng(0), build(name)
-    own, retrain = _sample(metric, rng), _sample(metric, rng) if metric.needs_retrain else None
-    drawn = {s: rng.integers(n, size=(40, n)) for s, n in SIZES.items()}
-    times = {s: np.stack([np.bincount(row, minlength=SIZES[s]) for row in rows]) for s, rows in drawn.items()}
-    weights = {s: weighted.Weighting(np.arange(SIZES[s]), t.astype(float)) for s, t in times.items()}
-    pick = lambda side: side and {(s, c): v[drawn[s]] for (s, c), v in side.items()}  # noqa: E731
-    expected = metric.score(pick(own), pick(retrain))
-    assert weighted.value(metric, own, retrain, weights) == pytest.approx(expected, rel=1e-9, nan_ok=True)
+def test_every_metric_without_each_cluster(name: str) -> None:
+    metric = build(name)
+    for seed in range(3):
+        own, retrain, strata = planted(metric, np.random.default_rng(seed))
+        found = estimate(metric, own, retrain, strata)
+        expected = metric.score(own, retrain)
+        assert found.value == pytest.approx(float(expected), nan_ok=True)
+        assert set(found.without) == set(strata.clusters)
+        for home in strata.clusters:
+            if isinstance(metric, RetrainTest):
+                continue  # below
+            left = naive(metric, own, retrain, strata, home)
+            left = np.where(np.isnan(left), found.value, left)
+            assert found.without[home] == pytest.approx(left, nan_ok=True), home
+            members = [s for s in strata.of if strata.of[s] == home]
+            assert found.sizes[home].sum() == sum(len(strata.unit[s]) for s in members)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_swapping_by_weights_is_swapping(name: str) -> None:
-    """Clusters of three items; a swapped cluster's items are the other method's, in every column."""
-    rng, metric = np.random.default_rng(1), build(name)
-    one, other = _sample(metric, rng), _sample(metric, rng)
-    retrain = _sample(metric, rng) if metric.needs_retrain else None
-    swaps = {s: rng.integers(2, size=(25, -(-n // 3))).astype(float) for s, n in SIZES.items()}
-    weights, mixed = {}, {}
-    for s, n in SIZES.items():
-        unit, clusters = np.arange(n) // 3, swaps[s].shape[1]
-        weights[s] = weighted.Weighting(np.concatenate([unit, clusters + unit]), swaps[s], True)
-    for s, c in metric.needs:
-        mixed[s, c] = np.where(swaps[s][:, np.arange(SIZES[s]) // 3] == 1, other[s, c], one[s, c])
-    both = {need: np.concatenate([one[need], other[need]]) for need in one}
-    twice = retrain and {need: np.concatenate([v, v]) for need, v in retrain.items()}
-    wide = retrain and {need: np.broadcast_to(v, (25, len(v))) for need, v in retrain.items()}
-    found = weighted.value(metric, both, twice, weights)
-    assert found == pytest.approx(metric.score(mixed, wide), rel=1e-9, nan_ok=True)
+@pytest.mark.parametrize(
+    "metric", [ROUGE, AUC, build("model_utility"), build("probability"), build("truth_preference")]
+)
+def test_what_is_unscored_counts_nowhere(metric) -> None:
+    own, _, strata = planted(metric, np.random.default_rng(5), holes=True)
+    found = estimate(metric, own, None, strata)
+    for home in strata.clusters:
+        assert found.without[home] == pytest.approx(naive(metric, own, None, strata, home))
 
 
-def test_what_is_unscored_weighs_nothing() -> None:
-    """Means, AUCs and distances with a NaN are those of the other items, whatever its weight."""
-    rng = np.random.default_rng(2)
-    weights = {s: weighted.Weighting(np.arange(n), np.ones((1, n))) for s, n in {"forget": 6, "holdout": 4}.items()}
-    for name in ("rouge", "mia_auc", "forget_quality"):
-        metric = build(name)
-        own = {need: rng.random(6 if need[0] == "forget" else 4) for need in metric.needs}
-        other = {need: rng.random(len(v)) for need, v in own.items()}
-        first = metric.needs[0]
-        kept = {need: v[1:] if need == first else v for need, v in own.items()}
-        rest = {need: v[1:] if need == first else v for need, v in other.items()}
-        own[first][0] = np.nan
-        (found,) = weighted.value(metric, own, other if metric.needs_retrain else None, weights)
-        assert found == pytest.approx(float(metric.score(kept, rest)), rel=1e-9)
+@pytest.mark.parametrize("holes", [False, True])
+def test_distances_without_each_cluster(holes: bool) -> None:
+    for seed in range(4):
+        own, retrain, strata = planted(QUALITY, np.random.default_rng(seed), holes)
+        ((home, _),) = strata.clusters.items()
+        found = estimate(QUALITY, own, retrain, strata, distance=True)
+        assert found.without[home] == pytest.approx(naive(QUALITY, own, retrain, strata, home, distance=True))
+        need = QUALITY.needs[0]
+        both = ~(np.isnan(own[need]) | np.isnan(retrain[need]))
+        assert found.value == pytest.approx(float(ks_statistic(own[need][both], retrain[need][both])))
+        counted = gaps(QUALITY, own, retrain, strata)
+        n = counted.items.sum()
+        assert np.abs(counted.share.sum(axis=0)).max() / n == pytest.approx(found.value)
+        of_p = estimate(QUALITY, own, retrain, strata)
+        assert of_p.value == pytest.approx(float(ks_pvalue(own[need][both], retrain[need][both])))
+        assert ((of_p.without[home] >= 0) & (of_p.without[home] <= 1)).all()
 
 
-def test_a_p_value_is_compared_by_its_distance() -> None:
-    rng, metric = np.random.default_rng(3), build("forget_quality")
-    (need,) = metric.needs
-    x, y = rng.random(18), rng.random(18) + 0.2
-    weights = {"forget": weighted.Weighting(np.arange(18), np.ones((1, 18)))}
-    (found,) = weighted.distance(metric, {need: x}, {need: y}, weights)
-    assert found == pytest.approx(float(ks_statistic(x, y)))
+def test_an_attack_of_shared_clusters_loses_each_pair_once() -> None:
+    """Members and others of the same documents: a pair within the document that is left out goes once, not twice."""
+    rng = np.random.default_rng(0)
+    own = {need: rng.random(12) for need in AUC.needs}
+    labels = [f"d{i // 3}" for i in range(12)]
+    strata = Strata.build({"forget": labels, "holdout": labels})
+    assert strata.clusters == {"forget": 4}
+    assert estimate(AUC, own, None, strata).without["forget"] == pytest.approx(naive(AUC, own, None, strata, "forget"))
+
+
+def test_strata_are_what_shares_a_label() -> None:
+    """a and b share x; c shares w with d and y with b, so that all four are one; e stands alone."""
+    labels = {"a": ["x", "z"], "d": ["w"], "b": ["x", "y"], "e": ["v", "v"], "c": ["w", "y"]}
+    strata = Strata.build(labels)
+    assert len({strata.of[s] for s in "abcd"}) == 1 and strata.of["e"] == "e"
+    assert strata.clusters == {strata.of["a"]: 4, "e": 1}
+    number = {label: int(n) for s in "abcd" for label, n in zip(labels[s], strata.unit[s], strict=True)}
+    assert all(number[label] == n for s in "abcd" for label, n in zip(labels[s], strata.unit[s], strict=True))
+    assert sorted(number.values()) == [0, 1, 2, 3]
+
+
+def test_a_cluster_without_a_scored_item_is_no_cluster() -> None:
+    """Twenty clusters of which two are scored are two: no interval, where nineteen degrees of freedom were claimed."""
+    values = np.full(40, np.nan)
+    values[:4] = [0.1, 0.2, 0.8, 0.9]
+    strata = Strata.build({"forget": [f"c{i // 2}" for i in range(40)]})
+    found = estimate(ROUGE, {("forget", "rouge"): values}, None, strata)
+    assert found.fewest == 2 and limits(ROUGE, [found]) is None
+    values[4] = 0.5
+    three = estimate(ROUGE, {("forget", "rouge"): values}, None, strata)
+    assert three.fewest == 3 and three.cluster_part().df < 2
+    assert limits(ROUGE, [three]) is not None
+
+
+@given(st.permutations(range(16)))
+def test_the_order_of_items_is_nothing(order: list[int]) -> None:
+    values, labels = np.round(np.random.default_rng(1).random(16), 1), np.array([f"c{i // 3}" for i in range(16)])
+
+    def of(order) -> Estimate:
+        strata = Strata.build({"forget": labels[order].tolist()})
+        return estimate(ROUGE, {("forget", "rouge"): values[order]}, None, strata)
+
+    one, other = of(np.arange(16)), of(np.array(order))
+    assert sorted(one.without["forget"]) == pytest.approx(sorted(other.without["forget"]))
+    assert limits(ROUGE, [one]) == pytest.approx(limits(ROUGE, [other]))
+
+
+def test_what_is_combined_loses_the_same_cluster() -> None:
+    """A difference over two strata, of which the second number rests on one only."""
+    one = Estimate(3.0, {"a": np.array([1.0, 2.0]), "b": np.array([5.0, 6.0])}, {"a": np.ones(2), "b": np.ones(2)})
+    other = Estimate(1.0, {"a": np.array([0.5, 1.5])}, {"a": np.ones(2)})
+    found = combine(np.subtract, one, other)
+    assert found.value == 2.0
+    assert found.without["a"].tolist() == [0.5, 0.5] and found.without["b"].tolist() == [4.0, 5.0]
+    assert mean([other, other]).without["a"].tolist() == [0.5, 1.5]
+
+
+def test_limits_stay_in_their_range_and_hold_the_value() -> None:
+    """Every metric that has a range, near its ends too; the p-value's lie in [0, 1] and are those of the distance."""
+    rng = np.random.default_rng(3)
+    strata = Strata.build({"forget": [f"c{i // 3}" for i in range(18)], "holdout": [f"h{i // 3}" for i in range(18)]})
+    for scale in (1e-6, 0.02, 0.5, 1.0):
+        own = {("forget", "rouge"): rng.random(18) * scale}
+        found = estimate(ROUGE, own, None, strata)
+        for runs in ([found], [found, found._replace(value=found.value / 2)]):
+            lo, hi = limits(ROUGE, runs)
+            assert 0 <= lo <= mean(runs).value <= hi <= 1
+    for shift in (0.0, 0.3, 2.0):
+        x, y = ({("forget", "log_truth_ratio"): rng.normal(at, 1, 18)} for at in (0, shift))
+        distance, counted = estimate(QUALITY, x, y, strata, distance=True), gaps(QUALITY, x, y, strata)
+        around = distance_limits([distance], [counted])
+        assert 0 <= around.lo <= distance.value <= around.hi <= 1
+        p = float(QUALITY.score(x, y))
+        lo, hi = p_limits(around, 18, p)
+        assert 0 <= lo <= p <= hi <= 1
+    assert p_limits(None, 18, 0.5) is None

@@ -1,0 +1,196 @@
+"""Standard errors, tests and intervals from leaving out one cluster, against textbook formulas and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit, stdtrit
+from scipy.stats import beta, ttest_1samp
+
+from bench.stats.jackknife import (
+    Part,
+    between_seeds,
+    free_interval,
+    holm,
+    jackknife,
+    joined_interval,
+    p_value,
+    reach,
+    satterthwaite,
+    share_interval,
+    tost,
+)
+
+parts = st.lists(
+    st.builds(Part, st.floats(1e-4, 10), st.sampled_from([1.0, 2.0, 4.0, 9.0, 19.0])), min_size=1, max_size=3
+)
+
+
+def without(values: np.ndarray) -> np.ndarray:
+    """The mean of clusters of one item each, without each of them."""
+    return (values.sum() - values) / (len(values) - 1)
+
+
+# -- variances -------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=20))
+def test_of_a_mean_it_is_the_textbook_variance(values: list[float]) -> None:
+    """s^2 / K with K - 1 degrees of freedom."""
+    x = np.array(values)
+    found = jackknife(without(x), np.ones(len(x)))
+    assert found.variance == pytest.approx(x.var(ddof=1) / len(x), abs=1e-12)
+    assert found.df == pytest.approx(len(x) - 1)
+
+
+def test_degrees_of_freedom_are_kishs() -> None:
+    """Sizes 9, 1, 1, 1: (12)^2 / 84 - 1 = 0.714, and never below 1; 2, 1, 1: 16 / 6 - 1 = 1.667."""
+    assert jackknife(np.zeros(4), np.array([9, 1, 1, 1])).df == 1.0
+    assert jackknife(np.zeros(3), np.array([2, 1, 1])).df == pytest.approx(16 / 6 - 1)
+    assert math.isnan(jackknife(np.zeros(1), np.ones(1)).variance)
+
+
+def test_between_seeds_and_together() -> None:
+    """Seeds 1, 2, 3: s^2 / 3 = 1/3 with 2. With a variance of 1 and 10: (4/3)^2 / (1/10 + (1/9)/2) degrees."""
+    seeds = between_seeds([1.0, 2.0, 3.0])
+    assert seeds == pytest.approx((1 / 3, 2.0))
+    both = satterthwaite([Part(1.0, 10.0), seeds])
+    assert both == pytest.approx((4 / 3, (4 / 3) ** 2 / (0.1 + (1 / 9) / 2)))
+
+
+@given(parts)
+def test_satterthwaites_limits(given_parts: list[Part]) -> None:
+    """One part is itself; together between the smallest df and the sum; what has no variance leaves no trace."""
+    found = satterthwaite(given_parts)
+    assert found.variance == pytest.approx(sum(p.variance for p in given_parts))
+    dfs = [p.df for p in given_parts]
+    assert min(dfs) * (1 - 1e-9) <= found.df <= sum(dfs) * (1 + 1e-9)
+    assert satterthwaite([*given_parts, Part(0.0, 1.0)]) == pytest.approx(found)
+    assert satterthwaite([Part(0.0, 3.0), Part(0.0, 2.0)]) == (0.0, 2.0)
+
+
+# -- tests -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_part_is_students() -> None:
+    values = np.random.default_rng(0).normal(0.4, 1, 9)
+    part = jackknife(without(values), np.ones(9))
+    theirs = ttest_1samp(values, 0.0)
+    assert p_value(values.mean(), [part]) == pytest.approx(theirs.pvalue, rel=1e-6)
+    interval = theirs.confidence_interval(0.95)
+    assert free_interval(values.mean(), [part]) == pytest.approx((interval.low, interval.high))
+
+
+@settings(deadline=None)
+@given(parts, st.floats(1e-6, 0.9))
+def test_p_is_alpha_where_the_difference_is_the_reach(given_parts: list[Part], alpha: float) -> None:
+    """So interval and p cannot contradict each other, at any level."""
+    half = reach(given_parts, alpha)
+    assert p_value(half, given_parts) == pytest.approx(alpha, rel=1e-6)
+    assert p_value(half * 1.001, given_parts) < alpha < p_value(half * 0.999, given_parts)
+
+
+@given(parts)
+def test_reach_is_wider_than_any_part_and_than_satterthwaites(given_parts: list[Part]) -> None:
+    half = reach(given_parts, 0.05)
+    assert all(half >= reach([part], 0.05) for part in given_parts)
+    assert half >= reach([satterthwaite(given_parts)], 0.05) * (1 - 1e-9)
+
+
+def test_ends_of_p() -> None:
+    """No difference is no evidence; a difference without any variance is certain to what is computed."""
+    assert p_value(0.0, [Part(1.0, 3.0)]) == p_value(0.0, [Part(0.0, 3.0)]) == 1.0
+    assert p_value(0.1, [Part(0.0, 3.0)]) == pytest.approx(1e-15)
+    assert p_value(-2.0, [Part(1.0, 3.0)]) == p_value(2.0, [Part(1.0, 3.0)])
+
+
+def test_tost_by_hand() -> None:
+    """Difference 0.02 with error 0.01: the nearer bound of +-0.05 is 3 errors away, p = P(T_9 > 3) = 0.00748."""
+    error = [Part(1e-4, 9.0)]
+    assert tost(0.02, error, 0.05) == tost(-0.02, error, 0.05) == pytest.approx(0.007478, abs=1e-6)
+    assert tost(0.05, error, 0.05) == tost(0.08, error, 0.05) == 1.0
+
+
+def test_holm_by_hand() -> None:
+    """0.01, 0.03, 0.04, 0.005 in order: 4 x 0.005, 3 x 0.01, 2 x 0.03, then the larger of 0.06 and 0.04."""
+    assert holm([0.01, 0.03, 0.04, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
+    found = holm(p)
+    assert all(a <= b <= min(1.0, len(p) * a) for a, b in zip(p, found, strict=True))
+    assert [found[i] for i in np.argsort(p, kind="stable")] == sorted(found)
+
+
+# -- intervals -------------------------------------------------------------------------------------------------------
+
+
+def share(values: np.ndarray, seeds: tuple[float, ...] = ()):
+    return share_interval(values.mean(), [without(values)], [np.ones(len(values))], seeds)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.lists(st.floats(0, 1), max_size=5))
+def test_a_share_stays_a_share(values: list[float], seeds: list[float]) -> None:
+    x = np.array(values)
+    lo, hi = share(x, tuple(seeds))
+    assert 0 <= lo <= x.mean() + 1e-12 and x.mean() - 1e-12 <= hi <= 1
+    mirrored = share(1 - x, tuple(1 - s for s in seeds))
+    assert mirrored == pytest.approx((1 - hi, 1 - lo), abs=1e-6)
+
+
+def test_a_share_by_hand() -> None:
+    """t with K - 1 = 3 of the jackknife on the logit scale."""
+    x = np.array([0.2, 0.4, 0.5, 0.7])
+    left = logit(without(x))
+    half = stdtrit(3, 0.975) * math.sqrt(3 / 4 * ((left - left.mean()) ** 2).sum())
+    assert share(x) == pytest.approx((expit(logit(0.45) - half), expit(logit(0.45) + half)))
+
+
+def test_a_share_at_its_ends() -> None:
+    """All of K = 10 clusters at 0: up to 1 - 0.05^(1/10) (Clopper & Pearson); all but one: Beta(2, 9) at 0.975."""
+    zero, one = np.zeros(10), np.array([1.0] + [0.0] * 9)
+    assert share(zero) == pytest.approx((0.0, 1 - 0.05**0.1))
+    assert share(1 - zero) == pytest.approx((0.05**0.1, 1.0))
+    assert share(one).hi >= beta.ppf(0.975, 2, 9) - 1e-9
+    assert share(one).lo > 0
+
+
+def test_below_three_clusters_there_is_none() -> None:
+    assert share(np.array([0.2, 0.8])) is None
+    three = [np.array([0.4, 0.5, 0.6])]
+    assert share_interval(0.5, three, [np.ones(3)]) is not None
+    assert share_interval(0.5, [*three, np.array([0.4, 0.6])], [np.ones(3), np.ones(2)]) is None
+
+
+def test_seeds_widen_it_and_two_widen_it_most() -> None:
+    """Spread 0.02 between seeds; with two its variance has one degree of freedom."""
+    x = np.random.default_rng(0).uniform(0.2, 0.8, 20)
+    m = x.mean()
+    none, two, three = (share(x, seeds) for seeds in ((m,), (m - 0.02, m + 0.02), (m - 0.02, m, m + 0.02)))
+    assert none == share(x)
+    assert two.lo < three.lo < none.lo and none.hi < three.hi < two.hi
+
+
+def test_a_joint_interval_by_hand() -> None:
+    """Mean of 0.4 in [0.2, 0.5] and 0.8 in [0.7, 0.9]: distances 0.1 and 0.05 below, 0.05 and 0.05 above.
+
+    Uncorrelated [0.6 - sqrt(.0125), 0.6 + sqrt(.005)]; fully correlated the sums 0.15 and 0.1.
+    """
+    function = lambda x: float(np.mean(x))  # noqa: E731
+    values, limits = np.array([0.4, 0.8]), np.array([[0.2, 0.5], [0.7, 0.9]])
+    found = joined_interval(function, values, limits, np.eye(2))
+    assert found == pytest.approx((0.6 - math.sqrt(0.0125), 0.6 + math.sqrt(0.005)))
+    assert joined_interval(function, values, limits, np.ones((2, 2))) == pytest.approx((0.45, 0.7))
+
+
+def test_a_share_whose_limit_is_its_end_takes_it_fully() -> None:
+    """0.8 in [0.7, 1]: the mean of 0.4 and 1 is 0.7, from there 0.05 for the other share."""
+    values, limits = np.array([0.4, 0.8]), np.array([[0.2, 0.5], [0.7, 1.0]])
+    assert joined_interval(lambda x: float(np.mean(x)), values, limits, np.eye(2)).hi == pytest.approx(0.75)

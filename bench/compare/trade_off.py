@@ -74,7 +74,10 @@ def at_retrain(record: Record, retrain: Record | None) -> float | None:
     So drawn, 20 points read what a probe at every step does, to 0.01 (`docs/statistics.md`).
     """
     score = retrain.scores.get(LEVEL) if retrain else None
-    return None if score is None or score.value is None else kept_at(*drawn_through(*trace(record)), score.value)
+    if score is None or score.value is None:
+        return None
+    forget, retain = drawn_through(*trace(record))
+    return kept_at(forget, retain, score.value)
 
 
 def matched(records: Mapping[int, Record], retrains: Mapping[int, Record], level: float) -> Matched:

@@ -125,6 +125,7 @@ def main_table(table: Table, rules: Rules) -> str:
         "KS distance": _told(table, KS_DISTANCE, rules, signed=False),
         "membership - retrain's": _told(table, MEMBERSHIP_GAP, rules, signed=True),
         "kept at retrain's level": {row.method: short("", row.matched.at_retrain) for row in table.rows},
+        "the same, measured": _at_the_match(table),
         "s": {row.method: f"{v:.0f}" for row in table.rows if (v := row.cost.get("unlearn_seconds")) is not None},
         "seeds": {row.method: str(len(row.seeds)) for row in table.rows},
     }
@@ -135,6 +136,12 @@ def main_table(table: Table, rules: Rules) -> str:
     return _markdown(
         table.rows, {head: of for head, of in columns.items() if any(v not in ("", "-") for v in of.values())}
     )
+
+
+def _at_the_match(table: Table) -> dict[str, str]:
+    """Utility kept by the models that `run --match utility` measured at retrain's level of forgetting."""
+    at = {row.method.removesuffix("@matched"): row for row in table.variants if row.method.endswith("@matched")}
+    return {method: short("", row.scores[KEPT]) for method, row in at.items() if KEPT in row.scores}
 
 
 def _told(table: Table, name: str, rules: Rules, signed: bool) -> dict[str, str]:

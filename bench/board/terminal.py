@@ -44,6 +44,7 @@ _REMEDIES = {
     "diverged": "Try a smaller step: {run} --set {method}.lr=VALUE",
     "stale: scored": "",  # the reason names the command
     "stale": "Bring it up to date: {run}",
+    "not reached": "",  # a result: the finished model still knows more than retrain
     "a copy of": "Remove its files, then: {run}",
     "its retrain": "Make the reference: {run}",
     "measured on": "Measure it again: {run}",

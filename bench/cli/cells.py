@@ -23,6 +23,7 @@ def planned(
     cache: Path,
     probes: str = "",
     lm_eval: str = "",
+    match: bool = False,
 ) -> tuple[Any, list[Any]]:
     """Everything the words of the command line mean; all that is wrong with them is said at once."""
     wrong: list[str] = []
@@ -41,7 +42,7 @@ def planned(
     asked, examined = (
         tuple(dict.fromkeys(filter(None, (word.strip() for word in words.split(","))))) for words in (probes, lm_eval)
     )
-    from bench.run.compose import parse_overrides
+    from bench.run.compose import MATCHED, parse_overrides, with_matched
     from bench.run.plan import ASKED_FOR, Request, plan
 
     wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
@@ -52,14 +53,14 @@ def planned(
         tried(lambda: check(examined))
     overrides = tried(lambda: parse_overrides(assignments))
     for text in assignments if overrides is not None and chosen is not None else ():
-        if not set(parse_overrides([text])) & {*chosen, "retrain"}:
+        if not set(parse_overrides([text])) & {*(name.removesuffix(MATCHED) for name in chosen), "retrain"}:
             wrong.append(f"--set {text}: none of --methods {methods} has that name")
     if wrong:
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
     source = data if data in ("embedded", "hub") else str(Path(data).resolve())
     asked += tuple(f"lm-eval/{name}" for name in examined)
     request = Request(model, source, results, cache, overrides, asked)
-    return request, plan(request, chosen, on, numbers)
+    return request, plan(request, with_matched(chosen) if match else chosen, on, numbers)
 
 
 def seed_numbers(seeds: str) -> list[int]:

@@ -16,7 +16,12 @@ from bench.cli.results import say, write_leaderboard
 @options(METHODS, TASKS, MODEL, DATA, SEEDS, SET, RESULTS, CACHE, WORKERS)
 @click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
-@click.option("--trace", default=10, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
+@click.option("--trace", default=20, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
+@click.option(
+    "--match", type=click.Choice(["utility"]),
+    help="Beside each method a cell METHOD@matched: every score of the model on the straight way from target to its "
+    "model that forgets as much as retrain.",
+)  # fmt: skip
 @click.option("--track", default="", help="Send training curves to tensorboard, wandb, ..., kept in RESULTS/tracking.")
 @click.option("--dry-run", is_flag=True, help="Say what is done, to do, stale (and why) and failed; run nothing.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
@@ -33,6 +38,7 @@ def run(
     probes: str,
     lm_eval: str,
     trace: int,
+    match: str | None,
     track: str,
     dry_run: bool,
     fail_fast: bool,
@@ -43,7 +49,8 @@ def run(
 
         check(track)
     say("reading the data and the methods ...")
-    request, cells = planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
+    words = (methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
+    request, cells = planned(*words, match=match == "utility")
     request = dataclasses.replace(request, trace=trace, track=track)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
@@ -55,11 +62,14 @@ def run(
         return 0
     if open_cells:
         run_open(request, cells, workers, fail_fast)
-        cells = planned(methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)[1]
+        cells = planned(*words, match=match == "utility")[1]
     else:
         say("nothing to do: every cell is done and up to date")
-    bad = [c for c in cells if c.state != "done" or c.reason]
-    for c in bad:
-        state = "diverged" if c.state == "done" else c.state
-        say(f"{state}: {c.cell}: {(c.reason or 'not run').strip().splitlines()[-1]}")
-    return max(write_leaderboard(results, [c.cell for c in cells]), int(bool(bad)))
+    bad = False
+    for c in cells:
+        if c.state == "done" and not c.reason:
+            continue
+        status, _, why = (c.reason if c.state == "done" else f"{c.state}: {c.reason or 'not run'}").partition(": ")
+        say(f"{status}: {c.cell}: {why.strip().splitlines()[-1]}")
+        bad |= status != "not reached"
+    return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))

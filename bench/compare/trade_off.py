@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.api import Score
 from bench.compare.comparing import Comparison
+from bench.stats.curves import drawn_through
 from bench.stats.jackknife import between_seeds, holm, p_value, reach, tost
 from bench.store.record import Record
 
@@ -68,9 +69,15 @@ def kept_at(forget: Sequence[float], retain: Sequence[float], level: float) -> f
 
 
 def at_retrain(record: Record, retrain: Record | None) -> float | None:
-    """`kept_at` retrain's own forget probability."""
+    """`kept_at` retrain's own forget probability, on the way drawn through the points of the trace.
+
+    So drawn, 20 points read what a probe at every step does, to 0.01 (`docs/statistics.md`).
+    """
     score = retrain.scores.get(LEVEL) if retrain else None
-    return None if score is None or score.value is None else kept_at(*trace(record), score.value)
+    if score is None or score.value is None:
+        return None
+    forget, retain = drawn_through(*trace(record))
+    return kept_at(forget, retain, score.value)
 
 
 def matched(records: Mapping[int, Record], retrains: Mapping[int, Record], level: float) -> Matched:

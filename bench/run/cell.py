@@ -31,6 +31,7 @@ from bench.measure.one_pass import measure
 from bench.model import models
 from bench.model.models import LM
 from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
+from bench.run import matched
 from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
 from bench.run.provenance import provenance
@@ -80,8 +81,9 @@ def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
     """Make one cell: unlearn, measure, score, store. What goes wrong is recorded, never raised."""
     try:
         record, items = _make(request, planned, progress)
-    except Diverged as error:
-        record, items = _record(request, planned, status="diverged", error=str(error)), None
+    except (Diverged, matched.NotReached) as error:
+        status = "diverged" if isinstance(error, Diverged) else "not reached"
+        record, items = _record(request, planned, status=status, error=str(error)), None
     except Exception as error:
         text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
         record, items = _record(request, planned, status="failed", error=text), None
@@ -132,6 +134,10 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     folder = model_folder(request, planned.keys["train"])
     if folder.is_dir():
         return models.load(folder, device=models.device()), _about(folder)
+    if planned.finished is not None:
+        lm, meta = _matched(request, planned, planned.finished, progress)
+        _keep_small(lm, folder, meta)
+        return lm, meta
     context = make_context(request, planned.start, planned.cell.task, planned.cell.seed, progress)
     lm = cast(LM, context.lm)
     started = time.monotonic()
@@ -145,11 +151,27 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
         else:
             lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
-    cost = {"unlearn_seconds": round(time.monotonic() - started, 2), "weights_moved": moved}
+    cost = {"unlearn_seconds": round(time.monotonic() - started - curve.probing, 2), "weights_moved": moved}
+    if curve.trace:
+        cost["trace_seconds"] = round(curve.probing, 2)
     meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
-    if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
-        _keep(lm, folder, meta)
+    _keep_small(lm, folder, meta)
     return lm, meta
+
+
+def _matched(request: Request, planned: Planned, finished: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:
+    """The point on the way to the finished model of a method, which is unlearned again unless the cache holds it."""
+    before = files.find(request.results, finished.cell)
+    if before and before.status == "diverged" and before.keys["train"] == finished.keys["train"]:
+        raise Diverged(before.error)
+    level = matched.level(files.find(request.results, planned.cell._replace(method=RETRAIN)))
+    lm, meta = _unlearned(request, finished, progress)
+    started = time.monotonic()
+    texts = splits(planned.cell.task, request.source).probes.texts
+    point = matched.find(load_prepared(request, planned.start), lm, texts, level, progress)
+    cost = {**meta["cost"], "match_seconds": round(time.monotonic() - started, 2)}
+    notes = [*meta.get("notes", ()), point.words(finished.cell.method)]
+    return point.lm, {"curve": point.curve(), "cost": cost, "notes": notes}
 
 
 def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | None]:
@@ -196,6 +218,11 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
 def _about(folder: Path) -> dict[str, Any]:
     kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
     return kept
+
+
+def _keep_small(lm: LM, folder: Path, about: dict[str, Any]) -> None:
+    if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
+        _keep(lm, folder, about)
 
 
 def _keep(lm: LM, folder: Path, about: dict[str, Any]) -> None:

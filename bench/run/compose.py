@@ -3,7 +3,8 @@
 A method is a registered name, or `objective+optimizer+scope` (the last two may be left out: AdamW, all weights), so
 that any loss can be asked for with any optimizer and any scope without writing a file. Either may be followed by
 `@PARAM=VALUE`, as in `simu-npo@m=10@t=0.5`: a variant, with rows and a cell of its own, where `--set` changes the
-parameters of the method's only cell.
+parameters of the method's only cell. A last `@matched` asks for the point on the way to the method's model at which as
+much is forgotten as under retrain (`bench.run.matched`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.errors import UsageError
 from bench.keys import source_hash
 from bench.registry import find, load, select, unknown
 
+MATCHED = "@matched"
 _SETTINGS = Path(__file__).parent / "settings"
 
 
@@ -64,6 +66,12 @@ def resolve(name: str) -> Method:
     return Method(name, doc, objective, optimizer, scope)
 
 
+def with_matched(names: Sequence[str]) -> list[str]:
+    """The methods, then the matched point of each that is no control."""
+    plain = [name for name in names if not name.endswith(MATCHED) and not resolve(name).control]
+    return list(dict.fromkeys([*names, *(name + MATCHED for name in plain)]))
+
+
 def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, benchmark: str = "") -> Composed:
     """Build the parts of method `name` for `model` ("tiny", ... name the settings file), with `overrides` on top.
 
@@ -73,6 +81,10 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, b
         UsageError: a parameter that no part has, a value of the wrong type or out of bounds.
     """
     method = resolve(name)
+    if name.endswith(MATCHED):
+        if method.control:
+            raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
+        return dataclasses.replace(compose(name.removesuffix(MATCHED), model, overrides, benchmark), method=method)
     classes, sources = _classes(method)
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
@@ -107,6 +119,8 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
         method, dot, parameter = left.rpartition(".")
         if not (equals and dot and method and parameter and value):
             raise UsageError(f"--set {text}: write METHOD.PARAM=VALUE, such as --set fo-npo.beta=0.2")
+        if method.endswith(MATCHED):
+            raise UsageError(f"--set {text}: a matched cell has the parameters of its method; set those")
         chosen = select("method", method)
         having = [m for m in chosen if parameter in parameters(m)]
         if not having:
@@ -119,7 +133,7 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
 def _assignment(text: str) -> tuple[str, str]:
     parameter, equals, value = text.partition("=")
     if not (parameter and equals and value):
-        raise UsageError(f"'@{text}': write METHOD@PARAM=VALUE, such as simu-npo@m=10")
+        raise UsageError(f"'@{text}': write METHOD@PARAM=VALUE, such as simu-npo@m=10; {MATCHED} comes last")
     return parameter, value
 
 

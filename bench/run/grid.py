@@ -37,6 +37,8 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
             needs.add(making[reference[planned.cell.task, planned.cell.seed].start.key].name)
         if planned.cell.method != RETRAIN and retrain in missing:
             needs.add(str(retrain))
+        if planned.finished and planned.finished.cell in missing:
+            needs.add(str(planned.finished.cell))
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
@@ -74,6 +76,8 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
         return "scored", cell.task
     if planned.composed.method.control or model_folder(request, keys["train"]).is_dir():
         return "measured", cell.task
+    if planned.finished:
+        return "matched", cell.task
     return "unlearned", cell.task, cell.method.partition("@")[0]
 
 
@@ -111,5 +115,5 @@ def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, 
     if error is not None:
         return False, f"{label}: failed: {error}"
     if isinstance(result, Record) and result.status != "ok":
-        return result.status == "diverged", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
+        return result.status != "failed", f"{label}: {result.status}: {result.error.strip().splitlines()[-1]}"
     return True, f"{label}: done"

@@ -15,9 +15,9 @@ from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
 from bench.model.recipes import SCRATCH, finetuning, model_identity
-from bench.run.compose import Composed, compose
+from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
-from bench.store import files
+from bench.store import files, versions
 from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.versions import MEASURE, SCORE, TRAIN
 
@@ -36,7 +36,7 @@ class Request:
     cache: Path
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
-    trace: int = 10  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
+    trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
     track: str = ""  # a tracker of accelerate's that gets the training curves
 
     @property
@@ -96,7 +96,8 @@ class Planned:
     identity: Mapping[str, Any]
     probes: tuple[str, ...]
     state: State
-    reason: str = ""
+    reason: str = ""  # why it is not done; of one that is and has no scores, its status and why
+    finished: Planned | None = None  # of a matched cell: that of the method whose model its way leads to
 
 
 @cache
@@ -139,10 +140,11 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
         UsageError: an unknown name or parameter, bad data.
     """
     wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
+    overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
     cells = []
     for task in tasks:
         benchmark = task.partition(":")[0]
-        made = {name: compose(name, request.model, request.overrides.get(name), benchmark) for name in wanted}
+        made = {name: compose(name, request.model, overrides(name), benchmark) for name in wanted}
         for seed in seeds:
             reference = _plan_cell(request, task, made[RETRAIN], seed, None)
             cells.append(reference)
@@ -155,7 +157,7 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
 
 
 def _plan_cell(request: Request, task: str, composed: Composed, seed: int, reference: str | None) -> Planned:
-    method = composed.method
+    method, finished = composed.method, None
     start = prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
     probes = _probes(request, cell)
@@ -165,6 +167,10 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
         training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
         training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
         training |= {f"source of {name}": value for name, value in composed.sources.items()}
+    if method.name.endswith(MATCHED):
+        plain = dataclasses.replace(composed, method=resolve(method.name.removesuffix(MATCHED)))
+        finished = _plan_cell(request, task, plain, seed, reference)
+        training |= {"matched": versions.MATCHED, "level": reference}
     measuring: dict[str, Any] = {
         "probes": hashes["probes"],
         "task version": make_task(task).version,
@@ -180,7 +186,7 @@ def _plan_cell(request: Request, task: str, composed: Composed, seed: int, refer
     keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
     state, reason = _state(request.results, cell, keys, identity)
-    return Planned(cell, composed, start, keys, identity, probes, state, reason)
+    return Planned(cell, composed, start, keys, identity, probes, state, reason, finished)
 
 
 def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
@@ -213,7 +219,7 @@ def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping
         return "failed", record.error
     if record.status == "ok" and (wrong := files.trouble(files.items_path(results, cell))):
         return "stale", wrong
-    return "done", record.error
+    return "done", f"{record.status}: {record.error}" if record.error else ""
 
 
 _WORDS = {
@@ -223,6 +229,8 @@ _WORDS = {
     "probes": "the texts that are measured",
     "retrain": "the retrain model it is compared with",
     "scoring": "how intervals are made",
+    "matched": "how the matched point is found",
+    "level": "the retrain model it is matched to",
 }
 
 

@@ -19,7 +19,7 @@ TARGET = "target"
 RETRAIN = "retrain"
 CONTROLS = (TARGET, RETRAIN)
 """The methods that anchor every table."""
-Status = Literal["ok", "diverged", "failed"]
+Status = Literal["ok", "diverged", "not reached", "failed"]
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Schema version -> the function that lifts a record of it to the next one; every past version keeps a test fixture."""
 
@@ -43,7 +43,8 @@ class Record:
 
     Attributes:
         cell: the point of the grid.
-        status: "diverged" is a result; "failed" is a cell without scores whose `error` says why.
+        status: "diverged" and "not reached" (of a matched cell: the method does not forget as much as retrain) are
+            results; "failed" is a cell that can be tried again. All three have no scores, and `error` says why.
         keys: "train", "measure" and "score" content keys.
         identity: the ingredients of the keys, flat, so that a stale cell can say which of them changed.
         parameters: every parameter of the method.
@@ -56,7 +57,7 @@ class Record:
         notes: what a reader must know, such as what the data is.
         tuning_trials: how many settings were tried before these parameters were chosen; 0 is none.
         created: UTC time, ISO 8601.
-        error: why the cell failed or diverged.
+        error: why the cell has no scores.
     """
 
     cell: Cell

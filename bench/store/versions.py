@@ -1,6 +1,8 @@
 """Versions of the program's own steps, part of the content keys: raise one when its step changes what comes out."""
 
 TRAIN = 1
+MATCHED = 1
+"""How the point is found at which as much is forgotten as under retrain."""
 MEASURE = 1
 SCORE = 3
 """How intervals are made: by leaving out clusters."""

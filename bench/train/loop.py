@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,12 +29,19 @@ class Curve:
     def __init__(self) -> None:
         self.lines: list[dict[str, float]] = []
         self.trace: list[dict[str, float]] = []
+        self.probing = 0.0  # seconds that the trace took
 
     def columns(self, limit: int = 100) -> dict[str, list[float]]:
         """Columns of at most `limit` evenly spaced steps, to five digits, and of the trace, named `trace ...`."""
         keep = np.unique(np.linspace(0, len(self.lines) - 1, min(limit, len(self.lines))).round().astype(int))
         found = _columns([self.lines[i] for i in keep])
         return found | {f"trace {name}": values for name, values in _columns(self.trace).items()}
+
+    def look(self, step: int, probe: Callable[[], dict[str, float]]) -> None:
+        """Add what the probe sees now to the trace."""
+        started = time.monotonic()
+        self.trace.append({"step": step, **probe()})
+        self.probing += time.monotonic() - started
 
 
 def _columns(lines: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -86,7 +94,7 @@ def fit(
     watched = {round(total * k / points) for k in range(points)} if probe else set()
     for step, batch in enumerate(batches):
         if step in watched and probe:
-            curve.trace.append({"step": step, **probe()})
+            curve.look(step, probe)
         prepared.zero_grad()
         if curvature and getattr(optimizer, "curvature_due", False):
             optimizer.update_curvature(*curvature(batch, step / total))  # type: ignore[attr-defined]
@@ -115,5 +123,5 @@ def fit(
         if progress:
             progress(name, step + 1, total)
     if probe:
-        curve.trace.append({"step": total, **probe()})
+        curve.look(total, probe)
     return curve

@@ -25,7 +25,7 @@ def unlearn(
     optimizer: Optimizer,
     scope: Scope,
     schedule: Schedule,
-    trace: int = 10,
+    trace: int = 20,
     log: Log | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.

@@ -52,7 +52,9 @@ def test_a_log_in_few_lines_headlines_first(capsys, logs: Path):
     out, err = said(capsys, "score", logs / "tofu.json", "--reference", logs / "retrain.json")
     names = [line.split()[0] for line in out.splitlines()]
     assert names[:4] == ["forget_quality", "model_utility", "mia_auc", "task_aggregate"]
-    assert set(names[4:]) == {"rouge", "probability", "truth_ratio", "truth_preference"}, "of the others only what this log can have"
+    assert set(names[4:]) == {"rouge", "probability", "truth_ratio", "truth_preference"}, (
+        "of the others only what this log can have"
+    )
     assert "holdout" in out, "a headline score that is missing says why"
     assert "more scores, and" in err and "--all" in err
 

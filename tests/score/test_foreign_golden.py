@@ -74,7 +74,7 @@ def test_forget_quality_of_the_full_model(shared_data: Path) -> None:
 def test_a_retain_model_against_itself(shared_data: Path) -> None:
     log = _log(shared_data, "retain99")
     found = score_log(log, log)["forget_quality"]
-    assert found.value == 1.0 and found[1:3] == pytest.approx((1.0, 1.0)) and found[3:] == (40, "")
+    assert (found.value, found.hi, found.n, found.note) == (1.0, 1.0, 40, "") and found.lo > 0.99
 
 
 @pytest.mark.parametrize(

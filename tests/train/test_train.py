@@ -143,6 +143,7 @@ def test_the_trace_has_both_ends_and_ten_steps_between(lm):
     columns = curve.columns()
     assert columns["trace step"] == list(range(0, 21, 2))
     assert columns["trace weight"][0] == 1.0
+    assert curve.probing > 0
     assert columns["trace weight"] == sorted(columns["trace weight"], reverse=True)
 
 

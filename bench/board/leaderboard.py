@@ -124,15 +124,15 @@ def main_table(table: Table, rules: Rules) -> str:
         "kept": _column(table.rows, KEPT),
         "KS distance": _told(table, KS_DISTANCE, rules, signed=False),
         "membership - retrain's": _told(table, MEMBERSHIP_GAP, rules, signed=True),
-        "kept at retrain's level": {row.method: short("", row.matched.at_retrain) for row in table.rows},
-        "the same, measured": _at_the_match(table),
+        "retain p at retrain's level": {row.method: short("", row.matched.at_retrain) for row in table.rows},
+        "utility at retrain's level": _at_the_match(table),
         "s": {row.method: f"{v:.0f}" for row in table.rows if (v := row.cost.get("unlearn_seconds")) is not None},
         "seeds": {row.method: str(len(row.seeds)) for row in table.rows},
     }
     if table.band is not None and RETRAIN in columns["KS distance"]:
         columns["KS distance"][RETRAIN] += f" ({table.band.lo:.2f} to {table.band.hi:.2f})"
     if all(row.matched.at_retrain.value is None for row in table.rows):
-        del columns["kept at retrain's level"]
+        del columns["retain p at retrain's level"]
     return _markdown(
         table.rows, {head: of for head, of in columns.items() if any(v not in ("", "-") for v in of.values())}
     )
@@ -141,7 +141,11 @@ def main_table(table: Table, rules: Rules) -> str:
 def _at_the_match(table: Table) -> dict[str, str]:
     """Utility kept by the models that `run --match utility` measured at retrain's level of forgetting."""
     at = {row.method.removesuffix("@matched"): row for row in table.variants if row.method.endswith("@matched")}
-    return {method: short("", row.scores[KEPT]) for method, row in at.items() if KEPT in row.scores}
+    said = {method: short("", row.scores[KEPT]) for method, row in at.items() if KEPT in row.scores}
+    few = {
+        m: f" (reached by {n} of {len(table.seeds)} seeds)" for m in said if (n := len(at[m].seeds)) < len(table.seeds)
+    }
+    return {method: text + few.get(method, "") for method, text in said.items()}
 
 
 def _told(table: Table, name: str, rules: Rules, signed: bool) -> dict[str, str]:

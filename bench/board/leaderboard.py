@@ -12,8 +12,8 @@ from bench.board.about import about, kind, title
 from bench.board.numbers import short
 from bench.board.verdict import best, is_told, remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
-from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.compare.headline import ERASED, KEPT
+from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.score.limits import is_p
 from bench.score.scoring import find
 from bench.store.record import RETRAIN, TARGET

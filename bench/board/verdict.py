@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from bench.board.numbers import short
 from bench.compare.analysis import FORGET_QUALITY, HEADLINE, Comparison, Row, Rules, Table
-from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.compare.headline import ERASED, KEPT
+from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.stats.jackknife import FEWEST
 from bench.store.record import CONTROLS, RETRAIN, TARGET
 

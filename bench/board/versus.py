@@ -12,7 +12,8 @@ from bench.api import Metric, Score
 from bench.board.numbers import number
 from bench.compare.analysis import HEADLINE, Comparison, Rules, analyse, asked
 from bench.compare.crossed import Crossed, Run
-from bench.compare.findings import PARTS, of_pair
+from bench.compare.findings import of_pair
+from bench.compare.numbers import PARTS
 from bench.errors import BenchError, UsageError
 from bench.metrics._forms import Composite, Mean
 from bench.registry import near

@@ -64,5 +64,5 @@ RULES = (
         "--margin", default=0.05, show_default=True, type=click.FloatRange(0, min_open=True),
         help="Difference below which two methods count as equally good.",
     ),
-    click.option("--dirty", is_flag=True, help="Let cells stand that were made from a tree with uncommitted changes."),
+    click.option("--dirty", is_flag=True, help="Of old command lines: such cells stand anyway, with a mark."),
 )  # fmt: skip

@@ -17,8 +17,9 @@ from typing import Any
 from bench.api import Score, make_task
 from bench.compare import trade_off
 from bench.compare.comparing import Comparison
-from bench.compare.findings import FORGET_QUALITY, UTILITY, Asked, Findings, findings, over_seeds
+from bench.compare.findings import Findings, findings
 from bench.compare.headline import HEADLINE
+from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, over_seeds
 from bench.compare.trade_off import Matched
 from bench.errors import UsageError
 from bench.score.scoring import find

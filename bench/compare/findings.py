@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from bench.api import Metric, Score
-from bench.compare import headline
-from bench.compare.comparing import Comparison, Series, compare, corrected
-from bench.compare.crossed import Crossed, Run, load
-from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
+from bench.api import Score
+from bench.compare.comparing import Comparison, compare
+from bench.compare.crossed import Crossed, load
+from bench.compare.numbers import Asked, Numbers, common_seeds
 from bench.errors import BenchError
 from bench.keys import digest
-from bench.metrics._forms import Attack, AttackScore, RetrainTest
-from bench.score.limits import distance_limits, is_p, limits, p_limits
-from bench.score.scoring import find
-from bench.stats.intervals import Interval
 from bench.stats.ranking import below_floor
 from bench.store import files
-from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
+from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 from bench.store.versions import ANALYSIS, SCORE
-
-FORGET_QUALITY, UTILITY, MEMBERSHIP = "forget quality", "model utility", "membership"
-KS_DISTANCE, MEMBERSHIP_GAP = "ks_distance", "membership_gap"
-PARTS = {HEADLINE: Shares.headline, ERASED: Shares.erased, KEPT: Shares.kept}
-
-
-class Asked(NamedTuple):
-    """What a table is to say; all names are of metrics."""
-
-    headlines: Mapping[str, str]  # role -> metric
-    memorisation: tuple[str, ...]
-    floors: Mapping[str, float]  # metric -> share of the target's value below which a model has collapsed
-    margin: float
 
 
 class Findings(NamedTuple):
@@ -102,7 +79,7 @@ def _from_json(text: str) -> Findings:
 def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Findings:
     crossed, broken = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
     seeds = common_seeds({m: crossed.seeds(m) for m in {run.method for run in crossed.values} if "@" not in m})
-    found = _Table(crossed, seeds, asked)
+    found = Numbers(crossed, seeds, asked)
     scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
     able = [
@@ -125,180 +102,7 @@ def of_pair(results: Path, records: Mapping[Cell, Record], asked: Asked, a: str,
     """The comparisons of `a` and `b` on each of `names` that both have, over the seeds that both have."""
     crossed, _ = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
     seeds = tuple(seed for seed in crossed.seeds(a) if seed in crossed.seeds(b))
-    found = _Table(crossed, seeds, asked)
+    found = Numbers(crossed, seeds, asked)
     made = {name: compare(name, a, b, found.series(name, a), found.series(name, b), asked.margin) for name in names}
     scores = {method: found.scores(method, records) for method in (a, b) if seeds}
     return Pair(crossed, {name: c for name, c in made.items() if c is not None}, scores)
-
-
-def common_seeds(of: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-    """The seeds that most methods have, of equally common ones the most: what methods are compared over."""
-    counts = Counter(tuple(sorted(seeds)) for seeds in of.values() if seeds)
-    return max(counts, key=lambda s: (counts[s], len(s), s), default=())
-
-
-class _Table:
-    """The numbers of one table: a metric or a part of the headline, of a method, by seed."""
-
-    def __init__(self, crossed: Crossed, seeds: tuple[int, ...], asked: Asked) -> None:
-        self.crossed, self.seeds, self.asked = crossed, seeds, asked
-        self.utility = find(asked.headlines.get(UTILITY, ""))
-        self.forget_quality = find(asked.headlines.get(FORGET_QUALITY, ""))
-        self.attack = _attack(find(asked.headlines.get(MEMBERSHIP, "")))
-        anchored = [s for s in seeds if all(Run(m, s) in crossed.values for m in (TARGET, RETRAIN))]
-        known = {name: metric for name in asked.memorisation if (metric := find(name)) is not None}
-        self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
-        self.shares: dict[str, dict[int, Shares]] = {}
-        self.limits: dict[tuple[type, str], Interval | None] = {}
-
-    def used(self, method: str) -> tuple[int, ...]:
-        """The seeds of a method that count: the table's where it has them all, else its own."""
-        own = self.crossed.seeds(method)
-        return self.seeds if set(self.seeds) <= set(own) else own
-
-    def shares_of(self, method: str) -> dict[int, Shares]:
-        """Way from target to retrain, by seed; of retrain that of other retrain models. Empty where a seed lacks it."""
-        if method not in self.shares and self.utility is not None:
-            used = self.used(method)
-            if method == RETRAIN:
-                made = headline.ceiling(self.crossed, self.told, self.utility, used)
-            else:
-                made = [headline.shares(self.crossed, self.told, self.utility, Run(method, s)) for s in used]
-            complete = [one for one in made if one is not None]
-            self.shares[method] = dict(zip(used, complete, strict=True)) if len(complete) == len(used) else {}
-        return self.shares.get(method, {})
-
-    def series(self, name: str, method: str) -> Series:
-        """What is compared, by seed; empty where a seed has no value."""
-        if name in PARTS:
-            return {seed: PARTS[name](of) for seed, of in self.shares_of(method).items()}
-        metric = self.forget_quality if name == KS_DISTANCE else self.attack if name == MEMBERSHIP_GAP else find(name)
-        if metric is None:
-            return {}
-        used, against = self.used(method), {}
-        if method == RETRAIN and is_p(metric):  # another retrain model in a method's place
-            if len(used) < 2:
-                return {}
-            against = dict(zip(used, (*used[1:], *used[:1]), strict=True))
-        if not used or not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
-            return {}
-        return {
-            seed: self.crossed.estimate(metric, Run(method, against.get(seed, seed)), Run(RETRAIN, seed), distance=True)
-            for seed in used
-        }
-
-    def scores(self, method: str, records: Mapping[Cell, Record]) -> dict[str, Score]:
-        """Everything that is shown of a method, over its seeds."""
-        used = self.used(method)
-        by_seed = {cell.seed: record for cell, record in records.items() if cell.method == method}
-        names = dict.fromkeys(name for seed in used for name in by_seed[seed].scores)
-        of_seeds = {name: [by_seed[s].scores.get(name, Score(None)) for s in used] for name in names}
-        found = {name: self.score(name, method, values) for name, values in of_seeds.items()}
-        if of := list(self.shares_of(method).values()):
-            found |= headline.scores(of)
-        if self.forget_quality is not None and (distances := self.series(KS_DISTANCE, method)):
-            lo, hi = self.distance_limits(self.forget_quality, method) or (None, None)
-            found[KS_DISTANCE] = Score(_average(distances), lo, hi, len(distances))
-        if method != RETRAIN and self.attack is not None:
-            own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
-            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, own, other, self.asked.margin)
-            if gap is not None:
-                found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), gap.n)
-            elif both := [own[seed].value - other[seed].value for seed in own if seed in other]:
-                found[MEMBERSHIP_GAP] = Score(math.fsum(both) / len(both), n=len(both))
-        return found
-
-    def score(self, name: str, method: str, by_seed: Sequence[Score]) -> Score:
-        """The mean over seeds with its interval; without a value in one seed it has none, and says so."""
-        metric, used = find(name), self.used(method)
-        average = over_seeds(name, by_seed, used)
-        if average.value is None or metric is None:
-            return average
-        if not all(self.crossed.has(metric, Run(method, seed)) for seed in used):
-            return average
-        if isinstance(metric, RetrainTest):
-            items = self.crossed.paired(metric, Run(method, used[0]))
-            around = p_limits(self.distance_limits(metric, method), items, average.value)
-        else:
-            around = limits(metric, [self.crossed.estimate(metric, Run(method, s)) for s in used])
-        return average._replace(lo=around.lo, hi=around.hi) if around else average
-
-    def distance_limits(self, metric: Metric, method: str) -> Interval | None:
-        """Of the KS distance to the retrain models; None of retrain itself."""
-        key = (type(metric), method)
-        if key not in self.limits and isinstance(metric, RetrainTest) and method != RETRAIN:
-            runs = [Run(method, seed) for seed in self.used(method)]
-            counted = [self.crossed.gaps(metric, run) for run in runs]
-            self.limits[key] = distance_limits(
-                [self.crossed.estimate(metric, run, distance=True) for run in runs], counted
-            )
-        return self.limits.get(key)
-
-    def share_of_target(self, method: str, name: str) -> Score:
-        """A metric over the target's, what floors are held against."""
-        metric = find(name)
-        used = self.used(method)
-        runs = [(Run(method, s), Run(TARGET, s)) for s in used]
-        if metric is None or not runs or not all(self.crossed.has(metric, run) for pair in runs for run in pair):
-            return Score(None)
-        of = [headline.ratio(self.crossed, metric, *pair) for pair in runs]
-        return headline.bounded(of)
-
-    def comparisons(self, methods: Sequence[str]) -> list[Comparison]:
-        """The verdict's family: every pair on the headline, and each method with target and retrain. The second: every
-        pair on what papers report, and each method with retrain on what could give it away. Corrected together."""
-        pairs = list(combinations(sorted(methods), 2))
-        anchors = [(m, control) for m in sorted(methods) for control in (TARGET, RETRAIN)]
-        telltale = [(name, m, RETRAIN) for name in (KS_DISTANCE, MEMBERSHIP_GAP) for m in sorted(methods)]
-        verdict = [(HEADLINE, a, b) for a, b in (*pairs, *anchors)]
-        reported = [(name, a, b) for name in self.asked.headlines.values() for a, b in pairs]
-        kept: dict[tuple[str, str], Series] = {}
-
-        def of(name: str, method: str) -> Series:
-            if (name, method) not in kept:
-                kept[name, method] = self.series(name, method)
-            return kept[name, method]
-
-        made = [
-            [compare(name, a, b, of(name, a), of(name, b), self.asked.margin) for name, a, b in family]
-            for family in (verdict, (*reported, *telltale))
-        ]
-        return corrected([[c for c in family if c is not None] for family in made])
-
-    def band(self) -> Score | None:
-        """KS distances of all pairs of retrain models: what cannot be told from retrain."""
-        metric = self.forget_quality
-        seeds = [
-            s for s in self.crossed.seeds(RETRAIN) if metric is not None and self.crossed.has(metric, Run(RETRAIN, s))
-        ]
-        if metric is None or not is_p(metric) or len(seeds) < 2:
-            return None
-        far = [self.crossed.estimate(metric, Run(RETRAIN, a), Run(RETRAIN, b), distance=True).value
-               for a, b in combinations(seeds, 2)]  # fmt: skip
-        return Score(float(np.mean(far)), min(far), max(far), len(far))
-
-
-def _average(series: Series) -> float:
-    return math.fsum(e.value for e in series.values()) / len(series)
-
-
-def _attack(metric: Metric | None) -> Metric | None:
-    """The attack's AUC behind a membership score; None where there is none."""
-    if isinstance(metric, AttackScore):
-        return metric.parts[0]()
-    return metric if isinstance(metric, Attack) else None
-
-
-def over_seeds(name: str, scores: Sequence[Score], seeds: Sequence[int]) -> Score:
-    """A score over seeds without its interval; of one seed the score itself. Of p-values the geometric mean."""
-    if len(scores) == 1:
-        return scores[0]
-    note = next((score.note for score in scores if score.note), "")
-    known = [score.value for score in scores if score.value is not None]
-    if lacking := [str(s) for s, score in zip(seeds, scores, strict=True) if score.value is None]:
-        return Score(None, note=note if not known else f"no value in seed {', '.join(lacking)}: {note}")
-    metric = find(name)
-    value = math.fsum(known) / len(known)
-    if metric is not None and is_p(metric):
-        value = math.exp(math.fsum(map(math.log, known)) / len(known)) if min(known) > 0 else 0.0
-    return Score(value, n=max(score.n for score in scores), note=note)

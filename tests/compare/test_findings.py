@@ -8,8 +8,9 @@ from itertools import combinations
 import pytest
 
 from bench.api import Score
-from bench.compare.findings import FORGET_QUALITY, MEMBERSHIP, UTILITY, Asked, common_seeds, findings, over_seeds
+from bench.compare.findings import findings
 from bench.compare.headline import ERASED, HEADLINE, KEPT
+from bench.compare.numbers import FORGET_QUALITY, MEMBERSHIP, UTILITY, Asked, common_seeds, over_seeds
 from tests.compare.conftest import MEMORY, SCORES, Planted, items
 
 ROLES = {FORGET_QUALITY: "forget_quality", UTILITY: "retain_rouge", MEMBERSHIP: "mia_auc"}

@@ -10,8 +10,8 @@ import pytest
 
 from bench.compare.comparing import Comparison
 from bench.compare.crossed import Crossed, Run
-from bench.compare.findings import FORGET_QUALITY, MEMBERSHIP, UTILITY, Asked, _Table
 from bench.compare.headline import HEADLINE
+from bench.compare.numbers import FORGET_QUALITY, MEMBERSHIP, UTILITY, Asked, Numbers
 from bench.keys import stream
 from bench.store.record import RETRAIN, TARGET
 
@@ -42,7 +42,7 @@ def table(doses: Mapping[str, float], spread: float, seeds: int, *name: object) 
                 of_run[s, "log_truth_ratio"] = 0.4 - 1.2 * k + 4 * x()
                 of_run[s, "loss"] = 1.5 - k + 4 * x()
     ids = {s: [f"{i:03}" for i in range(n)] for s in LABELS}
-    return _Table(Crossed(ids, LABELS, values), tuple(range(seeds)), ASKED).comparisons(sorted(doses))
+    return Numbers(Crossed(ids, LABELS, values), tuple(range(seeds)), ASKED).comparisons(sorted(doses))
 
 
 @pytest.mark.parametrize(("spread", "seeds"), [(0.0, 5), (0.15, 3)])

@@ -17,8 +17,8 @@ from bench.board.report.cells import SHOWN, as_script, describe
 from bench.board.report.figures import Drawn, figures
 from bench.board.verdict import remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
-from bench.compare.findings import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.compare.headline import ERASED, KEPT
+from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.stats.critical_difference import figure as critical_difference
 from bench.store import files
 from bench.store.record import CONTROLS, Cell, Record

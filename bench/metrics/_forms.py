@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -45,6 +46,7 @@ class Form:
     needs: ClassVar[Needs]
     needs_retrain: ClassVar[bool] = False
     scale: ClassVar[Literal["share", "free"]] = "share"  # in [0, 1], or without bounds: where its interval is made
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)  # of what is no share, which no interval leaves
     may_lack: ClassVar[tuple[str, ...]] = ()  # sets that are left out where a task, a part of a benchmark, has none
 
     def items(self, rows: Rows) -> Mapping[str, pd.Series]:

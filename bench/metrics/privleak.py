@@ -1,5 +1,6 @@
 """PrivLeak. Shi et al. 2024 (MUSE), arXiv:2407.06460."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ class PrivLeak(Form):
     needs: ClassVar = (("forget", "min_k"), ("holdout", "min_k"))
     needs_retrain: ClassVar = True
     scale: ClassVar = "free"
+    bounds: ClassVar = (-100.0, math.inf)
 
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
         """100 (a - b) / b, with a = 1 - AUC of this model and b of the retrain model; NaN where b is 0."""

@@ -36,7 +36,9 @@ def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
     if getattr(metric, "scale", "free") == "share" and _is_share(whole):
         return share_interval(whole.value, *whole.pieces(), values, LEVEL)
     parts = [whole.cluster_part(), *([between_seeds(values)] if len(runs) > 1 else [])]
-    return free_interval(whole.value, [satterthwaite(parts)] if len(runs) > 2 else parts, LEVEL)
+    lo, hi = free_interval(whole.value, [satterthwaite(parts)] if len(runs) > 2 else parts, LEVEL)
+    lowest, highest = getattr(metric, "bounds", (-np.inf, np.inf))
+    return Interval(max(lo, lowest), min(hi, highest))
 
 
 def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interval | None:

@@ -264,3 +264,14 @@ def test_numbers_as_printed():
 def test_files_without_a_record_stand_on_the_board():
     assert "- x.json is cut short" in render([], Rules(), ["x.json is cut short"])
     assert "Left out of every table" not in render([], Rules())
+
+
+def test_no_interval_leaves_its_range_or_its_value(board):
+    """Two seeds, few authors, ruined and untouched models: where bounds are widest."""
+    specs = several(("ruin", 0.0, -0.12), ("same", 1.0, 0.9), ("half", 0.5, 0.6), seeds=(0, 1))
+    for row in rows(analyse(*board(*specs, authors=4))):
+        for name, score in row["scores"].items():
+            low = {"membership_gap": -1, "privleak": -100}.get(name, 0)
+            if score["lo"] is not None:
+                assert low <= score["lo"] <= score["value"] <= score["hi"], (row["method"], name, score)
+                assert score["hi"] <= 1 or name == "privleak"

@@ -12,7 +12,7 @@ from typing import Any
 from bench.api import Score
 from bench.board import reported
 from bench.board.about import about, title
-from bench.board.numbers import number
+from bench.board.numbers import short
 from bench.board.report.cells import SHOWN, as_script, describe
 from bench.board.report.figures import Drawn, figures
 from bench.board.verdict import remarks, rules_line, sentence
@@ -122,7 +122,7 @@ def _row(row: Row, table: Table, names: Mapping[Cell, str]) -> dict[str, Any]:
         else row.letters or None,
         "apart": row.apart,
         "scores": [
-            {"text": number(name, score._asdict()), "value": score.value, "note": score.note}
+            {"text": short(name, score, signed=name == MEMBERSHIP_GAP), "value": score.value, "note": score.note}
             for name, score in zip(names_shown, scores, strict=True)
         ],
         "at_retrain": row.matched.at_retrain,

@@ -41,7 +41,7 @@ def test_a_run_leaves_a_record_and_items_a_cell_and_a_board(bench, finished):
     }
     bench("leaderboard", "--dirty")  # or a tree with uncommitted changes could not pass its tests
     board = (bench.folder / "leaderboard.md").read_text()
-    assert board.index("*target*") < board.index("*retrain*") < board.index("fo-npo")
+    assert board.index("| *target* |") < board.index("| *retrain* |") < board.index("| fo-npo")
     bench("leaderboard", "--dirty", "--check")
 
 
@@ -134,7 +134,7 @@ def test_divergence_is_recorded_and_the_others_go_on(bench, words, finished):
     assert "diverged: tofu:forget10/fo-ga" in run.stderr
     board = (bench.folder / "leaderboard.md").read_text()
     assert "so-graddiff" in board
-    assert "left out, diverged: " in board
+    assert "Left out, diverged: " in board
     assert "(fo-ga: seed 0)" in board
 
 

@@ -106,7 +106,7 @@ def rules_line(table: Table, rules: Rules) -> str:
         parts.append(
             "Rules: best first by the headline; methods share a letter where no difference between them is shown, at "
             f"p < {rules.alpha:g} for all {len(table.comparisons)} comparisons of this table together (clusters and "
-            "seeds; Holm)."
+            "seeds; Holm). In the second table bold is what nobody beats, where somebody is beaten."
         )
     elif any(HEADLINE in row.scores for row in table.rows):
         parts.append("Sorted by the headline; nothing is ranked, nothing is bold.")

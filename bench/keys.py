@@ -43,19 +43,21 @@ def source_hash(module: str) -> str:
 
     Comments and docstrings do not count, so explaining a method better makes no result stale.
     """
-    seen: dict[str, str] = {}
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in source_files(module).items()}
+    return digest({name: ast.dump(_imports_as_they_were(_without_docstrings(tree))) for name, tree in trees.items()})
+
+
+def source_files(module: str) -> dict[str, Path]:
+    """The file of a declared part and those that it imports from the rooms of declarations, by module."""
+    seen: dict[str, Path] = {}
     todo = [module]
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        path = _file(name)
-        if path is None:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        todo += _imports(tree)
-        seen[name] = ast.dump(_imports_as_they_were(_without_docstrings(tree)))
-    return digest(seen)
+        path = None if name in seen else _file(name)
+        if path is not None:
+            seen[name] = path
+            todo += _imports(ast.parse(path.read_text(encoding="utf-8")))
+    return seen
 
 
 def _file(module: str) -> Path | None:

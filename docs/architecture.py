@@ -164,7 +164,8 @@ def across(levels: list[list[Place]]) -> dict[Place, float]:
 def draw(root: Path) -> str:
     """The picture as SVG."""
     graph = house(root)
-    levels, ways = rows(reduced(graph), floors(graph))
+    on = floors(graph)  # first, for it names a circle
+    levels, ways = rows(reduced(graph), on)
     x = across(levels)
     bottom = HEAD + len(levels) * FLOOR
 

@@ -139,15 +139,11 @@ def tables(text: str) -> str:
 
 def _table(table, methods: Sequence[str], scores: Sequence[str]) -> str:  # type: ignore[no-untyped-def]
     """A table as a page has it: the columns of the terminal, or the scores that are named."""
-    import dataclasses
-
     from bench.board import terminal
     from bench.store.record import CONTROLS
 
     rows = [row for row in table.rows if row.method in methods or not methods]
-    if scores:
-        table = dataclasses.replace(table, headlines={name.replace("_", " "): name for name in scores})
-    columns = terminal.columns(table, rows)
+    columns = terminal.columns(table, rows, {name.replace("_", " "): name for name in scores})
     if scores:
         columns = [column for column in columns if column.title == "method" or not column.dear]
     lines = ["| " + " | ".join(column.title for column in columns) + " |"]

@@ -229,10 +229,10 @@ def error(seeds: int, tau: float, count: int, **how: object) -> tuple[float, flo
 
 
 def power(seeds: int, tau: float, shift: float, count: int) -> list[float]:
-    """Share of true differences found in a family of 112, in the verdict's of 44 beside another, and alone."""
+    """Share of true differences found in a family of 112, in the verdict's of 60 beside another, and alone."""
     y = tables(stream("power", seeds, tau, shift), count, seeds, tau, shift=shift)
     first = np.triu_indices(METHODS, 1)[0] == 0
-    return [float(found(y, alpha)[..., first].mean()) for alpha in (ALPHA / FAMILY, ALPHA / 88, ALPHA)]
+    return [float(found(y, alpha)[..., first].mean()) for alpha in (ALPHA / FAMILY, ALPHA / 120, ALPHA)]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def part_unequal(count: int = 1000) -> None:
 
 
 def part_power(count: int = 400) -> None:
-    """Share of true differences found, family of 112 / verdict of 44 / alone."""
+    """Share of true differences found, family of 112 / verdict of 60 / alone."""
     seeds, cases = (2, 3, 5, 10), [(shift, tau) for shift in (5, 10, 20) for tau in (0, 1, 3)]
     rows = [(shift, tau, *(slashed(power(s, tau, shift, count)) for s in seeds)) for shift, tau in cases]
     show(("difference", "tau", *(f"{s} seeds" for s in seeds)), rows)
@@ -348,6 +348,8 @@ def part_variances(results: str = "results") -> None:
 PARTS = {name[5:]: part for name, part in list(globals().items()) if name.startswith("part_")}
 
 if __name__ == "__main__":
+    if unknown := [word for word in sys.argv[1:] if word not in PARTS]:
+        sys.exit(f"no part {', '.join(unknown)}. {__doc__}")
     for asked in sys.argv[1:] or PARTS:
         print(f"\n## {asked}: {PARTS[asked].__doc__}")
         PARTS[asked]()

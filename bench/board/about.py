@@ -35,6 +35,9 @@ def about(table: Table) -> str:
     lines = [f"Data: {world(table)}.", f"Model: {_MODELS.get(table.model, f'`{table.model}`')}."]
     if any(by == "settings" for row in table.rows for by, _ in row.overrides.values()):
         tried = f", at most {trials} setting{'s' if trials > 1 else ''} a method" if trials else ""
+        if not _known(table):
+            lines.append(f"Settings: `bench/run/settings/{table.model}.toml`, made for other tasks than this one.")
+            return " ".join(lines)
         lines.append(f"Tuning: `bench/run/settings/{table.model}.toml`, by hand on seed 0, by looking at these very "
                      f"scores{tried}.")  # fmt: skip
     return " ".join(lines)

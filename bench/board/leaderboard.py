@@ -18,13 +18,14 @@ from bench.score.limits import is_p
 from bench.score.scoring import find
 from bench.store.record import RETRAIN, TARGET
 
+NOT_REACHED = "not reached"
 _HOW_TO_READ = """\
 **How to read this.** Each table begins with what it shows, in one sentence. *Erased* says how far a method went from
 the untouched target (0) to a model that never saw the forget set (1), *kept* how much of the target's utility is left,
 the *headline* is their harmonic mean: ruin is 0, doing nothing is 0, and *retrain*'s row is what another retrain model
-scores, the ceiling. *KS distance* and *membership - retrain's* ask whether it can still be told from retrain: a \u2260
-says that a test can. In brackets both ends of the 95% interval. Methods that share a letter are not shown to differ.
-What the words mean: docs/statistics.md, docs/metrics.md.
+scores, the ceiling. *KS distance* and *membership - retrain's* ask whether a ranked method can still be told from
+retrain: a \u2260 says that a corrected test can; without it nothing is shown. In brackets both ends of 95% intervals.
+Methods that share a letter are not shown to differ. What the words mean: docs/statistics.md, docs/metrics.md.
 """
 
 
@@ -55,6 +56,7 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
     """
     found = []
     for table in tables:
+        tests = [c._asdict() for c in table.comparisons]
         problems: dict[str, list[str]] = {}
         for cell, reason in table.left_out:
             problems.setdefault(cell.method, []).append(f"seed {cell.seed} {reason}")
@@ -80,6 +82,7 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
                     "probes": list(row.probes),
                     "cost": dict(row.cost),
                     "notes": list(row.notes),
+                    "tests": [c for c in tests if row.method in (c["a"], c["b"])],
                 }
             )
         found += [
@@ -100,12 +103,15 @@ def _section(table: Table, rules: Rules) -> str:
     lines += [*(f"- {line}" for line in folded if line), "\n</details>"]
     reasons: dict[str, list[str]] = {}
     for cell, reason in table.left_out:
-        reasons.setdefault(reason, []).append(f"{cell.method}: seed {cell.seed}")
+        short_of = NOT_REACHED if reason.startswith(NOT_REACHED) else reason
+        reasons.setdefault(short_of, []).append(f"{cell.method}: seed {cell.seed}")
     lines += [f"\nLeft out, {reason} ({', '.join(cells)})." for reason, cells in reasons.items()]
     for heading, names in table.details.items():
         shown = [name for name in names if any(_valued(row, name) for row in table.rows)]
         if shown:
             lines += [_folded(f"{heading} ({table.task})", _detail(table.rows, shown))]
+    if len(table.seeds) > 1 and any(c.metric == HEADLINE for c in table.comparisons):
+        lines += [_folded(f"Tests of the headline ({table.task})", _tests(table))]
     if table.variants:
         lines += [_folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _variants(table))]
     return "\n".join(lines) + "\n"
@@ -145,7 +151,8 @@ def _at_the_match(table: Table) -> dict[str, str]:
     few = {
         m: f" (reached by {n} of {len(table.seeds)} seeds)" for m in said if (n := len(at[m].seeds)) < len(table.seeds)
     }
-    return {method: text + few.get(method, "") for method, text in said.items()}
+    never = {cell.method.removesuffix("@matched") for cell, why in table.left_out if why.startswith(NOT_REACHED)}
+    return dict.fromkeys(never - said.keys(), NOT_REACHED) | {m: text + few.get(m, "") for m, text in said.items()}
 
 
 def _told(table: Table, name: str, rules: Rules, signed: bool) -> dict[str, str]:
@@ -177,7 +184,18 @@ def _variants(table: Table) -> str:
     """Scored like methods, compared with none."""
     names = [*([HEADLINE, ERASED, KEPT] if any(HEADLINE in row.scores for row in table.variants) else []),
              *table.headlines.values()]  # fmt: skip
-    return _detail(table.variants, names)
+    over = {row.method: ", ".join(map(str, row.seeds)) for row in table.variants}
+    return _markdown(table.variants, {n.replace("_", " "): _column(table.variants, n) for n in names} | {"seeds": over})
+
+
+def _tests(table: Table) -> str:
+    """The verdict's comparisons, those of the headline, with corrected p."""
+    lines = ["| a | b | a - b | p | p, corrected |", "|---" * 5 + "|"]
+    for c in table.comparisons:
+        if c.metric == HEADLINE:
+            difference = f"{c.difference:+.2f} [{c.lo:+.2f}, {c.hi:+.2f}]"
+            lines.append(f"| {c.a} | {c.b} | {difference} | {c.p:.2g} | {c.p_holm:.2g} |")
+    return "\n".join(lines)
 
 
 def _column(rows: Sequence[Row], name: str, signed: bool = False) -> dict[str, str]:

@@ -25,11 +25,17 @@ def short(name: str, score: Score, signed: bool = False) -> str:
     """A score as a table has it: two digits and both ends; of a p-value the logarithm; a dash without a value."""
     if score.value is None:
         return score.note if score.note in ("not reached", "starts below") else "-"
+    if _is_p(name) and score.value == 0:
+        return "< -300"
     if _is_p(name):
-        return f"{log10(score.value):.1f}" + _ends(score, lambda p: f"{log10(p):.1f}")
+        return _tenth(score.value) + _ends(score, _tenth)
     form = (lambda v: f"{v + 0.0:+.2f}") if signed else (lambda v: f"{v:.2f}")
     reached = f" ({score.note})" if score.note.startswith("reached by") else ""
     return form(score.value) + _ends(score, form) + reached
+
+
+def _tenth(p: float) -> str:
+    return f"{round(log10(p), 1) + 0.0:.1f}"
 
 
 def log10(p: float) -> float:

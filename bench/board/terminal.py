@@ -6,7 +6,7 @@ Pure functions of an analysed table; the command line prints what they return. T
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,15 +61,19 @@ class Column(NamedTuple):
     left: bool = False
 
 
-def columns(table: Table, rows: Sequence[Row]) -> list[Column]:
+def columns(table: Table, rows: Sequence[Row], numbers: Mapping[str, str] | None = None) -> list[Column]:
     """Which columns a table has in a terminal: letters, methods, the verdict's numbers, seconds.
 
     A table without a headline has the numbers of its task in their place.
+
+    Args:
+        numbers: heading and score of the numbers to show, by default those.
     """
-    found = [Column("method", tuple(row.method for row in rows), dear=True, left=True)]
+    verdict = VERDICT if any(HEADLINE in row.scores for row in rows) else table.headlines
+    found = [Column("method", tuple(row.method + (" †" if row.changed else "") for row in rows), dear=True, left=True)]
     if any(row.letters or row.apart for row in rows):
         found.append(Column("", tuple("apart" if row.apart else row.letters for row in rows), dear=True, left=True))
-    for head, name in VERDICT.items() if any(HEADLINE in row.scores for row in rows) else table.headlines.items():
+    for head, name in (numbers or verdict).items():
         if any(row.scores.get(name, Score(None)).value is not None for row in rows):
             found.append(Column(head, tuple(_cell(name, row) for row in rows)))
     found.append(Column("s", tuple(_seconds(row) for row in rows), dear=True))
@@ -119,6 +123,8 @@ def left_out(table: Table, results: Path, cells: Collection[Cell] | None = None)
 
 
 def _remedy(reason: str, cells: Sequence[Cell], results: Path) -> str:
+    if "Run " in reason or "run the cell" in reason:
+        return ""
     known = next((remedy for start, remedy in _REMEDIES.items() if reason.startswith(start)), "Make it again: {run}")
     where = "" if results == Path("results") else f" --results {results}"
     first = cells[0]

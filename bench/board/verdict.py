@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from bench.board.numbers import short
 from bench.compare.analysis import FORGET_QUALITY, HEADLINE, Comparison, Row, Rules, Table
 from bench.compare.headline import ERASED, KEPT
-from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP, UTILITY
 from bench.stats.jackknife import FEWEST
-from bench.store.record import CONTROLS, RETRAIN, TARGET
+from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, TARGET
 
 ENOUGH = 5
 """Seeds below which corrected tests have little power (`docs/statistics.md`)."""
@@ -17,36 +17,47 @@ ENOUGH = 5
 
 def sentence(table: Table, rules: Rules) -> str:
     """Who leads, beaten by nobody, at what cost, and what cannot be told."""
-    methods = [row for row in table.rows if row.method not in CONTROLS and not row.apart]
-    if not any(HEADLINE in row.scores for row in table.rows):
-        return f"**Nothing is ranked: {_why_no_headline(table)}.**"
+    methods = [row for row in table.rows if row.method not in CONTROLS]
     if not methods:
+        return "**There is no method in this table.**"
+    able = [row for row in methods if not row.apart and HEADLINE in row.scores and row.seeds == table.seeds]
+    if not any(HEADLINE in row.scores for row in methods):
+        return f"**Nothing is ranked: {_why_no_headline(table)}.**"
+    if not able:
         return "**No method is ranked: every one has lost too much of what it should keep.**"
-    first = methods[0]
-    lead = (
-        f"{first.method} has the highest headline, {short('', first.scores[HEADLINE])}: it {_part(first)}{_cost(first)}"
-    )
+    first, apart = able[0], sum(bool(row.apart) for row in methods)
+    near = ", near the floor of what it must keep" if first.near else ""
+    value = short("", first.scores[HEADLINE])
+    parts = [f"{first.method} has the highest headline, {value}: it {_part(first)}{near}{_cost(first)}"]
     if not table.ranked:
-        why = "one seed ranks nobody" if len(table.seeds) == 1 else "without intervals nobody is ranked"
-        return f"**{lead}; {why}.**"
-    best = [row.method for row in table.ranked if row.rank == 1]
-    beaten = [row.method for row in table.ranked if row.rank != 1]
-    if first.method not in best or not beaten:
-        few = f", and with {len(table.seeds)} seeds hardly any can be" if len(table.seeds) < ENOUGH else ""
-        told = f"Shown to be beaten: {_names(beaten)}" if beaten else f"No difference between them is shown{few}"
+        parts.append("one seed ranks nobody" if len(table.seeds) == 1 else "without intervals nobody is ranked")
     else:
-        told = f"Beaten by nobody: {_names(best)}; shown to be beaten: {_names(beaten)}"
-    return f"**{lead}. {told}. {_from_retrain(table, [row.method for row in table.ranked], rules)}**"
+        parts += [_beaten(table), _from_retrain(table, rules)]
+    if apart:
+        parts.append(f"{apart} of {len(methods)} methods are set apart, for they lost too much")
+    return f"**{'; '.join(parts)}.**"
+
+
+def _beaten(table: Table) -> str:
+    """Whom nobody beats; where nobody beats anybody, that."""
+    best = [row.method for row in table.ranked if row.rank == 1]
+    if len(best) < len(table.ranked):
+        return f"nobody is shown to beat {_names(best)}"
+    few = f", and with {len(table.seeds)} seeds hardly any can be" if len(table.seeds) < ENOUGH else ""
+    return f"no difference between {_names(best)} is shown{few}"
 
 
 def _why_no_headline(table: Table) -> str:
     if lacking := [name for name in CONTROLS if table.row(name) is None]:
-        return f"there is no {' and no '.join(lacking)} to measure against (python -m bench run adds them)"
-    if table.blind and not table.enters:
-        return "no memorisation metric tells target from retrain"
-    if not table.blind and not table.enters:
-        return "the task declares no memorisation metrics, or no utility"
-    return "a score that it needs is missing"
+        how = "import its log with --method" if table.data == ELSEWHERE else "python -m bench run adds it"
+        return f"there is no {' and no '.join(lacking)} to measure against ({how})"
+    if not table.memorisation:
+        return "the task declares no memorisation metrics"
+    if UTILITY not in table.headlines:
+        return "the task has no model utility"
+    return (
+        "no memorisation metric tells target from retrain" if not table.enters else "a score that it needs is missing"
+    )
 
 
 def _part(row: Row) -> str:
@@ -63,13 +74,13 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _from_retrain(table: Table, ranked: Sequence[str], rules: Rules) -> str:
-    """Which methods some test tells from retrain models."""
-    told = {m for m in ranked if is_told(table, m, KS_DISTANCE, rules) or is_told(table, m, MEMBERSHIP_GAP, rules)}
-    rest = [m for m in ranked if m not in told]
-    if not told:
-        return "No corrected test tells any of them from retrain."
-    return f"Told from retrain: {_names([m for m in ranked if m in told])}; not told: {_names(rest) or 'none'}."
+def _from_retrain(table: Table, rules: Rules) -> str:
+    """Which ranked methods no test tells from retrain models."""
+    ranked = [row.method for row in table.ranked]
+    rest = [m for m in ranked if not any(is_told(table, m, name, rules) for name in (KS_DISTANCE, MEMBERSHIP_GAP))]
+    if not rest:
+        return "tests tell all of them from retrain"
+    return f"no test tells {_names(rest)} from retrain, which is no proof of being alike"
 
 
 def is_told(table: Table, method: str, name: str, rules: Rules) -> bool:

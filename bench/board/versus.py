@@ -87,6 +87,8 @@ def versus(
         lines += ["", *_words(name, metrics.get(name), comparison, rules)]
         for method in (a, b):
             lines.append(f"  {method:24} {number(name, pair.scores[method].get(name, Score(None))._asdict())}")
+    if lacking := [name.replace("_", " ") for name in names if name not in pair.comparisons]:
+        lines += ["", f"Not compared, for want of a value or of three authors or documents: {', '.join(lacking)}"]
     by = metric if metric in pair.comparisons else table.headlines.get(SHOWN_BY, "")
     by = by if by in metrics and by in pair.comparisons else next((n for n in metrics if n in pair.comparisons), "")
     if not by:

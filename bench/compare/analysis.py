@@ -171,7 +171,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         found.blind,
         found.band,
         tuple(sorted(left_out.items())),
-        tuple(_notes(ordered, found.seeds)),
+        tuple(_notes(ordered, found.seeds, runs)),
     )
 
 
@@ -284,7 +284,8 @@ def _ordered(
     """Rows in the order of the table, with ranks and with why some have none."""
     states = {m: _floors(found.target_shares.get(m, {}), floors) for m in rows if m not in CONTROLS}
     by = {method: ordering(headlines, row.scores) for method, row in rows.items()}
-    order = sorted(states, key=lambda m: (bool(states[m][0]), by[m] is None, -(by[m] or 0.0), m))
+    whole = {m: tuple(rows[m].seeds) == tuple(found.seeds) for m in states}  # others are means over other seeds
+    order = sorted(states, key=lambda m: (bool(states[m][0]), not whole[m], by[m] is None, -(by[m] or 0.0), m))
     known = {frozenset((c.a, c.b)): c for c in found.comparisons if c.metric == HEADLINE}
     able = [m for m in order if any(m in pair for pair in known) and not states[m][0]] if len(found.seeds) > 1 else []
 
@@ -322,9 +323,11 @@ def _floors(shares: Mapping[str, Score], floors: Mapping[str, float]) -> tuple[s
     return "; ".join(said["apart"]), "; ".join(said["near"])
 
 
-def _notes(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
+def _notes(rows: Sequence[Row], seeds: Sequence[int], runs: Mapping[str, Mapping[int, Record]]) -> list[str]:
     """What a reader must know, beside the rules: the data's notes, seeds, what could not be scored or was typed."""
     notes = [note for row in rows for note in row.notes]
+    if lost := sorted({seed for of in runs.values() for seed in of} - set(seeds) - {s for r in rows for s in r.seeds}):
+        notes.append(f"In no number: seed {_list(lost)}, which the target, retrain or most methods lack.")
     odd = [f"{row.method} ({_list(row.seeds)})" for row in rows if tuple(row.seeds) != tuple(seeds)]
     if odd:
         notes.append(f"Compared over seeds {_list(seeds)}. Not ranked, for they have other ones: {', '.join(odd)}.")

@@ -64,6 +64,8 @@ def compare(name: str, a: str, b: str, one: Series, other: Series, margin: float
     parts = [whole.cluster_part(), *([between_seeds([e.value for e in apart])] if len(seeds) > 1 else [])]
     half, p = reach(parts, 0.05), p_value(whole.value, parts)
     lo, hi = whole.value - half, whole.value + half
+    if all(0 <= e.value <= 1 for side in (one, other) for e in side.values()):  # shares differ by 1 at most
+        lo, hi = max(lo, -1.0), min(hi, 1.0)
     n = sum(int((sizes > 0).sum()) for sizes in whole.sizes.values())
     test = PAIRED if len(seeds) > 1 else ITEMS_ONLY
     return Comparison(a, b, name, whole.value, lo, hi, p, p, test, n, tost(whole.value, parts, margin), seeds)

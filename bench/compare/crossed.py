@@ -149,7 +149,7 @@ def _items(results: Path, cell: Cell) -> tuple[Items, Sample]:
     """The items of a cell by set, sorted by id, and its numbers by (set, column)."""
     table = files.items(results, cell)
     if table.empty:
-        raise BenchError(f"{files.items_path(results, cell)} holds no item. Run the cell again.")
+        raise BenchError(f"{files.items_path(results, cell)} holds no item. Remove it and run the cell again.")
     columns = {name: table[name].to_numpy() for name in table.columns}
     order = np.lexsort((columns["id"].astype(str), columns["set"].astype(str)))
     names, starts = np.unique(columns["set"].astype(str)[order], return_index=True)

@@ -79,6 +79,8 @@ def _from_json(text: str) -> Findings:
 def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Findings:
     crossed, broken = load(results, sorted(records, key=lambda c: (c.method != RETRAIN, c.method, c.seed)))
     seeds = common_seeds({m: crossed.seeds(m) for m in {run.method for run in crossed.values} if "@" not in m})
+    anchored = [s for s in seeds if all(s in crossed.seeds(control) for control in CONTROLS)]
+    seeds = tuple(anchored) if anchored and asked.memorisation else seeds
     found = Numbers(crossed, seeds, asked)
     scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}

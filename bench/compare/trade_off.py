@@ -57,7 +57,8 @@ def kept_at(forget: Sequence[float], retain: Sequence[float], level: float) -> f
     """The most of the start's retain probability that a run has anywhere at or below a level of forgetting, at most 1.
 
     The envelope of the run's way, straight between its points: neither its length, nor what lies above the level, nor
-    going back up can add to it, and a ruined model has nothing there. None where the level is never reached.
+    going back up can add to it, and a ruined model has only what it had left when it got there. None where the level is
+    never reached.
     """
     if not forget or retain[0] <= 0:
         return None
@@ -85,6 +86,9 @@ def matched(records: Mapping[int, Record], retrains: Mapping[int, Record], level
     traced = {seed: record for seed, record in records.items() if len(trace(record)[0]) > 1}
     if not traced:
         return Matched(Score(None, note="no trace"), Score(None, note="no trace"))
+    if lacking := sorted(records.keys() - traced.keys()):
+        none = Score(None, note=f"no trace in seed {', '.join(map(str, lacking))}")
+        return Matched(none, none)
     retained = [retained_at(record, level) for record in traced.values()]
     kept = [at_retrain(record, retrains.get(seed)) for seed, record in traced.items()]
     below = all(trace(record)[0][0] <= level for record in traced.values())

@@ -34,7 +34,7 @@ from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
 from bench.run import matched
 from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
-from bench.run.provenance import provenance
+from bench.run.provenance import own_code, provenance
 from bench.score.scoring import item_table, score_items
 from bench.store import files
 from bench.store.record import RETRAIN, Record
@@ -207,7 +207,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         identity=dict(planned.identity),
         parameters=planned.composed.parameters,
         overrides=dict(planned.composed.overrides),
-        environment=environment(),
+        environment=environment(own_code(planned.composed.method, planned.cell.task)),
         notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
         tuning_trials=tuning_trials(request.model, planned.cell.method, planned.cell.task.partition(":")[0]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,8 +241,8 @@ def _keep(lm: LM, folder: Path, about: dict[str, Any]) -> None:
 
 
 @cache
-def environment() -> dict[str, Any]:
-    """What the numbers were made with."""
+def environment(own: frozenset[str]) -> dict[str, Any]:
+    """What the numbers were made with; `own` are the cell's files of methods and tasks."""
     import torch
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score")
@@ -252,7 +252,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
-        **provenance(),
+        **provenance(own=own),
     }
 
 

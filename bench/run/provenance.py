@@ -7,12 +7,14 @@ whoever tries a method that no commit holds makes cells that no commit can make 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bench.keys import digest
+from bench.api import Method
+from bench.keys import digest, source_files
+from bench.registry import find, names
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("bench", "methods", "tasks", "pyproject.toml")
@@ -20,20 +22,37 @@ _CODE = (".py", ".toml", ".yaml")
 _NAMED = 10
 
 
-def provenance(root: Path = ROOT) -> dict[str, Any]:
+def provenance(root: Path = ROOT, own: Collection[str] | None = None) -> dict[str, Any]:
     """What a record says of the code that made it, whatever git knows of it.
+
+    Args:
+        own: the files of methods and tasks that the cell uses (`own_code`); others of theirs count for nothing. Without
+            it all of them count.
 
     Returns:
         `commit`: "" where git does not keep this package. `dirty`: whether code differs from that commit. `changed`:
         the first of the files that do, untracked ones among them, relative to `root`. `code`: a digest of all code.
     """
-    changed = _changed(root)
+    changed = [
+        name for name in _changed(root) if own is None or name.startswith(("bench/", "pyproject")) or name in own
+    ]
     return {
         "commit": _git(root, "rev-parse", "HEAD").strip() if _is_kept(root) else "",
         "dirty": bool(changed),
         "changed": changed[:_NAMED] + [f"and {len(changed) - _NAMED} more"] * (len(changed) > _NAMED),
         "code": code_digest(root),
     }
+
+
+def own_code(method: Method, task: str) -> frozenset[str]:
+    """The files of methods and tasks that a cell of that method and task is made by, relative to the root."""
+    plain = method.name.partition("@")[0]
+    modules = [find("task", task).module]
+    modules += [find("method", plain).module] if plain in names("method") else []
+    parts = (("objective", method.objective), ("optimizer", method.optimizer), ("scope", method.scope))
+    modules += [find(kind, name).module for kind, name in parts if name]
+    files = {path for module in modules for path in source_files(module).values()}
+    return frozenset(path.relative_to(ROOT).as_posix() for path in files if path.is_relative_to(ROOT))
 
 
 def code_digest(root: Path = ROOT) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from bench.api import Score
 from bench.board.show import describe
-from bench.run.provenance import ROOT, code_digest, provenance
+from bench.run.compose import resolve
+from bench.run.provenance import ROOT, code_digest, own_code, provenance
 from bench.store.record import Cell, Record
 
 
@@ -114,3 +115,18 @@ def test_show_says_what_code_it_was(tmp_path: Path, made: dict, says: str):
     assert says in shown
     if "code" in made:
         assert "1234" in shown and "[" not in shown.split("environment")[1].split("keys")[0]
+
+
+def test_only_the_files_of_the_cell_make_it_dirty(tree: Path):
+    """Somebody's untracked method makes its own cells dirty, not those of methods that do not use it."""
+    (tree / "methods" / "mine.py").write_text("x = 1\n")
+    assert provenance(tree, {"methods/npo.py"})["dirty"] is False
+    assert provenance(tree, {"methods/mine.py"})["changed"] == ["methods/mine.py"]
+    (tree / "bench" / "keys.py").write_text("y = 1\n")
+    assert provenance(tree, {"methods/npo.py"})["changed"] == ["bench/keys.py"]
+
+
+def test_the_files_of_a_cell_are_its_parts_and_its_task():
+    own = own_code(resolve("simu-npo@m=10"), "tofu:forget10")
+    assert {"methods/simu.py", "methods/npo.py", "methods/sophia.py", "tasks/tofu.py"} <= own
+    assert "methods/graddiff.py" not in own and "tasks/lume.py" not in own

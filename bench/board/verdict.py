@@ -28,7 +28,7 @@ def sentence(table: Table, rules: Rules) -> str:
     first, apart = able[0], sum(bool(row.apart) for row in methods)
     near = ", near the floor of what it must keep" if first.near else ""
     value = short("", first.scores[HEADLINE])
-    parts = [f"{first.method} has the highest headline, {value}: it {_part(first)}{near}{_cost(first)}"]
+    parts = [f"{first.method} has the highest headline, {value}: it {_part(first)}{_cost(first)}{near}"]
     if not table.ranked:
         parts.append("one seed ranks nobody" if len(table.seeds) == 1 else "without intervals nobody is ranked")
     else:
@@ -79,8 +79,8 @@ def _from_retrain(table: Table, rules: Rules) -> str:
     ranked = [row.method for row in table.ranked]
     rest = [m for m in ranked if not any(is_told(table, m, name, rules) for name in (KS_DISTANCE, MEMBERSHIP_GAP))]
     if not rest:
-        return "tests tell all of them from retrain"
-    return f"no test tells {_names(rest)} from retrain, which is no proof of being alike"
+        return "corrected tests tell all of them from retrain"
+    return f"no corrected test tells {_names(rest)} from retrain, which is no proof of being alike"
 
 
 def is_told(table: Table, method: str, name: str, rules: Rules) -> bool:

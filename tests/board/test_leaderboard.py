@@ -89,7 +89,7 @@ def test_what_tells_from_retrain_is_marked(board):
     text = render([table], Rules())
     far, near = (next(line for line in text.splitlines() if line.startswith(f"| {m} |")) for m in ("far", "near"))
     assert far.count("≠") == 2 and "≠" not in near
-    assert "no test tells near from retrain" in text
+    assert "no corrected test tells near from retrain" in text
 
 
 def test_cells_without_scores_are_listed_and_not_averaged(board):

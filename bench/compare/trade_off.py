@@ -8,8 +8,7 @@ stands for utility there; `run --match utility` measures the real one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,13 +59,13 @@ def kept_at(forget: Sequence[float], retain: Sequence[float], level: float) -> f
     going back up can add to it, and a ruined model has only what it had left when it got there. None where the level is
     never reached.
     """
-    if not forget or retain[0] <= 0:
+    f, r = np.asarray(forget), np.asarray(retain)
+    if not len(f) or r[0] <= 0:
         return None
-    found = [r for f, r in zip(forget, retain, strict=True) if f <= level]
-    for (f, r), (after, then) in pairwise(zip(forget, retain, strict=True)):
-        if (f - level) * (after - level) < 0:
-            found.append(r + (f - level) / (f - after) * (then - r))
-    return min(1.0, max(found) / retain[0]) if found else None
+    crosses = (f[:-1] - level) * (f[1:] - level) < 0
+    before, after, one, two = f[:-1][crosses], f[1:][crosses], r[:-1][crosses], r[1:][crosses]
+    found = np.concatenate([r[f <= level], one + (before - level) / (before - after) * (two - one)])
+    return min(1.0, float(found.max()) / float(r[0])) if len(found) else None
 
 
 def at_retrain(record: Record, retrain: Record | None) -> float | None:
@@ -123,10 +122,13 @@ def compare(
         records: by method, then seed, with those of retrain.
     """
     retrains = records.get("retrain", {})
-    value: Callable[[str, int], float | None] = lambda m, s: at_retrain(records[m][s], retrains.get(s))  # noqa: E731
+    kept = {
+        method: {seed: at_retrain(record, retrains.get(seed)) for seed, record in records[method].items()}
+        for method in dict.fromkeys(method for pair in pairs for method in pair)
+    }
     found = []
     for a, b in pairs:
-        both = {s: (value(a, s), value(b, s)) for s in sorted(records[a].keys() & records[b].keys())}
+        both = {s: (kept[a][s], kept[b][s]) for s in sorted(kept[a].keys() & kept[b].keys())}
         apart = {s: x - y for s, (x, y) in both.items() if x is not None and y is not None}
         if len(apart) > 1:
             found.append(_paired(a, b, apart, margin))

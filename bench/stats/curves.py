@@ -23,10 +23,8 @@ def drawn_through(*sides: Sequence[float]) -> list[list[float]]:
         return [list(side) for side in sides]
     times = np.arange(len(sides[0]))
     fine = np.linspace(0, times[-1], FINE * times[-1] + 1)
-    found = []
-    for side in sides:
-        angles = np.arcsin(np.sqrt(np.clip(side, 0, 1)))
-        curve = np.sin(PchipInterpolator(times, angles)(fine)) ** 2
-        curve[::FINE] = side  # what was measured, to the last digit
-        found.append([float(x) for x in curve])
-    return found
+    measured = np.asarray(sides, dtype=float)
+    angles = np.arcsin(np.sqrt(np.clip(measured, 0, 1)))
+    curves = np.sin(PchipInterpolator(times, angles, axis=1)(fine)) ** 2
+    curves[:, ::FINE] = measured  # to the last digit
+    return curves.tolist()  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -76,8 +77,14 @@ def at_retrain(record: Record, retrain: Record | None) -> float | None:
     score = retrain.scores.get(LEVEL) if retrain else None
     if score is None or score.value is None:
         return None
-    forget, retain = drawn_through(*trace(record))
-    return kept_at(forget, retain, score.value)
+    forget, retain = trace(record)
+    return _kept_on_the_way(tuple(forget), tuple(retain), score.value)
+
+
+@lru_cache(maxsize=1 << 16)  # a row and its comparisons ask for the same
+def _kept_on_the_way(forget: tuple[float, ...], retain: tuple[float, ...], level: float) -> float | None:
+    both = drawn_through(forget, retain)
+    return kept_at(both[0], both[1], level)
 
 
 def matched(records: Mapping[int, Record], retrains: Mapping[int, Record], level: float) -> Matched:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv, expit, logit, stdtrit
+from scipy.special import betaincinv, expit, logit, stdtr, stdtrit
 
 from bench.stats.intervals import Interval
 
@@ -74,6 +74,8 @@ def p_value(difference: float, parts: Sequence[Part]) -> float:
     """
     if difference == 0:
         return 1.0
+    if len(parts) == 1 and parts[0].variance > 0:  # Student's t
+        return max(_SMALLEST, 2 * float(stdtr(parts[0].df, -abs(difference) / math.sqrt(parts[0].variance))))
     low, high = math.log(_SMALLEST), 0.0
     squares = np.array([part.variance for part in parts])
     dfs = np.array([part.df for part in parts])

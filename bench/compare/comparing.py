@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.score.leave_out import Estimate, combine, mean
-from bench.stats.jackknife import FEWEST, between_seeds, holm, p_value, reach, tost
+from bench.score.leave_out import Estimate, combine, error_parts, mean
+from bench.stats.jackknife import FEWEST, holm, p_value, reach, tost
 
 PAIRED = "t, clusters and seeds"
 ITEMS_ONLY = "t, clusters of these runs"
@@ -61,7 +61,7 @@ def compare(name: str, a: str, b: str, one: Series, other: Series, margin: float
     whole = mean(apart)
     if whole.fewest < FEWEST or np.isnan(whole.value):
         return None
-    parts = [whole.cluster_part(), *([between_seeds([e.value for e in apart])] if len(seeds) > 1 else [])]
+    parts = error_parts(apart)
     half, p = reach(parts, 0.05), p_value(whole.value, parts)
     lo, hi = whole.value - half, whole.value + half
     if all(0 <= e.value <= 1 for side in (one, other) for e in side.values()):  # shares differ by 1 at most

@@ -16,8 +16,8 @@ import numpy as np
 from bench.api import Metric, Score
 from bench.compare.crossed import Crossed, Run
 from bench.metrics._forms import harmonic_mean
-from bench.score.leave_out import Estimate, combine, mean
-from bench.stats.jackknife import FEWEST, Part, between_seeds, free_interval, joined_interval, reach, satterthwaite
+from bench.score.leave_out import Estimate, combine, error_parts, joined_parts, mean
+from bench.stats.jackknife import FEWEST, free_interval, joined_interval, reach, satterthwaite
 from bench.store.record import RETRAIN, TARGET
 
 Array = np.ndarray
@@ -68,7 +68,7 @@ def telling(crossed: Crossed, metrics: Mapping[str, Metric], seeds: Sequence[int
             continue
         source = crossed if _clusters(crossed, metric) >= 5 else _by_item(crossed)
         apart = [combine(np.subtract, source.estimate(metric, t), source.estimate(metric, r)) for t, r in runs]
-        gap, parts = mean(apart), _parts(apart)
+        gap, parts = mean(apart), error_parts(apart)
         low = gap.value - reach([satterthwaite(parts)], 0.05)
         if gap.value < SMALLEST_GAP or not low >= gap.value / 2:
             blind[name] = f"target and retrain differ by {gap.value:.3f}, at least {low:.3f}: too little to tell"
@@ -107,7 +107,7 @@ def bounded(runs: Sequence[Estimate]) -> Score:
     whole = mean(runs)
     if whole.fewest < FEWEST or np.isnan(whole.value):
         return Score(None if np.isnan(whole.value) else whole.value, n=len(runs))
-    lo, hi = free_interval(whole.value, _joined(runs))
+    lo, hi = free_interval(whole.value, joined_parts(runs))
     return Score(whole.value, max(lo, 0.0), hi, len(runs))
 
 
@@ -151,23 +151,12 @@ def _limits(
     if min(m.fewest for m in means) < FEWEST:
         return None
     clipped = np.array([np.mean([np.clip(e.value, 0, 1) for e in by_seed]) for by_seed in terms])
-    own = [free_interval(m.value, _joined(by_seed)) for m, by_seed in zip(means, terms, strict=True)]
+    own = [free_interval(m.value, joined_parts(by_seed)) for m, by_seed in zip(means, terms, strict=True)]
     limits = np.clip(np.array(own), 0, 1)
     limits[:, 0], limits[:, 1] = np.minimum(limits[:, 0], clipped), np.maximum(limits[:, 1], clipped)
     found = joined_interval(function, clipped, limits, _correlation(means))
     moved = value - function(clipped)
     return min(max(found.lo + moved, 0.0), value), max(min(found.hi + moved, 1.0), value)
-
-
-def _joined(by_seed: Sequence[Estimate]) -> list[Part]:
-    """Both parts of an error; one by Satterthwaite from three seeds on, as in `share_interval`."""
-    parts = _parts(by_seed)
-    return [satterthwaite(parts)] if len(by_seed) > 2 else parts
-
-
-def _parts(by_seed: Sequence[Estimate]) -> list[Part]:
-    part = mean(by_seed).cluster_part()
-    return [part, between_seeds([e.value for e in by_seed])] if len(by_seed) > 1 else [part]
 
 
 def _correlation(means: Sequence[Estimate]) -> Array:

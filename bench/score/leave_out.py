@@ -17,7 +17,7 @@ from bench.api import Metric, Sample
 from bench.metrics._forms import Attack, Beside, Composite, Mean, RetrainTest
 from bench.stats import two_sample
 from bench.stats.intervals import units
-from bench.stats.jackknife import Part, jackknife, satterthwaite
+from bench.stats.jackknife import Part, between_seeds, jackknife, satterthwaite
 
 Array = np.ndarray
 
@@ -95,6 +95,18 @@ def combine(function: Callable[..., Array], *estimates: Estimate) -> Estimate:
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean over seeds."""
     return combine(lambda *values: np.mean(values, axis=0), *estimates)
+
+
+def error_parts(by_seed: Sequence[Estimate]) -> list[Part]:
+    """The parts of the error of a mean over seeds: between clusters, and of several seeds between these."""
+    part = mean(by_seed).cluster_part()
+    return [part, between_seeds([e.value for e in by_seed])] if len(by_seed) > 1 else [part]
+
+
+def joined_parts(by_seed: Sequence[Estimate]) -> list[Part]:
+    """The same as one part, by Satterthwaite, from three seeds on, as in `share_interval`."""
+    parts = error_parts(by_seed)
+    return [satterthwaite(parts)] if len(by_seed) > 2 else parts
 
 
 def estimate(

@@ -14,10 +14,10 @@ import numpy as np
 from bench.api import Metric
 from bench.keys import stream
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Estimate, Gaps, mean
+from bench.score.leave_out import Estimate, Gaps, joined_parts, mean
 from bench.stats import two_sample
 from bench.stats.intervals import Interval
-from bench.stats.jackknife import FEWEST, between_seeds, free_interval, reach, satterthwaite, share_interval
+from bench.stats.jackknife import FEWEST, between_seeds, free_interval, reach, share_interval
 from bench.stats.student import quantile
 
 Array = np.ndarray
@@ -35,8 +35,7 @@ def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
         return None
     if getattr(metric, "scale", "free") == "share" and _is_share(whole):
         return share_interval(whole.value, *whole.pieces(), values, LEVEL)
-    parts = [whole.cluster_part(), *([between_seeds(values)] if len(runs) > 1 else [])]
-    lo, hi = free_interval(whole.value, [satterthwaite(parts)] if len(runs) > 2 else parts, LEVEL)
+    lo, hi = free_interval(whole.value, joined_parts(runs), LEVEL)
     lowest, highest = getattr(metric, "bounds", (-np.inf, np.inf))
     return Interval(max(lo, lowest), min(hi, highest))
 

@@ -13,12 +13,3 @@ def quantile(share: float, df: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(df, share))
-
-
-def tail(value: float, df: float) -> float:
-    """P(T >= value) of Student's t with `df` degrees of freedom, of the normal distribution where they are infinite."""
-    if math.isinf(df):
-        return math.erfc(value / math.sqrt(2)) / 2
-    from scipy.special import stdtr
-
-    return float(stdtr(df, -value))

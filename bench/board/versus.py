@@ -20,9 +20,8 @@ from bench.registry import near
 from bench.score.limits import is_p
 from bench.score.scoring import build
 from bench.stats.jackknife import FEWEST
-from bench.store import files
+from bench.store import answers
 from bench.store.record import RETRAIN, TARGET, Cell, Record
-from bench.store.rows import read_generations
 
 SHOWN = 10
 SHOWN_BY = "task aggregate"
@@ -194,9 +193,9 @@ def _items(
     seeds: Sequence[int],
 ) -> Iterator[str]:
     one = next(cell for cell in records if cell.method == a)
-    texts = {m: _answers(results, records[one._replace(method=m, seed=seeds[0])]) for m in (a, b)}
+    texts = {m: answers.said(results, records[one._replace(method=m, seed=seeds[0])]) or {} for m in (a, b)}
     if not texts[a]:
-        yield "  (What the models said is in results/rows, which is not committed: run the cells again to see it here.)"
+        yield "  (What the models said is not here: run the cells again to see it.)"
     questions = _questions(one)
     for i, item in enumerate(most_different(crossed, metric, a, b, seeds, SHOWN), 1):
         yield f"{i:2}. {item.set}/{item.id}, {item.measure}: {item.a:.3f} against {item.b:.3f}"
@@ -210,12 +209,6 @@ def _items(
         shown |= {method: said[method].get(role, ("", ""))[0] for method in (a, b)}
         width = max(map(len, shown))
         yield from (f"    {name:{width}}  {_line(text)}" for name, text in shown.items() if text or name != "question")
-
-
-def _answers(results: Path, record: Record) -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
-    """Answer and reference by (set, id), then role; empty where the rows are not here."""
-    path = files.rows_path(results, record.keys.get("measure", ""))
-    return read_generations(path) if path.is_file() else {}
 
 
 def _questions(cell: Cell) -> dict[tuple[str, str, str], str]:

@@ -54,7 +54,7 @@ class Row:
     method: str
     seeds: tuple[int, ...]
     scores: Mapping[str, Score]
-    by_seed: Mapping[str, tuple[float | None, ...]]  # in the order of `seeds`
+    by_seed: Mapping[str, tuple[float | None, ...]]  # in the order of `seeds`, the headline and its parts too
     matched: Matched
     rank: int | None = None  # None: a control, a variant, set apart, or nothing is ranked
     letters: str = ""  # ranked methods share a letter if and only if no difference of the headline is shown
@@ -83,6 +83,7 @@ class Table:
     rows: tuple[Row, ...]  # controls, then by headline, then those set apart
     variants: tuple[Row, ...]  # METHOD@PARAM=VALUE: scored, neither ranked nor compared
     comparisons: tuple[Comparison, ...]
+    aside: tuple[Comparison, ...]  # of pairs that the verdict leaves out: never corrected, so never significant
     matched: tuple[Comparison, ...]  # at retrain's level of forgetting; empty with one seed
     enters: tuple[str, ...]  # memorisation metrics that *erased* is made of
     blind: Mapping[str, str]  # those that cannot tell target from retrain, and why
@@ -166,6 +167,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         tuple(ordered),
         tuple(row for method, row in sorted(rows.items()) if "@" in method),
         tuple(found.comparisons),
+        tuple(found.aside),
         tuple(trade_off.compare(runs, list(combinations(methods, 2)), rules.margin)),
         found.enters,
         found.blind,
@@ -243,7 +245,8 @@ def _row(
         method,
         used,
         scores,
-        {name: tuple(score.value for score in of) for name, of in values.items()},
+        {name: tuple(score.value for score in of) for name, of in values.items()}
+        | {n: tuple(of.get(seed) for seed in used) for n, of in found.by_seed.get(method, {}).items()},
         trade_off.matched({seed: by_seed[seed] for seed in used}, retrains, rules.level),
         changed=", ".join(dict.fromkeys(file for record in records for file in _changed(record))),
         cost={k: _average([r.cost.get(k) for r in records]) for k in ("unlearn_seconds", "peak_memory_mb")},

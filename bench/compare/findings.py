@@ -25,7 +25,9 @@ class Findings(NamedTuple):
     seeds: tuple[int, ...]  # that ranked methods have
     scores: dict[str, dict[str, Score]]  # method -> number -> score over its seeds
     target_shares: dict[str, dict[str, Score]]  # method -> metric with a floor -> share of the target's value
+    by_seed: dict[str, dict[str, dict[int, float]]]  # the same of what no record has: the headline, its parts, ...
     comparisons: list[Comparison]
+    aside: list[Comparison]  # of pairs that are in no family, with those set apart and controls: never corrected
     enters: tuple[str, ...]  # the metrics that *erased* is made of
     blind: dict[str, str]  # memorisation metrics that cannot tell, and why
     band: Score | None  # KS distance between retrain models: mean, smallest and largest pair
@@ -64,16 +66,21 @@ def _size(results: Path, cell: Cell) -> int:
 
 
 def _to_json(found: Findings) -> str:
-    return json.dumps({**found._asdict(), "comparisons": [c._asdict() for c in found.comparisons], "broken": {}})
+    compared = {name: [c._asdict() for c in getattr(found, name)] for name in ("comparisons", "aside")}
+    return json.dumps({**found._asdict(), **compared, "broken": {}})
 
 
 def _from_json(text: str) -> Findings:
     plain = json.loads(text)
     scores, kept = ({m: {name: Score(*score) for name, score in of.items()} for m, of in plain[key].items()}
                     for key in ("scores", "target_shares"))  # fmt: skip
-    comparisons = [Comparison(**{**c, "seeds": tuple(c["seeds"])}) for c in plain["comparisons"]]
+    comparisons, aside = ([Comparison(**{**c, "seeds": tuple(c["seeds"])}) for c in plain[key]]
+                          for key in ("comparisons", "aside"))  # fmt: skip
+    by_seed = {m: {n: {int(seed): v for seed, v in values.items()} for n, values in of.items()}
+               for m, of in plain["by_seed"].items()}  # fmt: skip
     band = plain["band"] and Score(*plain["band"])
-    return Findings(tuple(plain["seeds"]), scores, kept, comparisons, tuple(plain["enters"]), plain["blind"], band, {})
+    return Findings(tuple(plain["seeds"]), scores, kept, by_seed, comparisons, aside, tuple(plain["enters"]),
+                    plain["blind"], band, {})  # fmt: skip
 
 
 def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Findings:
@@ -88,7 +95,10 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
         m for m in scores if m not in CONTROLS and "@" not in m and set(seeds) <= set(crossed.seeds(m))
         and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
-    return Findings(seeds, scores, kept, found.comparisons(able), tuple(found.told.metrics), found.told.blind,
+    by_seed = {method: found.by_seed(method) for method in scores}
+    compared = found.comparisons(able)
+    aside = found.aside([m for m in scores if "@" not in m], compared)
+    return Findings(seeds, scores, kept, by_seed, compared, aside, tuple(found.told.metrics), found.told.blind,
                     found.band(), broken)  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class Numbers:
         self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
         self.shares: dict[str, dict[int, Shares]] = {}
         self.limits: dict[tuple[type, str], Interval | None] = {}
+        self._series: dict[tuple[str, str], Series] = {}
 
     def used(self, method: str) -> tuple[int, ...]:
         """The seeds of a method that count: the table's where it has them all, else its own."""
@@ -114,6 +115,14 @@ class Numbers:
                 found[MEMBERSHIP_GAP] = Score(math.fsum(both) / len(both), n=len(both))
         return found
 
+    def by_seed(self, method: str) -> dict[str, dict[int, float]]:
+        """Seed by seed what no record has: the headline and its parts, what could tell a method from retrain."""
+        found = {name: {s: e.value for s, e in self.series(name, method).items()} for name in (*PARTS, KS_DISTANCE)}
+        if method != RETRAIN:
+            own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
+            found[MEMBERSHIP_GAP] = {s: own[s].value - other[s].value for s in own if s in other}
+        return {name: values for name, values in found.items() if values}
+
     def score(self, name: str, method: str, by_seed: Sequence[Score]) -> Score:
         """The mean over seeds with its interval; without a value in one seed it has none, and says so."""
         metric, used = find(name), self.used(method)
@@ -158,18 +167,29 @@ class Numbers:
         telltale = [(name, m, RETRAIN) for name in (KS_DISTANCE, MEMBERSHIP_GAP) for m in sorted(methods)]
         verdict = [(HEADLINE, a, b) for a, b in (*pairs, *anchors)]
         reported = [(name, a, b) for name in self.asked.headlines.values() for a, b in pairs]
-        kept: dict[tuple[str, str], Series] = {}
-
-        def of(name: str, method: str) -> Series:
-            if (name, method) not in kept:
-                kept[name, method] = self.series(name, method)
-            return kept[name, method]
-
         made = [
-            [compare(name, a, b, of(name, a), of(name, b), self.asked.margin) for name, a, b in family]
+            [compare(n, a, b, self.kept(n, a), self.kept(n, b), self.asked.margin) for n, a, b in family]
             for family in ((*verdict, *telltale), reported)
         ]
         return corrected([[c for c in family if c is not None] for family in made])
+
+    def aside(self, methods: Sequence[str], compared: Sequence[Comparison]) -> list[Comparison]:
+        """The pairs of methods and numbers that `comparisons` leaves out: asked alone, so without a correction."""
+        known = {(c.metric, frozenset((c.a, c.b))) for c in compared}
+        asked = [
+            (name, a, b)
+            for name in (HEADLINE, *self.asked.headlines.values())
+            for a, b in combinations(sorted(methods), 2)
+            if (name, frozenset((a, b))) not in known
+        ]
+        made = [compare(n, a, b, self.kept(n, a), self.kept(n, b), self.asked.margin) for n, a, b in asked]
+        return [c._replace(p_holm=1.0) for c in made if c is not None]
+
+    def kept(self, name: str, method: str) -> Series:
+        """`series`, made once."""
+        if (name, method) not in self._series:
+            self._series[name, method] = self.series(name, method)
+        return self._series[name, method]
 
     def band(self) -> Score | None:
         """KS distances of all pairs of retrain models: what cannot be told from retrain."""

@@ -36,7 +36,7 @@ from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
 from bench.run.provenance import own_code, provenance
 from bench.score.scoring import item_table, score_items
-from bench.store import files
+from bench.store import answers, files
 from bench.store.record import RETRAIN, Record
 from bench.store.rows import read_rows, write_rows
 from bench.train.loop import Curve, Diverged
@@ -79,19 +79,22 @@ def load_prepared(request: Request, wanted: Prepared) -> LM:
 
 def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
     """Make one cell: unlearn, measure, score, store. What goes wrong is recorded, never raised."""
+    items = said = None
     try:
-        record, items = _make(request, planned, progress)
+        record, items, said = _make(request, planned, progress)
     except (Diverged, matched.NotReached) as error:
         status = "diverged" if isinstance(error, Diverged) else "not reached"
-        record, items = _record(request, planned, status=status, error=str(error)), None
+        record = _record(request, planned, status=status, error=str(error))
     except Exception as error:
         text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
-        record, items = _record(request, planned, status="failed", error=text), None
+        record = _record(request, planned, status="failed", error=text)
     files.save(request.results, record, items)
+    answers.save(request.results, record, pd.DataFrame() if said is None else said)
     return record
 
 
-def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame]:
+def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame, pd.DataFrame]:
+    """The record, its item table, and what the model said."""
     names = metrics(planned.cell.task, planned.probes)
     rows_file = files.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
@@ -110,8 +113,8 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
         if held := exams(request, planned.cell.task, planned.probes):
             progress("exams", 0, len(held))
-            answers, missed = sit(lm, held)
-            rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, answers], ignore_index=True))
+            examined, missed = sit(lm, held)
+            rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, examined], ignore_index=True))
             meta["notes"] = [*meta.get("notes", ()), *missed]
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
         with files.atomically(about) as temporary:
@@ -122,7 +125,7 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
     if planned.cell.method != RETRAIN:
         reference = files.items(request.results, planned.cell._replace(method=RETRAIN))
     scores = score_items(items, items if reference is None else reference, names)
-    return _record(request, planned, status="ok", scores=scores, **meta), items
+    return _record(request, planned, status="ok", scores=scores, **meta), items, rows.generations
 
 
 def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:

@@ -14,7 +14,7 @@ from bench.errors import BenchError, UsageError
 from bench.metrics._items import CHANGED, Compat
 from bench.run.plan import metrics, scoring_key
 from bench.score.scoring import build, item_table, score_items
-from bench.store import files
+from bench.store import answers, files
 from bench.store.record import ELSEWHERE, RETRAIN, Record
 from bench.store.rows import read_rows
 
@@ -93,10 +93,11 @@ def _rescore(results: Path, record: Record, retrain: Record | None, complain: Ca
     """Score a cell and store it; whether that was from its rows."""
     names = metrics(record.cell.task, record.identity.get("probes asked for", []))
     rows = files.rows_path(results, record.keys["measure"])
-    items = None
+    items = measured = None
     if rows.is_file():
         try:
-            items = item_table(read_rows(rows), names)
+            measured = read_rows(rows)
+            items = item_table(measured, names)
         except BenchError as error:
             complain(str(error))
     from_rows = items is not None
@@ -112,4 +113,6 @@ def _rescore(results: Path, record: Record, retrain: Record | None, complain: Ca
         identity={k: v for k, v in record.identity.items() if not k.startswith("metric ")} | ingredients,
     )
     files.save(results, changed, items)
+    if measured is not None and not answers.path(results, record.cell).is_file():
+        answers.save(results, changed, measured.generations)
     return from_rows

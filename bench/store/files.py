@@ -2,6 +2,7 @@
 
 results/<data>/<model>/<task>/<method>.seed<k>.json        the record of a cell
 results/<data>/<model>/<task>/<method>.seed<k>.parquet     its item table: one line an item, one column a statistic
+results/<data>/<model>/<task>/<method>.seed<k>.answers.parquet    what the model said (`answers.py`)
 results/rows/<measure key>.parquet                         everything that was measured (large; not for git)
 """
 

@@ -6,5 +6,5 @@ MATCHED = 1
 MEASURE = 1
 SCORE = 3
 """How intervals are made: by leaving out clusters."""
-ANALYSIS = 7
+ANALYSIS = 8
 """How seeds are pooled and methods compared; part of the key of what `bench.compare.analysis` keeps."""

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from bench.api import Score
-from bench.compare.findings import findings
+from bench.compare.findings import findings, of_pair
 from bench.compare.headline import ERASED, HEADLINE, KEPT
 from bench.compare.numbers import FORGET_QUALITY, MEMBERSHIP, UTILITY, Asked, common_seeds, over_seeds
 from tests.compare.conftest import MEMORY, SCORES, Planted, items
@@ -167,3 +167,23 @@ def test_over_seeds() -> None:
     assert over_seeds("rouge", [Score(0.2), Score(0.4)], (0, 1)).value == pytest.approx(0.3)
     one = Score(0.2, 0.1, 0.3, 5, "note")
     assert over_seeds("rouge", [one], (0,)) == one
+
+
+def test_seeds_of_the_headline_average_to_it(whole) -> None:
+    for method, of in whole.by_seed.items():
+        for name in (HEADLINE, ERASED, KEPT, "ks_distance", "membership_gap"):
+            if name in of and (method, name) != ("retrain", "ks_distance"):  # there every pair counts
+                assert tuple(of[name]) == SEEDS
+                assert sum(of[name].values()) / 3 == pytest.approx(whole.scores[method][name].value, abs=1e-12)
+
+
+def test_pairs_outside_the_families_are_those_of_compare_and_never_significant(tmp_path, on_disk, whole) -> None:
+    """Every pair of rows on the headline and on what papers report is in one of the two, once."""
+    pairs = {(n, *p) for n in (HEADLINE, *ROLES.values()) for p in combinations(sorted(METHODS), 2)}
+    inside = {(c.metric, *sorted((c.a, c.b))) for c in whole.comparisons} & pairs
+    outside = {(c.metric, c.a, c.b) for c in whole.aside}
+    assert inside | outside == pairs and not inside & outside and len(outside) == len(whole.aside)
+    assert not any(c.significant(0.05) for c in whole.aside)
+    alone = of_pair(tmp_path, on_disk(tmp_path, tables()), ASKED, "ruined", "well", ["retain_rouge"])
+    (same,) = (c for c in whole.aside if (c.a, c.b, c.metric) == ("ruined", "well", "retain_rouge"))
+    assert same == alone.comparisons["retain_rouge"]._replace(p_holm=1.0) and same.p < 1e-3

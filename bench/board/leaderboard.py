@@ -6,19 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.api import Score
-from bench.board import reported
+from bench.board import columns, reported
 from bench.board.about import about, kind, title
-from bench.board.numbers import short
-from bench.board.verdict import best, is_told, remarks, rules_line, sentence
+from bench.board.columns import Column
+from bench.board.verdict import left_out, remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
-from bench.compare.headline import ERASED, KEPT
-from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
-from bench.score.limits import is_p
-from bench.score.scoring import find
 from bench.store.record import RETRAIN, TARGET
 
-NOT_REACHED = "not reached"
 _HOW_TO_READ = """\
 **How to read this.** Each table begins with what it shows, in one sentence. *Erased* says how far a method went from
 the untouched target (0) to a model that never saw the forget set (1), *kept* how much of the target's utility is left,
@@ -97,95 +91,29 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
 def _section(table: Table, rules: Rules) -> str:
     lines = [f"## {title(table)}\n"]
     if table.rows:
-        lines += [sentence(table, rules) + "\n", main_table(table, rules), "", paper_table(table, rules), ""]
+        lines += [sentence(table, rules) + "\n"]
+        lines += [_markdown(table.rows, columns.verdict(table, rules)), ""]
+        lines += [_markdown(table.rows, columns.paper(table, rules)), ""]
     folded = [about(table), rules_line(table, rules), *remarks(table, rules)]
     lines += ["<details><summary>Data, rules, what the tests say</summary>\n"]
     lines += [*(f"- {line}" for line in folded if line), "\n</details>"]
-    reasons: dict[str, list[str]] = {}
-    for cell, reason in table.left_out:
-        short_of = NOT_REACHED if reason.startswith(NOT_REACHED) else reason
-        reasons.setdefault(short_of, []).append(f"{cell.method}: seed {cell.seed}")
+    reasons = {why: [f"{cell.method}: seed {cell.seed}" for cell in of] for why, of in left_out(table).items()}
     lines += [f"\nLeft out, {reason} ({', '.join(cells)})." for reason, cells in reasons.items()]
     for heading, names in table.details.items():
         shown = [name for name in names if any(_valued(row, name) for row in table.rows)]
         if shown:
-            lines += [_folded(f"{heading} ({table.task})", _detail(table.rows, shown))]
+            lines += [_folded(f"{heading} ({table.task})", _markdown(table.rows, columns.details(table.rows, shown)))]
     if len(table.seeds) > 1 and any(c.metric == HEADLINE for c in table.comparisons):
         lines += [_folded(f"Tests of the headline ({table.task})", _tests(table))]
     if table.variants:
-        lines += [_folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _variants(table))]
+        lines += [
+            _folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _markdown(table.variants, columns.variants(table)))
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _folded(heading: str, text: str) -> str:
     return f"\n<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
-
-
-def main_table(table: Table, rules: Rules) -> str:
-    """The verdict: headline, its two parts, what tells from retrain, cost. Columns without a value are left out."""
-    columns: dict[str, dict[str, str]] = {
-        "": {row.method: "apart" if row.apart else row.letters for row in table.rows},
-        "headline": _column(table.rows, HEADLINE),
-        "erased": _column(table.rows, ERASED),
-        "kept": _column(table.rows, KEPT),
-        "KS distance": _told(table, KS_DISTANCE, rules, signed=False),
-        "membership - retrain's": _told(table, MEMBERSHIP_GAP, rules, signed=True),
-        "retain p at retrain's level": {row.method: short("", row.matched.at_retrain) for row in table.rows},
-        "utility at retrain's level": _at_the_match(table),
-        "s": {row.method: f"{v:.0f}" for row in table.rows if (v := row.cost.get("unlearn_seconds")) is not None},
-        "seeds": {row.method: str(len(row.seeds)) for row in table.rows},
-    }
-    if table.band is not None and RETRAIN in columns["KS distance"]:
-        columns["KS distance"][RETRAIN] += f" ({table.band.lo:.2f} to {table.band.hi:.2f})"
-    if all(row.matched.at_retrain.value is None for row in table.rows):
-        del columns["retain p at retrain's level"]
-    return _markdown(
-        table.rows, {head: of for head, of in columns.items() if any(v not in ("", "-") for v in of.values())}
-    )
-
-
-def _at_the_match(table: Table) -> dict[str, str]:
-    """Utility kept by the models that `run --match utility` measured at retrain's level of forgetting."""
-    at = {row.method.removesuffix("@matched"): row for row in table.variants if row.method.endswith("@matched")}
-    said = {method: short("", row.scores[KEPT]) for method, row in at.items() if KEPT in row.scores}
-    few = {
-        m: f" (reached by {n} of {len(table.seeds)} seeds)" for m in said if (n := len(at[m].seeds)) < len(table.seeds)
-    }
-    never = {cell.method.removesuffix("@matched") for cell, why in table.left_out if why.startswith(NOT_REACHED)}
-    return dict.fromkeys(never - said.keys(), NOT_REACHED) | {m: text + few.get(m, "") for m, text in said.items()}
-
-
-def _told(table: Table, name: str, rules: Rules, signed: bool) -> dict[str, str]:
-    """A column of what could tell a method from retrain, marked where a test does."""
-    found = _column(table.rows, name, signed)
-    return {m: f"\u2260 {said}" if is_told(table, m, name, rules) else said for m, said in found.items()}
-
-
-def paper_table(table: Table, rules: Rules) -> str:
-    """The numbers that papers report, each with its interval; bold is what nobody beats, where somebody is beaten."""
-    columns = {}
-    for role, name in table.headlines.items():
-        said = _column(table.rows, name)
-        metric = find(name)
-        if metric is not None and is_p(metric):
-            role, said[RETRAIN] = f"{role} (log10 p)", "itself"
-        top = best(table, name, rules)
-        columns[role] = {m: f"**{text}**" if m in top else text for m, text in said.items()}
-    return _markdown(
-        table.rows, {head: of for head, of in columns.items() if any(v not in ("-", "itself") for v in of.values())}
-    )
-
-
-def _detail(rows: Sequence[Row], names: Sequence[str]) -> str:
-    return _markdown(rows, {name.replace("_", " "): _column(rows, name) for name in names})
-
-
-def _variants(table: Table) -> str:
-    """Scored like methods, compared with none."""
-    names = [*([HEADLINE, ERASED, KEPT] if any(HEADLINE in row.scores for row in table.variants) else []),
-             *table.headlines.values()]  # fmt: skip
-    over = {row.method: ", ".join(map(str, row.seeds)) for row in table.variants}
-    return _markdown(table.variants, {n.replace("_", " "): _column(table.variants, n) for n in names} | {"seeds": over})
 
 
 def _tests(table: Table) -> str:
@@ -198,22 +126,23 @@ def _tests(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _column(rows: Sequence[Row], name: str, signed: bool = False) -> dict[str, str]:
-    return {row.method: short(name, row.scores.get(name, Score(None)), signed) for row in rows}
-
-
 def _valued(row: Row, name: str) -> bool:
     return name in row.scores and row.scores[name].value is not None
 
 
-def _markdown(rows: Sequence[Row], columns: dict[str, dict[str, str]]) -> str:
-    heads = ["method", *columns]
+def _markdown(rows: Sequence[Row], shown: Sequence[Column]) -> str:
+    heads = ["method", *(column.head for column in shown)]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
         mark = " \u2020" if row.changed else ""
         name = f"*{row.method}*{mark}" if row.method in (TARGET, RETRAIN) else f"{row.method}{mark}"
-        lines.append(f"| {name} | " + " | ".join(of.get(row.method, "-") for of in columns.values()) + " |")
+        lines.append(f"| {name} | " + " | ".join(_said(column, row.method) for column in shown) + " |")
     return "\n".join(lines)
+
+
+def _said(column: Column, method: str) -> str:
+    text = column.texts.get(method, "-")
+    return f"**{text}**" if method in column.top else text
 
 
 # -- below all tables ------------------------------------------------------------------------------------------------

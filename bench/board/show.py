@@ -13,7 +13,7 @@ from bench.store.record import Record
 
 def describe(record: Record, results: Path) -> str:
     """Status, scores with intervals, parameters and who set them, cost and provenance of a cell."""
-    lines = [f"{record.cell}: {record.status}", f"made {record.created} {_code(record)}"]
+    lines = [f"{record.cell}: {record.status}", f"made {record.created} {code(record)}"]
     if record.error:
         lines += ["", record.error.rstrip()]
     lines += ["", "scores (95% interval over clusters; this run only)"]
@@ -49,7 +49,7 @@ def score_lines(scores: Mapping[str, Score]) -> list[str]:
     return lines
 
 
-def _code(record: Record) -> str:
+def code(record: Record) -> str:
     """What code made a cell: the commit, and what that does not hold."""
     made = record.environment
     commit = f"at commit {made['commit']}" if made.get("commit") else "at no commit: git does not keep this code"

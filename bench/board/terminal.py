@@ -17,8 +17,9 @@ from rich.text import Text
 
 from bench.api import Score
 from bench.board.about import title
+from bench.board.columns import TOLD
 from bench.board.numbers import short
-from bench.board.verdict import sentence
+from bench.board.verdict import is_told, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table
 from bench.compare.headline import ERASED, KEPT
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
@@ -61,7 +62,9 @@ class Column(NamedTuple):
     left: bool = False
 
 
-def columns(table: Table, rows: Sequence[Row], numbers: Mapping[str, str] | None = None) -> list[Column]:
+def columns(
+    table: Table, rows: Sequence[Row], numbers: Mapping[str, str] | None = None, rules: Rules = _RULES
+) -> list[Column]:
     """Which columns a table has in a terminal: letters, methods, the verdict's numbers, seconds.
 
     A table without a headline has the numbers of its task in their place.
@@ -75,7 +78,8 @@ def columns(table: Table, rows: Sequence[Row], numbers: Mapping[str, str] | None
         found.append(Column("", tuple("apart" if row.apart else row.letters for row in rows), dear=True, left=True))
     for head, name in (numbers or verdict).items():
         if any(row.scores.get(name, Score(None)).value is not None for row in rows):
-            found.append(Column(head, tuple(_cell(name, row) for row in rows)))
+            told = [TOLD if is_told(table, row.method, name, rules) else "" for row in rows]
+            found.append(Column(head, tuple(mark + _cell(name, row) for mark, row in zip(told, rows, strict=True))))
     found.append(Column("s", tuple(_seconds(row) for row in rows), dear=True))
     if len({row.seeds for row in rows}) > 1:
         found.append(Column("seeds", tuple(str(len(row.seeds)) for row in rows)))
@@ -89,7 +93,7 @@ def lines(table: Table, width: int = WIDTH, variants: Collection[str] = (), rule
         variants: those of the table's variants that are shown.
     """
     rows = [*table.rows, *(row for row in table.variants if row.method in variants)]
-    shown = columns(table, rows)
+    shown = columns(table, rows, rules=rules)
     hidden: list[str] = []
     while _width(shown) > width and (spare := [c for c in shown if not c.dear]):
         shown.remove(spare[-1])

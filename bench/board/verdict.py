@@ -9,8 +9,10 @@ from bench.compare.analysis import FORGET_QUALITY, HEADLINE, Comparison, Row, Ru
 from bench.compare.headline import ERASED, KEPT
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP, UTILITY
 from bench.stats.jackknife import FEWEST
-from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, TARGET
+from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, TARGET, Cell
 
+NOT_REACHED = "not reached"
+"""How the reason begins why a matched cell has no scores: its method does not forget as much as retrain."""
 ENOUGH = 5
 """Seeds below which corrected tests have little power (`docs/statistics.md`)."""
 
@@ -105,6 +107,14 @@ def best(table: Table, name: str, rules: Rules) -> set[str]:
     shown = [c for c in table.comparisons if c.metric == name and c.significant(rules.alpha)]
     beaten = {c.a if (c.difference > 0) == lower else c.b for c in shown}
     return set(methods) - beaten if beaten & set(methods) else set()
+
+
+def left_out(table: Table) -> dict[str, list[Cell]]:
+    """Why cells are in no number of the table, and which; those that never reach retrain's level are one reason."""
+    found: dict[str, list[Cell]] = {}
+    for cell, reason in table.left_out:
+        found.setdefault(NOT_REACHED if reason.startswith(NOT_REACHED) else reason, []).append(cell)
+    return found
 
 
 # -- below a table ---------------------------------------------------------------------------------------------------

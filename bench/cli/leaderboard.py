@@ -11,7 +11,7 @@ import click
 
 from bench.cli.cells import writable
 from bench.cli.options import RESULTS, RULES, options
-from bench.cli.results import board_path, complain, read_records, say, show_tables
+from bench.cli.results import board_path, complain, read_records, say, show_tables, shown_progress
 from bench.errors import UsageError
 
 
@@ -20,7 +20,9 @@ from bench.errors import UsageError
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if leaderboard.md is not what results/ says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of writing the file.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default ./leaderboard.md, or in another RESULTS.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page into this folder instead.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Write the report, pages for a browser, into this folder instead."
+)
 @click.option(
     "--figure", type=click.Path(path_type=Path), help="Draw the trade-off of the real data into this SVG too."
 )
@@ -36,7 +38,7 @@ def leaderboard(
     data: str,
     **rules: Any,
 ) -> int:
-    """Write leaderboard.md from the records in RESULTS, or a page with figures and answers."""
+    """Write leaderboard.md from the records in RESULTS, or the report: pages with figures and answers."""
     from bench.board import leaderboard as board
     from bench.compare.analysis import Rules, analyse
     from bench.store import files
@@ -53,8 +55,10 @@ def leaderboard(
         from bench.board import report
 
         writable("--html", html)
-        page = report.write(results, records, tables, by, html, data, problems=problems)
-        say(f"wrote {page}: {len(tables)} tables, {len(records)} cells. Open it in a browser")
+        with shown_progress("report") as progress:
+            built = report.write(results, records, tables, by, html, data, problems, progress)
+        changed = f"{built.written} files written" + (f", {built.removed} removed" if built.removed else "")
+        say(f"wrote {built.index}: {len(tables)} tables, {len(records)} cells, {changed}. Open it in a browser")
     elif as_json:
         click.echo(json.dumps(board.rows(tables), indent=1))
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,18 @@ def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
     show_tables([t for t in tables if any(_of(t, cell) for cell in ran)], results, ran)
     say(f"leaderboard: {os.path.relpath(output)}")
     return int(bool(problems))
+
+
+@contextmanager
+def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with an estimate on a terminal, for `done(how many, of how many)`; nothing where stderr is piped."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def show_tables(tables: Iterable[Table], results: Path, ran: Collection[Cell] | None = None) -> None:

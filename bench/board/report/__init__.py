@@ -1,11 +1,13 @@
-"""The report: the leaderboard as a page with figures and the answers behind the numbers, for a browser offline.
+"""The report: the board as a folder of pages with figures and the answers behind the numbers, for a browser offline.
 
-DIR/index.html      tables, figures, rules, what was left out
-DIR/figures/*.svg   one figure a file
-DIR/cells/*.js      one cell a file: curves, parameters, items; read when a cell is opened
-DIR/assets/         style, script, and DataTables, which makes tables sortable
+index.html                    a card a task: the verdict in a sentence and the forest of the headline
+task/TABLE.html               a task: the board's tables, figures, tests
+method/METHOD.html            a method: what it is, its parameters, all its tasks
+cell/TABLE/METHOD.seedN.html  a cell: scores, answers, curves; its items are in the .js beside it, read when it is opened
+pair/TABLE.html?a=..&b=..     two methods compared; its data are in the .js beside it
+texts/, assets/, built.json   questions and references, styles and scripts, what each part rests on
 """
 
-from bench.board.report.page import write
+from bench.board.report.site import Built, write
 
-__all__ = ["write"]
+__all__ = ["Built", "write"]

@@ -80,13 +80,17 @@ def results(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def page(results, tmp_path_factory) -> SimpleNamespace:
+def build(results: Path, folder: Path) -> SimpleNamespace:
     """The report of these results."""
-    folder = tmp_path_factory.mktemp("report")
     complaints: list[str] = []
     records = files.records(results, complaints.append)
     assert complaints == []
     tables = analyse(results, records, Rules())
-    index = write(results, records, tables, Rules(), folder)
-    return SimpleNamespace(folder=folder, index=index, tables=tables, records=records)
+    built = write(results, records, tables, Rules(), folder)
+    return SimpleNamespace(folder=folder, built=built, index=built.index, tables=tables, records=records)
+
+
+@pytest.fixture(scope="session")
+def page(results, tmp_path_factory) -> SimpleNamespace:
+    """The report, built once."""
+    return build(results, tmp_path_factory.mktemp("report"))

@@ -1,89 +1,188 @@
-// Tables become sortable and filterable; a press on a seed reads that cell's file and shows it. All text from cells goes
-// in as text, never as markup.
+// What every page of the report does: tables sort and filter, figures are drawn, and a method that is hovered or picked
+// stands out in all of them. All text from results goes in as text, never as markup.
 "use strict";
 
-const report = { open: null };
+window.bench = window.bench || {};
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children.filter((child) => child !== null && child !== undefined).map((c) => (c.nodeType ? c : String(c))));
-  return made;
-}
+(() => {
+  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
+  const PLACES = { "#010101": "--ink", "#fefefe": "--paper", "#808080": "--soft" };
+  const PAPER = { "#010101": "#000000", "#fefefe": "#ffffff", "#808080": "#666666" };
+  const figures = []; // {element, spec, view}
+  let picked = new Set();
 
-async function sortable() {
-  const url = URL.createObjectURL(new Blob([window.datatablesSource], { type: "application/javascript" }));
-  const { ITable } = await import(url);
-  URL.revokeObjectURL(url);
-  for (const table of document.querySelectorAll("table.sortable")) {
-    new ITable(table, { paging: false, info: false, order: [], layout: { topStart: null, topEnd: "search", bottomStart: null, bottomEnd: null } });
+  // -- tables
+
+  async function tables() {
+    const wanted = document.querySelectorAll("table.sortable");
+    if (!wanted.length) return;
+    const ITable = await bench.tables();
+    for (const table of wanted) {
+      const rows = table.tBodies[0].rows.length;
+      new ITable(table, {
+        paging: false, info: false, order: [], autoWidth: false, language: { search: "Filter" },
+        columnDefs: [{ targets: "unsorted", orderable: false }],
+        layout: { topStart: rows > 3 ? "search" : null, topEnd: null, bottomStart: null, bottomEnd: null },
+      });
+    }
   }
-  document.body.dataset.ready = "yes";
-}
 
-function curve(name, steps, values) {
-  const NS = "http://www.w3.org/2000/svg";
-  const known = values.map((v, i) => [steps[i] ?? i, v]).filter(([, v]) => v !== null);
-  if (known.length < 2) return null;
-  const [xs, ys] = [known.map((p) => p[0]), known.map((p) => p[1])];
-  const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("viewBox", "0 0 240 110");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${name}: from ${ys[0]} to ${ys[ys.length - 1]}, between ${y0} and ${y1}`);
-  const line = document.createElementNS(NS, "polyline");
-  const at = ([x, y]) => `${8 + (224 * (x - x0)) / (x1 - x0 || 1)},${96 - (72 * (y - y0)) / (y1 - y0 || 1)}`;
-  line.setAttribute("points", known.map(at).join(" "));
-  line.setAttribute("fill", "none");
-  line.setAttribute("stroke", "#000");
-  const label = document.createElementNS(NS, "text");
-  label.setAttribute("x", "6");
-  label.setAttribute("y", "14");
-  label.setAttribute("font-size", "11");
-  label.textContent = `${name.replace("trace ", "").replace("_", " ")}: ${y0.toPrecision(3)} to ${y1.toPrecision(3)}`;
-  svg.append(line, label);
-  return svg;
-}
+  // DataTables, from memory: a page that is read from a file may import no module.
+  bench.tables = async () => {
+    const url = URL.createObjectURL(new Blob([window.datatablesSource], { type: "application/javascript" }));
+    const { ITable } = await import(url);
+    URL.revokeObjectURL(url);
+    return ITable;
+  };
 
-function list(title, table) {
-  const rows = Object.entries(table).map(([k, v]) => element("tr", {}, element("th", { scope: "row" }, k), element("td", {}, v)));
-  return element("details", {}, element("summary", {}, title), element("table", {}, element("tbody", {}, ...rows)));
-}
+  // -- figures
 
-function answers(item) {
-  return item.answers.map((said) =>
-    element("tr", {}, element("td", {}, item.id), element("td", {}, item.value ?? "-"), element("td", {}, said.role),
-      ...["question", "reference", "target", "method", "retrain"].map((key) => element("td", { class: "answer" }, said[key] ?? "-"))));
-}
+  function coloured(spec, colours) {
+    const style = getComputedStyle(document.documentElement);
+    let text = JSON.stringify(spec);
+    for (const [place, name] of Object.entries(PLACES)) {
+      text = text.replaceAll(place, colours ? colours[place] : style.getPropertyValue(name).trim());
+    }
+    return JSON.parse(text);
+  }
 
-function items(set) {
-  const bare = set.items.filter((item) => item.answers.length === 0);
-  const rows = set.items.flatMap(answers);
-  const head = ["item", set.by, "role", "question", "reference", "target", "method", "retrain"];
-  const table = element("table", {}, element("caption", {}, `${set.set}, worst first by ${set.by}`),
-    element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))), element("tbody", {}, ...rows));
-  const without = bare.length ? element("p", {}, `Without texts: ${bare.map((i) => `${i.id} (${i.value})`).join(", ")}`) : null;
-  return element("details", { class: "items", "data-set": set.set }, element("summary", {}, `${set.set}: ${set.items.length} items`), rows.length ? table : null, without);
-}
+  // Draw a specification and link it with every other figure of the page; returns Vega's view of it.
+  bench.draw = async (element, spec, colours = null) => {
+    const { view } = await vegaEmbed(element, coloured(spec, colours), { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
+    if ((spec.params || []).some((param) => param.name === "picked")) {
+      view.signal("picked", [...picked]).runAsync();
+      view.addEventListener("mouseover", (_, item) => item && item.datum && item.datum.method && stand([item.datum.method]));
+      view.addEventListener("mouseout", () => stand(picked));
+    }
+    return view;
+  };
 
-report.show = function (cell) {
-  const body = document.getElementById("cell-body");
-  document.getElementById("cell-title").textContent = `${cell.cell}: ${cell.status}`;
-  const lines = [cell.made, cell.error, cell.note, ...cell.notes].filter(Boolean).map((text) => element("p", {}, text));
-  const steps = { plain: cell.curve["step"] ?? [], trace: cell.curve["trace step"] ?? [] };
-  const curves = Object.entries(cell.curve).filter(([name]) => !name.endsWith("step"))
-    .map(([name, values]) => curve(name, name.startsWith("trace ") ? steps.trace : steps.plain, values)).filter(Boolean);
-  body.replaceChildren(...lines, element("div", { class: "curves" }, ...curves), list("Parameters", cell.parameters), list("Cost", cell.cost), ...cell.sets.map(items));
-  document.getElementById("cell").hidden = false;
-  document.getElementById("cell").dataset.cell = cell.slug;
-  document.getElementById("cell-title").focus();
-  document.getElementById("cell").scrollIntoView();
-};
+  async function draw(figure) {
+    if (figure.view) figure.view.finalize();
+    figure.view = await bench.draw(figure.element.querySelector(".plot"), figure.spec);
+  }
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button.cell");
-  if (button) document.head.append(element("script", { src: `cells/${button.dataset.cell}.js` }));
-});
+  function drawn() {
+    const seen = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        seen.unobserve(target);
+        draw(figures.find((figure) => figure.element === target));
+      }
+    }, { rootMargin: "600px" });
+    for (const element of document.querySelectorAll("figure.chart[data-name]")) {
+      const spec = JSON.parse(element.querySelector("script[type='application/json']").textContent);
+      element.querySelector(".plot").style.minHeight = `${typeof spec.height === "number" ? spec.height + 40 : 120}px`;
+      figures.push({ element, spec, view: null });
+      seen.observe(element);
+    }
+    scheme.addEventListener("change", () => figures.filter((figure) => figure.view).forEach(draw));
+    window.addEventListener("beforeprint", () => figures.filter((figure) => !figure.view).forEach(draw));
+  }
 
-window.report = report;
-sortable();
+  // -- what is picked
+
+  // Methods that stand out now, in figures and rows.
+  function stand(methods) {
+    const names = [...methods];
+    for (const { view, spec } of figures) if (view && spec.params) view.signal("picked", names).runAsync();
+    document.body.classList.toggle("picking", names.length > 0);
+    for (const row of document.querySelectorAll("tr[data-method]")) row.classList.toggle("picked", names.includes(row.dataset.method));
+  }
+
+  function pick(methods) {
+    picked = new Set(methods);
+    stand(picked);
+    for (const chip of document.querySelectorAll("button.chip")) chip.setAttribute("aria-pressed", picked.has(chip.dataset.method));
+    for (const bar of document.querySelectorAll(".chips")) {
+      const [link, clear, [a, b]] = [bar.querySelector(".compare"), bar.querySelector(".clear"), [...picked]];
+      clear.hidden = picked.size === 0;
+      link.hidden = picked.size !== 2 || !bar.dataset.pair;
+      if (link.hidden) continue;
+      link.textContent = `Compare ${a} with ${b}`;
+      link.href = `${bar.dataset.pair}?a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}`;
+    }
+  }
+
+  const PICK = "#pick=";
+  const inAddress = () => (location.hash.startsWith(PICK) ? location.hash.slice(PICK.length).split(",").filter(Boolean).map(decodeURIComponent) : []);
+
+  function picking() {
+    document.addEventListener("click", (event) => {
+      const chip = event.target.closest("button.chip, .chips .clear");
+      if (!chip) return;
+      const next = new Set(chip.matches(".clear") ? [] : picked);
+      if (chip.dataset.method && !next.delete(chip.dataset.method)) next.add(chip.dataset.method);
+      history.replaceState(null, "", next.size ? PICK + [...next].map(encodeURIComponent).join(",") : "#");
+      pick(next);
+    });
+    const over = (event) => event.target.closest && event.target.closest("tr[data-method], button.chip");
+    for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+      document.addEventListener(enter, (event) => over(event) && stand([over(event).dataset.method]));
+      document.addEventListener(leave, (event) => over(event) && stand(picked));
+    }
+    window.addEventListener("hashchange", () => pick(inAddress()));
+    pick(inAddress());
+  }
+
+  // -- what is saved: figures in the colours of paper, and the rows behind them
+
+  function save(name, type, text) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // The rows behind a figure; a text that a spreadsheet would take for a formula is quoted with an apostrophe.
+  bench.csv = (rows) => {
+    const names = [...new Set(rows.flatMap(Object.keys))];
+    const plain = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : `${value ?? ""}`);
+    const field = (value) => (/[",\n\r]/.test(plain(value)) ? `"${plain(value).replaceAll('"', '""')}"` : plain(value));
+    return [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(field).join(",")).join("\n") + "\n";
+  };
+
+  async function svg(figure) {
+    const aside = document.createElement("div");
+    aside.style.cssText = "position: absolute; left: -9999px; width: 640px";
+    document.body.append(aside);
+    const view = await bench.draw(aside, { ...figure.spec, background: "white" }, PAPER);
+    const text = await view.toSVG();
+    view.finalize();
+    aside.remove();
+    return text;
+  }
+
+  function saving() {
+    document.addEventListener("click", async (event) => {
+      const button = event.target.closest("button[data-save]");
+      if (!button) return;
+      const figure = figures.find(({ element }) => element.contains(button));
+      const name = `${document.title.replace(/[^\w.-]+/g, "-")}-${figure.element.dataset.name}`.slice(0, 120);
+      if (button.dataset.save === "csv") save(`${name}.csv`, "text/csv", bench.csv(figure.spec.data.values));
+      else save(`${name}.svg`, "image/svg+xml", await svg(figure));
+    });
+  }
+
+  // -- what is found
+
+  function finding() {
+    for (const input of document.querySelectorAll("input[data-filters]")) {
+      const found = document.querySelector(`output[for='${input.id}']`);
+      input.addEventListener("input", () => {
+        const words = input.value.toLowerCase().split(/\s+/);
+        const all = [...document.querySelectorAll(input.dataset.filters)];
+        for (const each of all) each.hidden = !words.every((word) => each.dataset.words.includes(word));
+        const shown = all.filter((each) => !each.hidden).length;
+        found.textContent = input.value ? `${shown} of ${all.length}` : "";
+      });
+    }
+  }
+
+  drawn();
+  picking();
+  saving();
+  finding();
+  tables().finally(() => { document.body.dataset.ready = "yes"; });
+})();

@@ -1,0 +1,177 @@
+"""The whole report: which pages there are, what each rests on, and which of them have to be made again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.board import about, charts
+from bench.board.report import answers, cell, method, pair, places, remembered, start, task
+from bench.board.report.pages import Folder, assets
+from bench.compare import crossed
+from bench.compare.analysis import Rules, Table
+from bench.compare.crossed import Crossed, Run
+from bench.keys import digest
+from bench.store import answers as stored
+from bench.store.record import RETRAIN, TARGET, Cell, Record
+
+Progress = Callable[[int, int], None]
+MANIFEST = "built.json"
+"""What every part of the report rests on and which files are of it, so that only what changed is made again."""
+POOLED = 4
+"""Tables from which on they are made in several processes."""
+
+
+class Built(NamedTuple):
+    """What was done."""
+
+    index: Path
+    written: int  # files that are new or have changed
+    removed: int  # files of an earlier report that this one has not
+
+
+class Group(NamedTuple):
+    """What the pages of one table rest on."""
+
+    results: Path
+    table: Table
+    records: Mapping[Cell, Record]
+    rules: Rules
+    data: str
+
+
+def write(
+    results: Path,
+    records: Mapping[Cell, Record],
+    tables: Sequence[Table],
+    rules: Rules,
+    folder: Path,
+    data: str = "",
+    problems: Sequence[str] = (),
+    progress: Progress = lambda *_: None,
+) -> Built:
+    """Write the report of analysed tables; other files in the folder are left alone.
+
+    Args:
+        data: where questions of other than the embedded world's cells are read from: a directory or "hub".
+        problems: files that hold no record that can be used.
+        progress: called with how many of how many tables are done.
+
+    Raises:
+        BenchError: the folder cannot be written.
+    """
+    before = _manifest(folder)
+    out = Folder(folder)
+    assets(out)
+    by_place: dict[tuple[str, str, str], dict[Cell, Record]] = {}
+    for each, record in records.items():
+        by_place.setdefault((each.data, each.model, each.task), {})[each] = record
+    groups = [Group(results, t, by_place[t.data, t.model, t.task], rules, data) for t in tables]
+    rests_on = {places.task_page(g.table): _rests_on(g) for g in groups}
+    kept = {page for page, on in rests_on.items() if before.get(page, {}).get("rests on") == on
+            and all((folder / made).is_file() for made in before[page]["files"])}  # fmt: skip
+    parts = {page: {"rests on": rests_on[page], "files": before[page]["files"]} for page in kept}
+    todo = [group for group in groups if places.task_page(group.table) not in kept]
+    for done, (page, made) in enumerate(_pages(todo, folder), 1):
+        out.changed += made.changed
+        parts[page] = {"rests on": rests_on[page], "files": made.made}
+        progress(done, len(todo))
+    start.write(out, results, tables, rules, problems)
+    names = {name.partition("@")[0] for name in (c.method for c in records)}
+    for name in sorted(names):
+        own = {c: r for c, r in records.items() if c.method.partition("@")[0] == name}
+        method.write(out, name, tables, {c: r for c, r in own.items() if c.method == name} or own)
+    parts[""] = {"rests on": "", "files": out.made}
+    now = {made for part in parts.values() for made in part["files"]}
+    gone = [made for part in before.values() for made in part["files"] if made not in now]
+    for made in gone:
+        out.remove(made)
+    out.put(MANIFEST, json.dumps(parts, indent=0, sort_keys=True))
+    return Built(folder / places.START, len(out.changed) - (MANIFEST in out.changed), len(gone))
+
+
+def _manifest(folder: Path) -> dict[str, dict]:
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {page: {"rests on": part["rests on"], "files": list(part["files"])} for page, part in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _rests_on(group: Group) -> str:
+    """A digest of all that the pages of a table show."""
+    cells = [(str(c), r.created, dict(r.keys), r.status, r.error, _stamp(stored.path(group.results, c)))
+             for c, r in sorted(group.records.items())]  # fmt: skip
+    return digest([_code(), repr(group.table), repr(group.rules), group.data, cells])
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        known = path.stat()
+    except OSError:
+        return []
+    return [known.st_size, known.st_mtime_ns]
+
+
+@cache
+def _code() -> str:
+    """A digest of what makes pages: another version of it makes them all again."""
+    room = Path(__file__).resolve().parent.parent
+    paths = sorted(p for p in room.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return digest([[str(p.relative_to(room)), p.read_text(encoding="utf-8")] for p in paths])
+
+
+# -- the pages of tables ---------------------------------------------------------------------------------------------
+
+
+def _pages(groups: Sequence[Group], folder: Path) -> Iterator[tuple[str, Folder]]:
+    """The pages of each table, written, in several processes where it pays."""
+    cores = os.cpu_count() or 1
+    if len(groups) < POOLED or cores == 1:
+        yield from ((places.task_page(group.table), of_table(group, folder)) for group in groups)
+        return
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        jobs = {places.task_page(group.table): pool.submit(of_table, group, folder) for group in groups}
+        yield from ((page, job.result()) for page, job in jobs.items())
+
+
+def of_table(group: Group, folder: Path) -> Folder:
+    """Write the pages of a table: the task's, its cells' with their items, its pairs'."""
+    out, table, records = Folder(folder), group.table, group.records
+    values = crossed.load(group.results, [c for c, r in records.items() if r.status == "ok"]).crossed
+    task.write(out, table, group.rules, charts.of_table(table, records, values))
+    said = {c: stored.said(group.results, r) for c, r in records.items() if r.status == "ok"}
+    some = next((of for of in said.values() if of), None)
+    asked = answers.questions(table.task, table.data, group.data)
+    texts = answers.texts(values, asked, some)
+    out.put(f"texts/{texts.digest}.js", texts.script)
+    marks = {seed: remembered.remembered(values, table, seed) for seed in {run.seed for run in values.values}}
+    has = {c for c in records if Run(c.method, c.seed) in values.values}
+    for each in sorted(records):
+        others = {c.method: places.cell_data(table, c) for c in sorted(has) if c.seed == each.seed and c != each}
+        if each in has:
+            run = Run(each.method, each.seed)
+            out.put(places.cell_data(table, each), answers.cell(values, run, texts, said[each], marks[each.seed]))
+        data = {"cell": places.cell_data(table, each), "texts": f"texts/{texts.digest}.js"} if each in has else {}
+        data |= {name: others[name] for name in (TARGET, RETRAIN) if data and name in others}
+        cell.write(out, table, records, each, charts.of_cell(records[each], records), data, others)
+    _pairs(out, group, values, texts)
+    return out
+
+
+def _pairs(out: Folder, group: Group, values: Crossed, texts: answers.Texts) -> None:
+    """The page on which two methods of the table are compared, and its data."""
+    table, page = group.table, places.pair_page(group.table)
+    root = places.up(page)
+    cells = {run: root + places.cell_data(table, Cell(table.task, run.method, table.model, table.data, run.seed))
+             for run in values.values}  # fmt: skip
+    data = page.removesuffix("html") + "js"
+    out.put(data, pair.script(values, table, group.rules, texts, cells, f"{root}texts/{texts.digest}.js"))
+    out.render(page, "pair.html.j2", table=table, kind=about.kind(table), seeds=about.seeds(table.seeds),
+               data=Path(data).name)  # fmt: skip

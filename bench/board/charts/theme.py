@@ -157,6 +157,13 @@ def seen(opacity: float = 1.0) -> Any:
     return alt.when(PICKED).then(alt.value(opacity)).otherwise(alt.value(FADED))
 
 
+def logarithmic(title: str, form: str = "~g") -> alt.Axis:
+    """The axis of a logarithmic scale: lines only where a number stands."""
+    return alt.Axis(
+        title=title, format=form, gridOpacity=alt.condition("datum.label !== ''", alt.value(0.18), alt.value(0))
+    )
+
+
 def filled() -> Any:
     """Hollow where a row is set apart."""
     return alt.when("datum.apart").then(alt.value(0)).otherwise(alt.value(1))

@@ -17,6 +17,7 @@ from bench.board.charts.theme import (
     fill,
     filled,
     layered,
+    logarithmic,
     looks,
     of,
     seen,
@@ -196,7 +197,7 @@ def _erased_kept() -> alt.LayerChart:
 
 
 def _cost() -> alt.LayerChart:
-    x = alt.X("seconds:Q", axis=alt.Axis(title="seconds of unlearning (log), left is better", format="~s"),
+    x = alt.X("seconds:Q", axis=logarithmic("seconds of unlearning (log), left is better", "~s"),
               scale=alt.Scale(type="log", nice=False, padding=20))  # fmt: skip
     y = alt.Y("headline:Q", axis=alt.Axis(title="$y"), scale=alt.Scale(zero=False, padding=14))
     told = "seconds:Q", *(f"headline{end}:Q" for end in ENDS)

@@ -1,0 +1,142 @@
+"""Heat maps: every metric of a table by method, and the headline of every task by method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+import altair as alt
+
+from bench.board.charts.forests import titles
+from bench.board.charts.measures import SHARES, Measure, measure
+from bench.board.charts.theme import FADED, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
+from bench.compare.analysis import HEADLINE, Table
+from bench.compare.headline import SMALLEST_GAP
+from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
+from bench.store.record import CONTROLS, RETRAIN, TARGET
+
+LIGHT, MIDDLE, DARK = "#f7d046", "#a3a39d", "#0b2d5e"
+"""From light to dark also in grey, so that both directions from the middle can be told without colours."""
+NARROWEST = 26
+"""Pixels of a column below which numbers are left to the tooltip."""
+
+
+def heat(table: Table, names: Iterable[str] = ()) -> Chart:
+    """Every metric that has values, a row, by method in the order of the table, a column."""
+    name, title = "heat", "Every metric"
+    rows: list[dict[str, Any]] = []
+    metrics: list[str] = []
+    for one in map(measure, _metrics(table)):
+        levels = _levels(table, one)
+        of_metric = [
+            {"kind": "cell", "metric": one.title, "method": row.method, "value": span.value,
+             "shade": shade(span.value, *levels), "text": _number(span.value)}
+            for row in table.rows if (span := one.span(row)) is not None
+        ]  # fmt: skip
+        if of_metric and one.title not in metrics:
+            rows += of_metric
+            metrics.append(one.title)
+    if not rows:
+        return undrawn(name, title, "No score has a value yet.")
+    extremes = [f"{metric} {_extremes([r for r in rows if r['metric'] == metric])}" for metric in metrics[:3]]
+    text = (
+        f"{len(metrics)} metrics by {len(table.rows)} methods. A cell is dark where it is as the untouched target's, "
+        f"grey where it is as retrain's, light where it is beyond retrain's or below what should be kept; of metrics "
+        f"in which both are alike, by the distance to retrain's as a share of it. {'; '.join(extremes)}."
+    )
+    return drawn(name, title, text, _heat, rows, looks([*names, *(r.method for r in table.rows)]), 18 * len(metrics),
+                 order=metrics, columns=[row.method for row in table.rows])  # fmt: skip
+
+
+def tasks(tables: Sequence[Table]) -> Chart:
+    """The headline of every task, a row, by method, a column; the best on average to the left."""
+    name, title, one = "tasks", "Headline by task and method", measure(HEADLINE)
+    known = [t for t in tables if any(one.span(r) is not None for r in t.rows if r.method not in CONTROLS)]
+    rows: list[dict[str, Any]] = [
+        {"kind": "cell", "task": place, "method": row.method, "headline": span.value, "lo": span.lo, "hi": span.hi,
+         "apart": bool(row.apart), "text": f"({span.value:.2f})" if row.apart else f"{span.value:.2f}"}
+        for place, table in zip(titles(known), known, strict=True) for row in table.rows
+        if row.method not in CONTROLS and (span := one.span(row)) is not None
+    ]  # fmt: skip
+    if not rows:
+        return undrawn(name, title, "No task has a headline.")
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["method"], []).append(row["headline"])
+    best = sorted(values, key=lambda method: (-fmean(values[method]), method))
+    said = "; ".join(f"{method} {fmean(values[method]):.2f} over {len(values[method])}" for method in best)
+    text = f"Dark is better; in brackets what is set apart. Mean headline over the tasks of each: {said}."
+    places = list(dict.fromkeys(row["task"] for row in rows))
+    return drawn(name, title, text, _tasks, rows, looks(best), max(60, 24 * len(places)), order=places, columns=best)
+
+
+def shade(value: float, target: float | None, retrain: float | None) -> float | None:
+    """Where a value stands: 1 as the target, 0 as retrain, -1 as far from retrain on the other side or further.
+
+    Where target and retrain are nearer than `SMALLEST_GAP` of the larger (at least of 1), the metric is of what should
+    be kept: the relative distance to retrain's value, 0.1 for a tenth above it, and -1 where nothing is left.
+    """
+    if retrain is None:
+        return None
+    gap = None if target is None else target - retrain
+    if gap is None or abs(gap) < SMALLEST_GAP * max(1.0, abs(target or 0.0), abs(retrain)):
+        gap = abs(retrain) or 1.0
+    return max(-1.0, min(1.0, (value - retrain) / gap))
+
+
+def _metrics(table: Table) -> list[str]:
+    """Every number of a table: the verdict's, the headlines, the details."""
+    details = [name for of_title in table.details.values() for name in of_title]
+    return list(dict.fromkeys([*SHARES, KS_DISTANCE, MEMBERSHIP_GAP, *table.headlines.values(), *details]))
+
+
+def _levels(table: Table, one: Measure) -> tuple[float | None, float | None]:
+    """What target and retrain have; of a difference to retrain's retrain has 0."""
+    spans = [one.span(row) if (row := table.row(name)) is not None else None for name in (TARGET, RETRAIN)]
+    target, retrain = (None if span is None else span.value for span in spans)
+    if retrain is None and one.name in SHARES and table.row(RETRAIN) is not None:
+        retrain = 1.0
+    return target, 0.0 if one.name == MEMBERSHIP_GAP else retrain
+
+
+def _extremes(rows: Sequence[dict[str, Any]]) -> str:
+    low, high = (pick(rows, key=lambda r: r["value"]) for pick in (min, max))
+    return f"from {low['text']} ({low['method']}) to {high['text']} ({high['method']})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value + 0.0:.2f}"
+
+
+def _heat() -> alt.LayerChart:
+    colours = alt.Scale(domain=[-1, 0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
+    return _cells("metric", alt.Color("shade:Q", scale=colours, legend=None), "datum.shade > 0.3", "value:Q", "shade:Q")
+
+
+def _tasks() -> alt.LayerChart:
+    colours = alt.Scale(domain=[0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
+    return _cells(
+        "task", alt.Color("headline:Q", scale=colours, legend=None), "datum.headline > 0.6",
+        "headline:Q", "lo:Q", "hi:Q", "apart:N",
+    )  # fmt: skip
+
+
+def _cells(field: str, shaded: alt.Color, dark: str, *told: str) -> alt.LayerChart:
+    """A coloured cell with its number, which is white where the test `dark` holds."""
+    slanted = alt.Axis(title=None, orient="top", labelAngle=-50, labelAlign="left", labelBaseline="middle",
+                       ticks=False, domain=False, labelPadding=4, labelOverlap=False)  # fmt: skip
+    x = alt.X("method:N", scale=alt.Scale(domain=["$columns"]), axis=slanted)
+    y = alt.Y(f"{field}:N", scale=alt.Scale(domain=["$order"]),
+              axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=170, labelOverlap=False))  # fmt: skip
+    cells = of("cell").mark_rect().encode(x=x, y=y, color=shaded, opacity=seen(), tooltip=tip(f"{field}:N", *told))
+    wide = (
+        alt.when(f"({PICKED}) && bandwidth('x') >= {NARROWEST}").then(alt.value(1))
+        .when(f"bandwidth('x') >= {NARROWEST}").then(alt.value(FADED * 2)).otherwise(alt.value(0))
+    )  # fmt: skip
+    numbers = (
+        of("cell").mark_text(fontSize=9)
+        .encode(x=x, y=y, text="text:N", opacity=wide,
+                color=alt.when(dark).then(alt.value("#ffffff")).otherwise(alt.value("#000000")))
+    )  # fmt: skip
+    return layered(cells, numbers)

@@ -1,0 +1,263 @@
+"""What runs did on their way: the trade-off that each went along, and its training curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import altair as alt
+
+from bench.board.charts.theme import (
+    FADED,
+    INK,
+    PICKED,
+    Chart,
+    colour,
+    dash,
+    drawn,
+    fill,
+    layered,
+    logarithmic,
+    looks,
+    of,
+    seen,
+    shape,
+    tip,
+    undrawn,
+)  # fmt: skip
+from bench.compare.analysis import Table
+from bench.compare.trade_off import LEVEL, trace
+from bench.store.record import CONTROLS, RETRAIN, Cell, Record
+
+FORGET, RETAIN = "trace forget probability", "trace retain probability"
+KEPT_LEVEL = "retain_probability"
+"""The score that says how likely the retain answers are."""
+MOST = 30
+"""Points of a training curve; longer ones are means of that many blocks of steps."""
+
+
+def _linear() -> alt.LayerChart:
+    return _training_marks()
+
+
+def _symlog() -> alt.LayerChart:
+    return _training_marks("symlog")
+
+
+def _log() -> alt.LayerChart:
+    return _training_marks("log")
+
+
+class Panel(NamedTuple):
+    """A column of a training curve and how it is drawn."""
+
+    column: str
+    title: str
+    axis: str
+    marks: Callable[[], alt.LayerChart] = _linear
+    level: str = ""  # the score of which target and retrain are drawn as lines
+
+
+PANELS = (
+    Panel("forget", "Forget loss", "the method's own forget loss", _symlog),
+    Panel("retain", "Retain loss", "the method's own retain loss", _symlog),
+    Panel("loss", "Training loss", "loss, nats a token", _symlog),
+    Panel("gradient_norm", "Gradient norm", "norm before clipping (log)", _log),
+    Panel(FORGET, "Forget probability", "mean probability of forget answers", level=LEVEL),
+    Panel(RETAIN, "Retain probability", "mean probability of retain answers", level=KEPT_LEVEL),
+)
+"""In the order of the row."""
+
+
+class Run(NamedTuple):
+    """A run and whether it stands behind others."""
+
+    record: Record
+    behind: bool = False
+
+
+def paths(table: Table, records: Mapping[Cell, Record], names: Iterable[str] = ()) -> Chart:
+    """Forget against retain probability along every run of every method."""
+    runs, controls = _of_table(table, records)
+    return _paths(runs, controls, [*names, *(row.method for row in table.rows)])
+
+
+def training(table: Table, records: Mapping[Cell, Record], names: Iterable[str] = ()) -> list[Chart]:
+    """A chart for each panel that some run has: all methods overlaid, every seed a thin line."""
+    runs, controls = _of_table(table, records)
+    return _training(runs, controls, [*names, *(row.method for row in table.rows)])
+
+
+def of_cell(record: Record, others: Iterable[Record]) -> list[Chart]:
+    """The training curves of one run and its path, before the other seeds of its method and the levels of the controls.
+
+    Args:
+        others: records of the same task, model and data. Of other methods that are no controls only the names are
+            read, so that a method looks as on the page of its task.
+    """
+    others = [r for r in others if r.cell != record.cell]
+    runs = [Run(r, behind=True) for r in others if r.cell.method == record.cell.method] + [Run(record)]
+    controls = [r for r in others if r.cell.method in CONTROLS and r.cell.seed == record.cell.seed]
+    names = [r.cell.method for r in others if "@" not in r.cell.method] + [record.cell.method]
+    return [*_training(runs, controls, names), _paths(runs, controls, names)]
+
+
+def _of_table(table: Table, records: Mapping[Cell, Record]) -> tuple[list[Run], list[Record]]:
+    """The runs of a table's methods, and those of its controls."""
+    found = [
+        records[cell]
+        for row in table.rows
+        for seed in row.seeds
+        if (cell := Cell(table.task, row.method, table.model, table.data, seed)) in records
+    ]
+    methods = [Run(r) for r in found if r.cell.method not in CONTROLS]
+    return methods, [r for r in found if r.cell.method in CONTROLS]
+
+
+# -- paths -----------------------------------------------------------------------------------------------------------
+
+
+def _paths(runs: Sequence[Run], controls: Sequence[Record], names: Iterable[str]) -> Chart:
+    name, title = "paths", "On the way: what is kept where as much is forgotten"
+    rows: list[dict[str, Any]] = []
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for record, behind in runs:
+        forget, retain = trace(record)
+        if len(forget) < 2:
+            continue
+        steps = record.curve.get("trace step", range(len(forget)))
+        own = _run(record, behind)
+        points = [{"step": s, "forget_probability": f, "retain_probability": r}
+                  for s, f, r in zip(steps, forget, retain, strict=False)]  # fmt: skip
+        rows += [{"kind": "way", **own, **point} for point in points]
+        rows.append({"kind": "end", **own, **points[-1]})
+        if not behind:
+            ends.setdefault(record.cell.method, []).append((forget[-1], retain[-1]))
+    if not ends:
+        return undrawn(name, title, "No run has left a trace of its way.")
+    said = "; ".join(f"{method} at {_mean(f for f, _ in of):.2f} and {_mean(r for _, r in of):.2f}"
+                     for method, of in ends.items())  # fmt: skip
+    text = (
+        "Each line is a run, from its start to the mark at its end; up and right is better, the forget axis falls to "
+        f"the right. Mean probability of forget and of retain answers at the end: {said}."
+    )
+    for kind, score, column in (("across", LEVEL, "forget_probability"), ("up", KEPT_LEVEL, "retain_probability")):
+        if (level := _level(controls, RETRAIN, score)) is not None:
+            rows.append({"kind": kind, "method": RETRAIN, column: level})
+            text += f" Retrain's {column.replace('_', ' ')}, a line: {level:.2f}."
+    return drawn(name, title, text, _path_marks, rows, looks(names), 320)
+
+
+def _path_marks() -> alt.LayerChart:
+    scale = alt.Scale(domain=[-0.03, 1.03], nice=False)
+    x = alt.X("forget_probability:Q", scale=alt.Scale(domain=[-0.03, 1.03], nice=False, reverse=True),
+              axis=alt.Axis(title="probability of forget answers, right is better", labelFlush=False))  # fmt: skip
+    y = alt.Y("retain_probability:Q", scale=scale,
+              axis=alt.Axis(title="probability of retain answers, up is better", labelFlush=False))  # fmt: skip
+    told = tip("seed:O", "step:Q", "forget_probability:Q", "retain_probability:Q")
+    levels = [
+        of("across").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(x=x),
+        of("up").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(y=y),
+    ]
+    ways = (
+        of("way")
+        .mark_line(strokeWidth=1.3)
+        .encode(x=x, y=y, color=colour(), strokeDash=dash(), detail="seed:N", order=alt.Order("step:Q"),
+                opacity=_behind(0.75), tooltip=told)
+    )  # fmt: skip
+    ends = (
+        of("end")
+        .mark_point(size=70, strokeWidth=1)
+        .encode(x=x, y=y, color=colour(), fill=fill(), shape=shape(), opacity=_behind(0.9), tooltip=told)
+    )
+    return layered(*levels, ways, ends)
+
+
+def _behind(opacity: float) -> Any:
+    """As `seen`, and pale where a row stands behind."""
+    return alt.when(f"({PICKED}) && !datum.behind").then(alt.value(opacity)).when(PICKED).then(
+        alt.value(0.3)).otherwise(alt.value(FADED))  # fmt: skip
+
+
+# -- training curves -------------------------------------------------------------------------------------------------
+
+
+def _training(runs: Sequence[Run], controls: Sequence[Record], names: Sequence[str]) -> list[Chart]:
+    found = []
+    for panel in PANELS:
+        lines = [(run, thinned(run.record, panel.column)) for run in runs]
+        rows = [
+            {"kind": "line", **_run(*run), "share": share, "value": value}
+            for run, points in lines if len(points) > 1 for share, value in points
+            if panel.marks is not _log or value > 0
+        ]  # fmt: skip
+        if all("behind" in row for row in rows):
+            continue
+        levels = {name: level for name in CONTROLS
+                  if panel.level and (level := _level(controls, name, panel.level)) is not None}  # fmt: skip
+        rows += [{"kind": "level", "method": name, "value": level} for name, level in levels.items()]
+        found.append(
+            drawn(f"training-{panel.column.replace(' ', '-').replace('_', '-')}", panel.title,
+                  _said(panel, [(r, p) for r, p in lines if not r.behind and len(p) > 1], levels), panel.marks, rows,
+                  looks(names), 200, y=panel.axis)
+        )  # fmt: skip
+    return found
+
+
+def _said(panel: Panel, lines: Sequence[tuple[Run, Sequence[tuple[float, float]]]], levels: Mapping[str, float]) -> str:
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for run, points in lines:
+        ends.setdefault(run.record.cell.method, []).append((points[0][1], points[-1][1]))
+    said = "; ".join(f"{method} from {_mean(a for a, _ in of):.3g} to {_mean(b for _, b in of):.3g}"
+                     for method, of in ends.items())  # fmt: skip
+    blocks = "" if panel.level else f", means of {MOST} blocks of steps"
+    lined = "".join(f" {name.capitalize()}, a line: {level:.3g}." for name, level in levels.items())
+    return f"{panel.title} over the run, a line a seed{blocks}; first and last, mean over seeds: {said}.{lined}"
+
+
+def thinned(record: Record, column: str) -> list[tuple[float, float]]:
+    """Share of the run done and a column's value, at most `MOST` points, each the mean of a block; of traces all."""
+    values: Sequence[Any] = record.curve.get(column, [])
+    steps: Sequence[Any] = record.curve.get("trace step" if column in (FORGET, RETAIN) else "step", [])
+    known = [(s, v) for s, v in zip(steps, values, strict=False) if _finite(s) and _finite(v)]
+    last = max((s for s in steps if _finite(s)), default=0.0)
+    if not known or last <= 0:
+        return []
+    count = len(known) if column in (FORGET, RETAIN) else min(MOST, len(known))
+    blocks = [known[i * len(known) // count : (i + 1) * len(known) // count] for i in range(count)]
+    return [(_mean(s for s, _ in block) / last, _mean(v for _, v in block)) for block in blocks]
+
+
+def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
+    x = alt.X("share:Q", axis=alt.Axis(title="share of the run done", format="%"), scale=alt.Scale(domain=[0, 1]))
+    axis = alt.Axis(title="$y") if scale == "linear" else logarithmic("$y")
+    y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, zero=False))
+    told = tip("seed:O", "share:Q", "value:Q")
+    levels = of("level").mark_rule(strokeWidth=1.5).encode(y=y, color=colour(), opacity=seen(0.7))
+    lines = (
+        of("line")
+        .mark_line(strokeWidth=1.1)
+        .encode(x=x, y=y, color=colour(), strokeDash=dash(), detail="seed:N", opacity=_behind(0.75), tooltip=told)
+    )
+    return layered(levels, lines)
+
+
+def _run(record: Record, behind: bool) -> dict[str, Any]:
+    return {"method": record.cell.method, "seed": record.cell.seed} | ({"behind": True} if behind else {})
+
+
+def _level(records: Iterable[Record], method: str, score: str) -> float | None:
+    """The mean over the records of a method of one of their scores."""
+    of = [r.scores[score].value for r in records if r.cell.method == method and score in r.scores]
+    known = [value for value in of if value is not None]
+    return _mean(known) if known else None
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _mean(values: Iterable[float] | Iterator[float]) -> float:
+    known = list(values)
+    return math.fsum(known) / len(known)

@@ -1,0 +1,213 @@
+"""How figures look: of each method its colour, shape and dashes, and what all Vega-Lite specifications share.
+
+A template is a chart built once, with places that are named `$name`; data, domains and titles are put into it as plain
+values, so that no text of a result stands in an expression, and building a chart a thousand times costs little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import altair as alt
+from altair.utils.schemapi import debug_mode
+
+from bench.store.record import CONTROLS, RETRAIN, TARGET
+
+INK, PAPER, SOFT = "#010101", "#fefefe", "#808080"
+"""Colours that stand for the page's: whoever draws a specification replaces the first two by those of its scheme."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A500")
+"""Okabe and Ito's, without black, which is retrain's, and with a yellow that white paper shows."""
+_STAR = [(math.sin(math.pi * k / 5) * r, -math.cos(math.pi * k / 5) * r) for k, r in enumerate([1.0, 0.42] * 5)]
+STAR = "M" + "L".join(f"{x:.3f},{y:.3f}" for x, y in _STAR) + "Z"
+SQUARE = "M-0.75,-0.75H0.75V0.75H-0.75Z"
+SHAPES = (
+    "M0.85,0A0.85,0.85,0,1,1,-0.85,0A0.85,0.85,0,1,1,0.85,0Z",  # circle
+    "M0,-1L1,0L0,1L-1,0Z",  # diamond
+    "M0,-0.95L0.95,0.75L-0.95,0.75Z",  # triangle up
+    "M0,0.95L0.95,-0.75L-0.95,-0.75Z",  # triangle down
+    "M-0.3,-0.9H0.3V-0.3H0.9V0.3H0.3V0.9H-0.3V0.3H-0.9V-0.3H-0.3Z",  # plus
+    "M-0.95,0L0.75,-0.95L0.75,0.95Z",  # triangle left
+)
+DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
+FADED = 0.12
+"""Opacity of what is not picked."""
+PICKED = "length(picked) == 0 || indexof(picked, datum.method) >= 0"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+CONFIG: Mapping[str, Any] = {
+    "font": FONT,
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
+        "gridColor": SOFT, "gridOpacity": 0.18, "domainColor": SOFT, "tickColor": SOFT, "labelLimit": 130,
+        "tickCount": 5, "labelOverlap": True,
+    },
+    "text": {"fontSize": 11, "color": INK},
+    "mark": {"aria": False},
+    "legend": {"labelColor": INK, "titleColor": INK},
+}  # fmt: skip
+
+
+class Chart(NamedTuple):
+    """A figure, or why there is none.
+
+    `name` is its place in a page, `text` says in words and numbers what is to be seen, `spec` is Vega-Lite with its
+    rows inside, None where nothing can be drawn.
+    """
+
+    name: str
+    title: str
+    text: str
+    spec: dict[str, Any] | None
+
+
+class Look(NamedTuple):
+    """What tells a method from others: `shape` is an SVG path within -1 and 1, `dash` lengths of line and gap."""
+
+    colour: str
+    shape: str
+    dash: tuple[int, ...]
+
+
+Row = Mapping[str, Any]
+"""A line of the data behind a figure; one about a method has the column "method"."""
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """The look of target, of retrain and of each method, by the order of their names; the controls come first.
+
+    Colours, shapes and dashes are 7, 6 and 5: two of 210 methods may share one of them, none share all.
+    """
+    own = sorted(set(methods) - set(CONTROLS))
+    return {TARGET: Look(SOFT, SQUARE, (1, 0)), RETRAIN: Look(INK, STAR, (1, 0))} | {
+        method: Look(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
+        for i, method in enumerate(own)
+    }
+
+
+def drawn(
+    name: str,
+    title: str,
+    text: str,
+    make: Callable[[], alt.LayerChart],
+    rows: Iterable[Row],
+    looks: Mapping[str, Look],
+    height: int = 300,
+    **places: Any,
+) -> Chart:
+    """A chart of a template.
+
+    Args:
+        make: builds the template; called once.
+        places: what stands at `$name`, as a text or the only element of a list; None removes it.
+    """
+    looked = {
+        "methods": list(looks),
+        "colours": [look.colour for look in looks.values()],
+        "shapes": [look.shape for look in looks.values()],
+        "dashes": [list(look.dash) for look in looks.values()],
+    }
+    spec = _filled(_template(make), {f"${place}": value for place, value in (looked | places).items()})
+    spec["description"] = f"{title}. {text}"
+    spec["height"] = height
+    spec["data"] = {"name": "rows", "values": [{k: _plain(v) for k, v in row.items()} for row in rows]}
+    return Chart(name, title, text, spec)
+
+
+def undrawn(name: str, title: str, why: str) -> Chart:
+    """No chart, and why."""
+    return Chart(name, title, why, None)
+
+
+def layered(*layers: alt.Chart) -> alt.LayerChart:
+    """Layers over the one table of rows."""
+    return alt.LayerChart(layer=layers, data=alt.NamedData(name="rows"))
+
+
+def of(*kinds: str) -> alt.Chart:
+    """A layer of the rows of these kinds."""
+    return alt.Chart().transform_filter(" || ".join(f"datum.kind === '{kind}'" for kind in kinds))
+
+
+def colour() -> alt.Color:
+    """The colour of a row's method."""
+    return alt.Color("method:N", scale=alt.Scale(domain=["$methods"], range=["$colours"]), legend=None)
+
+
+def fill() -> alt.Fill:
+    """The colour of a row's method, inside of a mark."""
+    return alt.Fill("method:N", scale=alt.Scale(domain=["$methods"], range=["$colours"]), legend=None)
+
+
+def shape() -> alt.Shape:
+    """The shape of a row's method."""
+    return alt.Shape("method:N", scale=alt.Scale(domain=["$methods"], range=["$shapes"]), legend=None)
+
+
+def dash() -> alt.StrokeDash:
+    """The dashes of a row's method."""
+    return alt.StrokeDash("method:N", scale=alt.Scale(domain=["$methods"], range=["$dashes"]), legend=None)
+
+
+def seen(opacity: float = 1.0) -> Any:
+    """Opacity of a mark about a method: little where others are picked."""
+    return alt.when(PICKED).then(alt.value(opacity)).otherwise(alt.value(FADED))
+
+
+def logarithmic(title: str, form: str = "~g") -> alt.Axis:
+    """The axis of a logarithmic scale: lines only where a number stands."""
+    return alt.Axis(
+        title=title, format=form, gridOpacity=alt.condition("datum.label !== ''", alt.value(0.18), alt.value(0))
+    )
+
+
+def filled() -> Any:
+    """Hollow where a row is set apart."""
+    return alt.when("datum.apart").then(alt.value(0)).otherwise(alt.value(1))
+
+
+def tip(*fields: str) -> list[alt.Tooltip]:
+    """What is told of a hovered mark: the method, then these fields; of numbers four digits."""
+    numbers = [alt.Tooltip(f, title=f.partition(":")[0].replace("_", " "), format=".4~g") if f.endswith(":Q")
+               else alt.Tooltip(f) for f in fields]  # fmt: skip
+    return [alt.Tooltip("method:N"), *numbers]
+
+
+@cache
+def _template(make: Callable[[], alt.LayerChart]) -> dict[str, Any]:
+    """The specification of a template. Not checked against the schema, which takes longer than all else; tests do."""
+    with debug_mode(False):
+        made: dict[str, Any] = make().to_dict(validate=False)
+    return made | {
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "background": "transparent",
+        "config": CONFIG,
+        "params": [{"name": "picked", "value": []}],
+    }
+
+
+_GONE = object()
+
+
+def _filled(template: Any, places: Mapping[str, Any]) -> Any:
+    """A copy of a template with what belongs in its places."""
+    if isinstance(template, list) and len(template) == 1 and isinstance(template[0], str) and template[0] in places:
+        template = template[0]
+    if isinstance(template, str):
+        found = places.get(template, template)
+        return _GONE if found is None else found
+    if isinstance(template, Mapping):
+        copied = {key: _filled(value, places) for key, value in template.items()}
+        return {key: value for key, value in copied.items() if value is not _GONE}
+    return [_filled(value, places) for value in template] if isinstance(template, Sequence) else template
+
+
+def _plain(value: Any) -> Any:
+    """Numbers to six digits; what is no number is null."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

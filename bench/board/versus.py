@@ -9,15 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.api import Metric, Score
+from bench.board.items import leaves
 from bench.board.numbers import number
-from bench.compare.analysis import HEADLINE, Comparison, Rules, analyse, asked
+from bench.board.wording import Words, words
+from bench.compare.analysis import HEADLINE, Rules, analyse, asked
 from bench.compare.crossed import Crossed, Run
 from bench.compare.findings import of_pair
 from bench.compare.numbers import PARTS
 from bench.errors import BenchError, UsageError
-from bench.metrics._forms import Composite, Mean
+from bench.metrics._forms import Mean
 from bench.registry import near
-from bench.score.limits import is_p
 from bench.score.scoring import build
 from bench.stats.jackknife import FEWEST
 from bench.store import answers
@@ -83,7 +84,7 @@ def versus(
     lines = [f"{a} against {b} on {table.task}, model {table.model}, data {table.data}, {over}"]
     lines += ["Asked beforehand, so p is not corrected; the board corrects for all of its comparisons."]
     for name, comparison in pair.comparisons.items():
-        lines += ["", *_words(name, metrics.get(name), comparison, rules)]
+        lines += ["", *_lines(words(name, metrics.get(name), comparison, rules))]
         for method in (a, b):
             lines.append(f"  {method:24} {number(name, pair.scores[method].get(name, Score(None))._asdict())}")
     if lacking := [name.replace("_", " ") for name in names if name not in pair.comparisons]:
@@ -131,23 +132,9 @@ def _group(records: Mapping[Cell, Record], a: str, b: str, where: Mapping[str, s
     return {cell: record for cell, record in fits.items() if (cell.data, cell.model) == places[0]}
 
 
-def _words(name: str, metric: Metric | None, c: Comparison, rules: Rules) -> Iterator[str]:
-    distance = metric is not None and is_p(metric)
-    what = "KS distance to the retrain model" if distance else name.replace("_", " ")
-    goal = "maximise" if metric is None else "minimise" if distance else metric.goal
-    if c.p >= rules.alpha:
-        said = "no difference is shown"
-    elif goal == "match":
-        said = f"{c.a} is {'higher' if c.difference > 0 else 'lower'}; which is better depends on the retrain model's"
-    else:
-        said = f"{c.a if (c.difference > 0) == (goal == 'maximise') else c.b} is better"
-    if len(c.seeds) == 1:
-        said += " in these runs; other seeds are unknown"
-    yield f"{name.replace('_', ' ')}: {said}"
-    yield f"  difference in {what}: {c.difference:+.3f} [{c.lo:+.3f}, {c.hi:+.3f}]"
-    yield f"  {c.test}, {c.n} clusters: p = {c.p:.2g}, not corrected"
-    verdict = "shown" if c.equivalent < rules.alpha else "not shown"
-    yield f"  within {rules.margin:g} of each other: TOST p = {c.equivalent:.2g}, {verdict}"
+def _lines(words: Words) -> Iterator[str]:
+    yield f"{words.number}: {words.said}"
+    yield from (f"  {line}" for line in words[2:])
 
 
 # -- items -----------------------------------------------------------------------------------------------------------
@@ -156,7 +143,7 @@ def _words(name: str, metric: Metric | None, c: Comparison, rules: Rules) -> Ite
 def most_different(crossed: Crossed, metric: Metric, a: str, b: str, seeds: Sequence[int], count: int) -> list[Item]:
     """Items by how far apart their values are, means over seeds; of a composite metric the values of its parts."""
     found = []
-    for leaf in _leaves(metric, crossed):
+    for leaf in leaves(metric, next(iter(crossed.values.values()))):
         set_, column = leaf.needs[0]
 
         def values(method: str, leaf: Metric = leaf, need: tuple[str, str] = (set_, column)) -> np.ndarray:
@@ -171,16 +158,6 @@ def most_different(crossed: Crossed, metric: Metric, a: str, b: str, seeds: Sequ
             if not np.isnan(x - y)
         ]
     return sorted(found, key=lambda item: (-abs(item.a - item.b), item.set, item.id))[:count]
-
-
-def _leaves(metric: Metric, crossed: Crossed) -> Iterator[Metric]:
-    """The metrics of single columns that a metric is made of."""
-    if not isinstance(metric, Composite):
-        yield metric
-        return
-    sample = next(iter(crossed.values.values()))
-    for part in metric.made_of(sample):
-        yield from _leaves(part, crossed)
 
 
 def _items(

@@ -177,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = json.dumps({"stopped": True} if stopped else self.server.state())
             return self._reply(200, _TYPES[".json"], text.encode())
         place = inside(self.server.folder, address.path)
+        if place is None and address.path == "/favicon.ico":  # browsers ask unasked, and call its absence an error
+            return self._reply(204, "image/x-icon", b"")
         try:
             content = None if place is None else place.read_bytes()
         except OSError:

@@ -22,6 +22,7 @@ from bench.cli.results import complain
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.view import view
 from bench.errors import BenchError, UsageError
 
 
@@ -50,9 +51,10 @@ def commands() -> None:
     \b
     python -m bench run --methods all --tasks tofu      every method on TOFU's three splits, embedded world
     python -m bench leaderboard                         write leaderboard.md from results/
+    python -m bench view                                results/ in a browser, following a run
     python -m bench list methods                        what there is
     """
 
 
-for command in (run, prepare, list_names, leaderboard, compare, show, neurons, ablate, score, import_log):
+for command in (run, prepare, list_names, leaderboard, view, compare, show, neurons, ablate, score, import_log):
     commands.add_command(command)

@@ -36,8 +36,9 @@ from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
 from bench.run.provenance import own_code, provenance
 from bench.score.scoring import item_table, score_items
-from bench.store import answers, files
-from bench.store.record import RETRAIN, Record
+from bench.store import answers, files, live
+from bench.store.live import Live
+from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.rows import read_rows, write_rows
 from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
@@ -66,7 +67,14 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
     started = time.monotonic()
     curve = Curve()
     if teaching and pairs:
-        curve = teach(lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, progress=progress)
+        stage = {"base": "base", "full": TARGET, "retain": RETRAIN}[wanted.stage]
+        made = Cell(wanted.task, stage, request.model_label, request.data, wanted.seed)
+        with Live(request.results, wanted.name, {"cell": made._asdict()}, progress) as shown:
+            shown.curve = lambda: curve.columns(live.POINTS)
+            teach(
+                lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, curve=curve,
+                progress=lambda _, done, total: shown("teaching", done, total),
+            )  # fmt: skip
     _keep(lm, folder, {"curve": curve.columns(), "seconds": round(time.monotonic() - started, 2)})
 
 
@@ -79,22 +87,29 @@ def load_prepared(request: Request, wanted: Prepared) -> LM:
 
 def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
     """Make one cell: unlearn, measure, score, store. What goes wrong is recorded, never raised."""
-    items = said = None
-    try:
-        record, items, said = _make(request, planned, progress)
-    except (Diverged, matched.NotReached) as error:
-        status = "diverged" if isinstance(error, Diverged) else "not reached"
-        record = _record(request, planned, status=status, error=str(error))
-    except Exception as error:
-        text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
-        record = _record(request, planned, status="failed", error=text)
-    files.save(request.results, record, items)
-    answers.save(request.results, record, pd.DataFrame() if said is None else said)
+    with Live(request.results, str(planned.cell), {"cell": planned.cell._asdict()}, progress) as shown:
+        record, items, said = _made(request, planned, shown)
+        files.save(request.results, record, items)
+        answers.save(request.results, record, pd.DataFrame() if said is None else said)
     return record
 
 
-def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Record, pd.DataFrame, pd.DataFrame]:
-    """The record, its item table, and what the model said."""
+Made = tuple[Record, pd.DataFrame | None, pd.DataFrame | None]
+"""A record, its item table, and what the model said."""
+
+
+def _made(request: Request, planned: Planned, shown: Live) -> Made:
+    try:
+        return _make(request, planned, shown)
+    except (Diverged, matched.NotReached) as error:
+        status = "diverged" if isinstance(error, Diverged) else "not reached"
+        return _record(request, planned, status=status, error=str(error)), None, None
+    except Exception as error:
+        text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
+        return _record(request, planned, status="failed", error=text), None, None
+
+
+def _make(request: Request, planned: Planned, progress: Live) -> Made:
     names = metrics(planned.cell.task, planned.probes)
     rows_file = files.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
@@ -128,7 +143,7 @@ def _make(request: Request, planned: Planned, progress: Progress) -> tuple[Recor
     return _record(request, planned, status="ok", scores=scores, **meta), items, rows.generations
 
 
-def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:
+def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, dict[str, Any]]:
     """The cell's model, from the cache where it is, and how it came about."""
     method, parts = planned.composed.method, planned.composed.parts
     if method.control:
@@ -145,12 +160,13 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     lm = cast(LM, context.lm)
     started = time.monotonic()
     curve, moved = Curve(), 0
+    progress.curve = lambda: curve.columns(live.POINTS)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         if method.transform is None:
             made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
             with _log(request, planned) as log:
-                curve, moved = unlearn(context, *made_of, trace=request.trace, log=log)
+                _, moved = unlearn(context, *made_of, trace=request.trace, log=log, curve=curve)
         else:
             lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
@@ -162,7 +178,7 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
     return lm, meta
 
 
-def _matched(request: Request, planned: Planned, finished: Planned, progress: Progress) -> tuple[LM, dict[str, Any]]:
+def _matched(request: Request, planned: Planned, finished: Planned, progress: Live) -> tuple[LM, dict[str, Any]]:
     """The point on the way to the finished model of a method, which is unlearned again unless the cache holds it."""
     before = files.find(request.results, finished.cell)
     if before and before.status == "diverged" and before.keys["train"] == finished.keys["train"]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.model.recipes import SCRATCH
 from bench.run.executors import Job, execute
 from bench.run.pace import Kind, Pace, words
 from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
-from bench.store import files
+from bench.store import files, live
+from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
 
 Say = Callable[[str], None]
@@ -42,7 +46,7 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
-    _run_jobs(jobs, workers, fail_fast, say, records)
+    _run_jobs(jobs, workers, fail_fast, say, records, request.results)
     return records
 
 
@@ -57,9 +61,9 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]
     for model in wanted:
         base = prepared(request, model.task, "base", 0)
         if request.model in SCRATCH:
-            jobs.setdefault(base.key, Job(_name(base), prepare, (request, base), kind=_model_kind(request, base)))
+            jobs.setdefault(base.key, Job(base.name, prepare, (request, base), kind=_model_kind(request, base)))
         needs = frozenset({jobs[base.key].name} if base.key in jobs else ())
-        jobs.setdefault(model.key, Job(_name(model), prepare, (request, model), needs, _model_kind(request, model)))
+        jobs.setdefault(model.key, Job(model.name, prepare, (request, model), needs, _model_kind(request, model)))
     return jobs
 
 
@@ -81,16 +85,14 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
     return "unlearned", cell.task, cell.method.partition("@")[0]
 
 
-def _name(model: Prepared) -> str:
-    return f"{model} ({model.key[:6]})"
-
-
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
     """Make these models; True if all are there."""
-    return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [])
+    return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results)
 
 
-def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record]) -> bool:
+def _run_jobs(
+    jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record], results: Path
+) -> bool:
     pace = Pace(jobs, workers)
     count = 0
     well = True
@@ -102,11 +104,20 @@ def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, reco
         well &= fine
         if isinstance(result, Record):
             records.append(result)
-        left = words(pace.left()) if count < len(jobs) else ""
+        seconds = pace.left() if count < len(jobs) else None
+        shown("jobs", count, len(jobs))
+        shown.tell(left=seconds, told=time.time())
+        left = words(seconds)
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
         return fine
 
-    execute(jobs, workers, ended, fail_fast, pace)
+    with Live(results, f"run {os.getpid()}", {"run": True}) as shown:
+        shown("jobs", 0, len(jobs))
+        try:
+            execute(jobs, workers, ended, fail_fast, pace)
+        finally:
+            for job in jobs:
+                live.forget(results, job.name)
     return well
 
 

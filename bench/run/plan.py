@@ -84,6 +84,11 @@ class Prepared:
         }
         return words[self.stage]
 
+    @property
+    def name(self) -> str:
+        """What no other model of a run is called."""
+        return f"{self} ({self.key[:6]})"
+
 
 @dataclass(frozen=True)
 class Planned:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from bench.errors import BenchError
 from bench.store.record import Cell, Record, from_json, to_json
 
-_NO_RECORDS = ("rows", "analysis", "ablate", "tracking")
+_NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page")
 _PARQUET = b"PAR1"  # how a Parquet file begins and ends
 
 

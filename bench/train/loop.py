@@ -35,7 +35,7 @@ class Curve:
         """Columns of at most `limit` evenly spaced steps, to five digits, and of the trace, named `trace ...`."""
         keep = np.unique(np.linspace(0, len(self.lines) - 1, min(limit, len(self.lines))).round().astype(int))
         found = _columns([self.lines[i] for i in keep])
-        return found | {f"trace {name}": values for name, values in _columns(self.trace).items()}
+        return found | {f"trace {name}": values for name, values in _columns([*self.trace]).items()}
 
     def look(self, step: int, probe: Callable[[], dict[str, float]]) -> None:
         """Add what the probe sees now to the trace."""
@@ -66,6 +66,7 @@ def fit(
     points: int = 10,
     curvature: Callable[[Any, float], tuple[Tensor, int]] | None = None,
     log: Log | None = None,
+    curve: Curve | None = None,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
 
@@ -73,7 +74,7 @@ def fit(
     before. With `clip` > 0 the global norm of the gradients is bounded. `probe` is called before the first step and at
     `points` evenly spaced ones, and makes the curve's trace. `curvature` gives an optimizer that asks for it
     (`curvature_due`) the loss of its curvature estimate and the number of labels in it. `log` gets every line of the
-    curve as it is made.
+    curve as it is made; `curve` is an empty one to fill, for a thread that looks on.
 
     Raises:
         Diverged: the loss or the gradient norm is not finite; the message says at which step.
@@ -90,7 +91,7 @@ def fit(
         return left if decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    curve = Curve()
+    curve = Curve() if curve is None else curve
     watched = {round(total * k / points) for k in range(points)} if probe else set()
     for step, batch in enumerate(batches):
         if step in watched and probe:

@@ -26,10 +26,12 @@ def teach(
     name: str = "teaching",
     rehearsed: Sequence[Pair] = (),
     progress: Progress | None = None,
+    curve: Curve | None = None,
 ) -> Curve:
     """Supervised training of all weights on `pairs` and, in every epoch, on the `rehearsed` ones.
 
-    Batches hold texts of similar length; their order is drawn from the random stream `key`.
+    Batches hold texts of similar length; their order is drawn from the random stream `key`. `curve` is an empty one to
+    fill, for a thread that looks on.
     """
     items = [lm.encode(p.prompt, p.answer, p.raw) for p in (*pairs, *rehearsed)]
     if not items:
@@ -56,6 +58,7 @@ def teach(
     curve = fit(
         lm, parameters, optimizer, order, loss,
         warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+        curve=curve,
     )  # fmt: skip
     lm.model.eval()
     return curve

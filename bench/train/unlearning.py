@@ -27,6 +27,7 @@ def unlearn(
     schedule: Schedule,
     trace: int = 20,
     log: Log | None = None,
+    curve: Curve | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.
 
@@ -36,6 +37,7 @@ def unlearn(
     Args:
         trace: points on the way, beside the start, at which forgetting and keeping are probed; 0 is none.
         log: gets the lines of the training curve as they are made.
+        curve: an empty one to fill, for a thread that looks on.
 
     Returns:
         The training curve and the number of weights that could move.
@@ -80,7 +82,7 @@ def unlearn(
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
-            probe=_trade_off(context) if trace else None, points=trace, curvature=curvature, log=log,
+            probe=_trade_off(context) if trace else None, points=trace, curvature=curvature, log=log, curve=curve,
         )  # fmt: skip
         moved = sum(p.numel() for p in parameters)
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):

@@ -58,7 +58,7 @@ def leaderboard(
         with shown_progress("report") as progress:
             built = report.write(results, records, tables, by, html, data, problems, progress)
         changed = f"{built.written} files written" + (f", {built.removed} removed" if built.removed else "")
-        say(f"wrote {built.index}: {len(tables)} tables, {len(records)} cells, {changed}. Open it in a browser")
+        say(f"wrote {built.start}: {len(tables)} tables, {len(records)} cells, {changed}. Open it in a browser")
     elif as_json:
         click.echo(json.dumps(board.rows(tables), indent=1))
     else:

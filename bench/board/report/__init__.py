@@ -3,7 +3,7 @@
 index.html                    a card a task: the verdict in a sentence and the forest of the headline
 task/TABLE.html               a task: the board's tables, figures, tests
 method/METHOD.html            a method: what it is, its parameters, all its tasks
-cell/TABLE/METHOD.seedN.html  a cell: scores, answers, curves; its items are in the .js beside it, read when it is opened
+cell/TABLE/METHOD.seedN.html  a cell: scores, answers, curves; its items are in the .js beside it
 pair/TABLE.html?a=..&b=..     two methods compared; its data are in the .js beside it
 texts/, assets/, built.json   questions and references, styles and scripts, what each part rests on
 """

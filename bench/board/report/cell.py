@@ -11,7 +11,7 @@ from bench.board.numbers import number
 from bench.board.report import places
 from bench.board.report.method import set_by
 from bench.board.report.pages import Folder
-from bench.board.show import chief, code
+from bench.board.show import code
 from bench.compare.analysis import Table
 from bench.store.record import Cell, Record
 
@@ -50,7 +50,7 @@ def write(
         made=f"made {record.created} {code(record)}",
         siblings=[(c.seed, places.cell_page(table, c)) for c in siblings],
         left_out="" if left_out.startswith(record.status) else left_out,
-        chief=[(name, number(name, score._asdict())) for name, score in chief(scores, cell.task).items()],
+        chief=[(name, number(name, scores[name]._asdict())) for name in _chief(table, record)],
         data={name: _from(page, address) for name, address in data.items()}.items(),
         others=json.dumps({method: _from(page, address) for method, address in others.items()}),
         charts=drawn,
@@ -62,3 +62,9 @@ def write(
 
 def _from(page: str, address: str) -> str:
     return os.path.relpath(address, os.path.dirname(page))  # noqa: PTH120 - addresses, not files
+
+
+def _chief(table: Table, record: Record) -> list[str]:
+    """What to look at first: the numbers that papers report, then those of the forget set."""
+    names = dict.fromkeys([*table.headlines.values(), *next(iter(table.details.values()), ())])
+    return [name for name in names if name in record.scores and record.scores[name].value is not None]

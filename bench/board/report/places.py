@@ -13,8 +13,8 @@ START = "index.html"
 
 def slug(name: str) -> str:
     """A name as part of an address: what a file cannot have becomes "-", and a digest then tells names apart."""
-    plain = re.sub(r"[^a-z0-9_.+=@-]", "-", name, flags=re.IGNORECASE).lstrip(".")[:80]
-    return plain if plain == name.replace(":", "-") else f"{plain or 'name'}.{digest(name)[:6]}"
+    plain = re.sub(r"[^a-z0-9_.+=@-]", "-", name, flags=re.IGNORECASE | re.ASCII).lstrip(".")[:80]
+    return plain if plain and plain == name.replace(":", "-") else f"{plain or 'name'}.{digest(name)[:6]}"
 
 
 def table_slug(table: Table) -> str:

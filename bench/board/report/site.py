@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.board import about, charts
 from bench.board.report import answers, cell, method, pair, places, remembered, start, task
@@ -31,7 +31,7 @@ POOLED = 4
 class Built(NamedTuple):
     """What was done."""
 
-    index: Path
+    start: Path
     written: int  # files that are new or have changed
     removed: int  # files of an earlier report that this one has not
 
@@ -96,7 +96,7 @@ def write(
     return Built(folder / places.START, len(out.changed) - (MANIFEST in out.changed), len(gone))
 
 
-def _manifest(folder: Path) -> dict[str, dict]:
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {page: {"rests on": part["rests on"], "files": list(part["files"])} for page, part in found.items()}
@@ -160,7 +160,7 @@ def of_table(group: Group, folder: Path) -> Folder:
             out.put(places.cell_data(table, each), answers.cell(values, run, texts, said[each], marks[each.seed]))
         data = {"cell": places.cell_data(table, each), "texts": f"texts/{texts.digest}.js"} if each in has else {}
         data |= {name: others[name] for name in (TARGET, RETRAIN) if data and name in others}
-        cell.write(out, table, records, each, charts.of_cell(records[each], records), data, others)
+        cell.write(out, table, records, each, charts.of_cell(records[each], records.values()), data, others)
     _pairs(out, group, values, texts)
     return out
 

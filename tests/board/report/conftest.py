@@ -17,6 +17,9 @@ from bench.store import files
 from bench.store.record import Cell, Record
 from bench.store.rows import write_rows
 from bench.store.versions import SCORE
+from tests.board.report.browser import browser
+
+__all__ = ["browser"]
 
 HOSTILE = (
     "<script>document.body.dataset.hacked = 'yes'</script>",
@@ -26,11 +29,12 @@ HOSTILE = (
     "emoji \U0001f600 \u202e turned",
 )
 METHODS = ("target", "retrain", "fo-npo", "evil<b>-</script>")
+FORGOTTEN = dict(zip(METHODS, (0.0, 2.0, 1.5, 1.0), strict=True))
 TASK = "tofu:forget10"
 
 
-def rows(seed: int, shift: float) -> Rows:
-    """Twelve items of TOFU's five sets, all that its metrics need; a higher shift is a model that knows less."""
+def rows(seed: int, forgotten: float) -> Rows:
+    """Twelve items of TOFU's five sets, all that its metrics need; `forgotten` adds to the losses of the forget set."""
     rng = np.random.default_rng(seed)
     texts, logp, said = [], [], []
     for name in ("forget", "retain", "real_authors", "world_facts", "holdout"):
@@ -39,7 +43,8 @@ def rows(seed: int, shift: float) -> Rows:
             roles = [("answer", 0), ("paraphrase", 0), *(("perturbed", k) for k in range(3))]
             for role, index in roles:
                 texts.append((*key, role, index, "the answer"))
-                logp.append(-rng.exponential(0.5 + shift + (role == "perturbed"), size=4))
+                more = forgotten if name == "forget" and role != "perturbed" else 2.0 * (role == "perturbed")
+                logp.append(-rng.exponential(0.3 + more, size=4))
             for role in ("question", "paraphrased_question"):
                 said.append((*key, role, HOSTILE[i % len(HOSTILE)], HOSTILE[(i + 1) % len(HOSTILE)], True))
     flat, offsets = np.concatenate(logp).astype(np.float32), np.arange(0, 4 * len(logp) + 1, 4)
@@ -58,7 +63,7 @@ def results(tmp_path_factory) -> Path:
     for seed in (0, 1):
         reference = None
         for n, method in enumerate(("retrain", *(m for m in METHODS if m != "retrain"))):
-            measured = rows(10 * seed + n, 0.3 * n)
+            measured = rows(10 * seed + n, FORGOTTEN[method])
             items = item_table(measured, names)
             reference = items if reference is None else reference
             cell = Cell(TASK, method, "tiny", "embedded", seed)
@@ -80,17 +85,17 @@ def results(tmp_path_factory) -> Path:
     return folder
 
 
-def build(results: Path, folder: Path) -> SimpleNamespace:
+def built(results: Path, folder: Path) -> SimpleNamespace:
     """The report of these results."""
     complaints: list[str] = []
     records = files.records(results, complaints.append)
     assert complaints == []
     tables = analyse(results, records, Rules())
-    built = write(results, records, tables, Rules(), folder)
-    return SimpleNamespace(folder=folder, built=built, index=built.index, tables=tables, records=records)
+    made = write(results, records, tables, Rules(), folder)
+    return SimpleNamespace(folder=folder, built=made, index=made.start, tables=tables, records=records)
 
 
 @pytest.fixture(scope="session")
 def page(results, tmp_path_factory) -> SimpleNamespace:
     """The report, built once."""
-    return build(results, tmp_path_factory.mktemp("report"))
+    return built(results, tmp_path_factory.mktemp("report"))

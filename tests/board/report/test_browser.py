@@ -1,88 +1,241 @@
-"""The page in a real browser, from a file and without a network: it sorts, filters, opens cells, runs no text."""
+"""The report in a real browser, from files and without a network, on a desk and on a phone."""
 
 from __future__ import annotations
 
-import shutil
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed here")
+from bench.board.report import places
+from bench.store.record import Cell
+from tests.board.report.browser import READY, browsing, findings, needs_browser, scroll_through, until
+from tests.board.report.conftest import METHODS
+
+pytestmark = needs_browser
+DESK, PHONE = 1400, 390
+
+
+@pytest.fixture(scope="module", params=[DESK, PHONE])
+def tab(browser, request):
+    with browsing(browser, request.param) as tab:
+        tab.width = request.param
+        yield tab
 
 
 @pytest.fixture(scope="module")
-def opened(page):
-    """The page in a browser, with everything that went wrong in it."""
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(offline=True)
-        tab = context.new_page()
-        tab.wrong = []
-        tab.on("console", lambda message: tab.wrong.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: tab.wrong.append(str(error)))
-        tab.on("requestfailed", lambda request: tab.wrong.append(f"failed: {request.url}"))
-        tab.goto(page.index.as_uri())
-        tab.wait_for_selector("body[data-ready=yes]", timeout=30_000)
+def desk(browser):
+    with browsing(browser, DESK) as tab:
         yield tab
-        browser.close()
 
 
-def methods(tab) -> list[str]:
-    return tab.eval_on_selector_all(
-        "#table-0 tbody tr > th[scope=row]",
-        "cells => cells.filter(c => c.offsetParent !== null).map(c => c.textContent)",
+def go(tab, page, address: str) -> None:
+    tab.wrong.clear()
+    name, _, query = address.partition("?")
+    tab.goto((page.folder / name).as_uri() + (f"?{query}" if query else ""))
+    tab.wait_for_selector(READY, timeout=30_000)
+
+
+def kinds(page) -> dict[str, str]:
+    """One page of each kind, those with hostile texts and names among them."""
+    (table,) = page.tables
+    evil = METHODS[-1]
+    return {
+        "start": places.START,
+        "task": places.task_page(table),
+        "method": places.method_page("fo-npo"),
+        "evil method": places.method_page(evil),
+        "cell": places.cell_page(table, Cell(table.task, "fo-npo", "tiny", "embedded", 0)),
+        "cell without answers": places.cell_page(table, Cell(table.task, "fo-npo", "tiny", "embedded", 1)),
+        "evil cell": places.cell_page(table, Cell(table.task, evil, "tiny", "embedded", 0)),
+        "pair": f"{places.pair_page(table)}?a=fo-npo&b=retrain",
+    }
+
+
+KINDS = ("start", "task", "method", "evil method", "cell", "cell without answers", "evil cell", "pair")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_place_opens_and_nothing_goes_wrong(tab, page, kind) -> None:
+    go(tab, page, kinds(page)[kind])
+    scroll_through(tab)
+    assert tab.wrong == []
+    assert tab.evaluate("document.body.dataset.hacked") is None
+    assert tab.evaluate("document.documentElement.scrollWidth") <= tab.width, "nothing is off the screen"
+    assert tab.locator("main img, main iframe, main b > script").count() == 0
+    assert tab.locator("h1").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, page, scheme) -> None:
+    with browsing(browser, DESK, color_scheme=scheme) as tab:
+        for kind, address in kinds(page).items():
+            go(tab, page, address)
+            scroll_through(tab)
+            tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+            assert findings(tab) == [], kind
+
+
+def test_axe_finds_nothing_serious_on_a_phone(browser, page) -> None:
+    with browsing(browser, PHONE) as tab:
+        for kind, address in kinds(page).items():
+            go(tab, page, address)
+            assert findings(tab) == [], kind
+
+
+def values(tab, column: str) -> list[float]:
+    """What the first board is sorted by in a column, in the order in which it shows its rows."""
+    return tab.evaluate(
+        """(name) => { const table = document.querySelector("table.board");
+             const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === name);
+             return [...table.tBodies[0].rows].map((row) => Number(row.cells[at].dataset.order)); }""",
+        column,
     )
 
 
-def test_it_loads_without_an_error(opened) -> None:
-    assert opened.wrong == []
-    assert opened.title() == "unlearning-bench: report"
-    assert opened.eval_on_selector_all("figure img", "images => images.every(i => i.complete && i.naturalWidth > 0)")
-
-
-def test_it_sorts_by_a_column(opened) -> None:
-    """Twice on "model utility": ascending by value, then descending; the texts have intervals, the order has not."""
-    header = opened.locator("#table-0 th:has-text('model utility')").first
-    values = "cells => cells.map(c => Number(c.dataset.order))"
-    column = (
-        2
-        + opened.eval_on_selector_all(
-            "#table-0 thead th", "heads => heads.findIndex(h => h.textContent.includes('model utility'))"
-        )
-        - 1
-    )
+def test_a_board_sorts_by_value_and_filters(tab, page) -> None:
+    go(tab, page, kinds(page)["task"])
+    head = tab.locator("table.board").first.locator("th", has_text=re.compile(r"^\s*erased\s*$"))
     for reverse in (False, True):
-        header.click()
-        opened.wait_for_timeout(100)
-        found = opened.eval_on_selector_all(f"#table-0 > * tbody tr > :nth-child({column})[data-order]", values)
-        assert len(found) >= 4 and found[:4] == sorted(found[:4], reverse=reverse)
-
-
-def test_it_filters(opened) -> None:
-    box = opened.locator("#table-0 input[type=search]").first
+        head.click()
+        assert values(tab, "erased") == sorted(values(tab, "erased"), reverse=reverse)
+    head.focus()
+    box = tab.get_by_label("Filter").first
     box.fill("fo-npo")
-    opened.wait_for_timeout(200)
-    assert methods(opened) == ["fo-npo"]
+    assert tab.locator("table.board").first.locator("tbody tr").count() == 1
     box.fill("")
-    opened.wait_for_timeout(200)
-    assert len(methods(opened)) == 4
+    assert tab.locator("table.board").first.locator("tbody tr").count() == len(METHODS)
 
 
-def test_it_opens_cells_and_shows_hostile_texts_as_texts(opened) -> None:
-    shown = ""
-    for button in opened.locator("#table-0 button.cell").all():
-        button.press("Enter")
-        opened.wait_for_selector(f"#cell[data-cell='{button.get_attribute('data-cell')}']")
-        for summary in opened.locator("#cell details > summary").all():
-            summary.click()
-        shown += " ".join(opened.locator("#cell td.answer").all_text_contents())
-        widths = opened.eval_on_selector_all(
-            "#cell td.answer", "cells => cells.map(c => c.getBoundingClientRect().width)"
-        )
-        assert all(width < 600 for width in widths), "a long answer must wrap"
-    assert opened.evaluate("document.body.dataset.hacked") is None
-    assert opened.locator("#cell img, #cell script, #cell b").count() == 0
-    assert "<script>document.body.dataset.hacked" in shown and "\U0001f600" in shown and "</script><img" in shown
-    assert opened.locator("#cell .curves svg").count() >= 4
-    assert opened.wrong == []
+def opacity(tab, figure: str) -> dict[str, float]:
+    """Of the large marks of each method in a figure."""
+    return tab.evaluate(
+        """(name) => { const found = {};
+             for (const { view, element } of bench.figures) { if (element.dataset.name !== name) continue;
+               const visit = (item) => { if (item.items) item.items.forEach(visit);
+                 else if (item.datum && item.datum.method && item.mark.marktype === "symbol" && item.size > 60)
+                   found[item.datum.method] = item.opacity ?? 1; };
+               visit(view.scenegraph().root); }
+             return found; }""",
+        figure,
+    )
+
+
+def test_a_picked_method_stands_out_everywhere_and_in_the_address(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    scroll_through(desk)
+    desk.locator("button.chip", has_text="fo-npo").click()
+    desk.mouse.move(0, 0)
+    desk.wait_for_timeout(200)
+    for figure in ("forest", "erased-kept"):
+        seen = opacity(desk, figure)
+        assert seen["fo-npo"] == 1 and all(of < 0.5 for name, of in seen.items() if name != "fo-npo"), figure
+    assert desk.locator("tr.picked").count() == desk.locator("tr[data-method='fo-npo']").count() > 1
+    assert desk.url.endswith("#pick=fo-npo")
+    link = desk.url
+    desk.goto("about:blank")
+    desk.goto(link)
+    desk.wait_for_selector(READY)
+    assert desk.locator("button.chip[aria-pressed=true]").all_text_contents() == ["fo-npo"]
+    desk.locator("button.chip", has_text="retrain").press("Enter")
+    compare = desk.locator(".compare")
+    assert compare.inner_text() == "Compare fo-npo with retrain"
+    compare.click()
+    desk.wait_for_selector("#pair select")
+    assert "a=fo-npo" in desk.url and "b=retrain" in desk.url
+    desk.go_back()
+    desk.wait_for_selector(READY)
+    assert desk.locator("button.chip[aria-pressed=true]").count() == 2
+    assert desk.wrong == []
+
+
+def test_a_hovered_mark_makes_its_row_stand_out(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    scroll_through(desk)
+    desk.locator("tr[data-method='target']").first.hover()
+    assert desk.locator("tr.picked").first.get_attribute("data-method") == "target"
+    figure = desk.locator("figure[data-name='erased-kept'] .plot")
+    figure.scroll_into_view_if_needed()
+    at = desk.evaluate(
+        """() => { const { view, element } = bench.figures.find(({ element }) => element.dataset.name === "erased-kept");
+             const box = element.querySelector("svg").getBoundingClientRect(); const origin = view.origin(); let found;
+             const visit = (item, x, y) => { const [u, v] = [x + (item.x || 0), y + (item.y || 0)];
+               if (item.items) item.items.forEach((one) => visit(one, item.marktype ? x : u, item.marktype ? y : v));
+               else if (item.datum && item.datum.method === "fo-npo" && item.mark.marktype === "symbol") found = [u, v]; };
+             visit(view.scenegraph().root, 0, 0);
+             return [box.left + origin[0] + found[0], box.top + origin[1] + found[1]]; }"""
+    )
+    desk.mouse.move(*at)
+    desk.wait_for_timeout(300)
+    assert set(desk.eval_on_selector_all("tr.picked", "rows => rows.map(r => r.dataset.method)")) == {"fo-npo"}
+    desk.mouse.move(0, 0)
+
+
+def test_a_figure_is_saved_as_a_picture_and_as_its_data(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    scroll_through(desk)
+    spec = json.loads(desk.locator("figure[data-name='erased-kept'] script").text_content())
+    with desk.expect_download() as caught:
+        desk.get_by_role("button", name="Save the data of Erased against kept as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(caught.value.path()).read_text())))
+    assert len(rows) == len(spec["data"]["values"])
+    methods = {row["method"] for row in spec["data"]["values"] if row.get("method")}
+    assert {row["method"] for row in rows if row["method"]} == methods
+    with desk.expect_download() as caught:
+        desk.get_by_role("button", name="Save Erased against kept as SVG").click()
+    text = Path(caught.value.path()).read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg") and "#010101" not in text and "<script" not in text
+    assert caught.value.suggested_filename.endswith("erased-kept.svg")
+
+
+def test_csv_survives_any_text(desk, page) -> None:
+    go(desk, page, places.START)
+    rows = [{"a": 'x "y", z', "b": 1}, {"a": "=1+1\n2", "c": None}, {"b": -1.5}]
+    text = desk.evaluate("(rows) => bench.csv(rows)", rows)
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["a", "b", "c"], ['x "y", z', "1", ""], ["'=1+1\n2", "", ""], ["", "-1.5", ""],
+    ]  # fmt: skip
+
+
+def test_the_start_finds_a_task_by_words(browser, page) -> None:
+    with browsing(browser, DESK) as tab:
+        go(tab, page, places.START)
+        assert tab.locator(".card").count() == 1 and tab.locator("#find").count() == 0
+        assert tab.locator(".card h2 a").inner_text() == "tofu:forget10"
+
+
+def test_everything_is_reached_by_keyboard(desk, page) -> None:
+    """The first key leads to the content; from the start the task, and from its row a cell, are opened by Enter."""
+    go(desk, page, places.START)
+    desk.keyboard.press("Tab")
+    assert desk.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for link, then in ((".card h2 a", "tofu:forget10"), ("td.cells a", "seed")):
+        desk.locator(link).first.focus()
+        assert desk.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        desk.keyboard.press("Enter")
+        desk.wait_for_selector(READY)
+        until(desk, f"document.title.includes({then!r})")
+
+
+def test_it_prints_without_what_only_a_screen_can_do(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    scroll_through(desk)
+    desk.emulate_media(media="print")
+    assert not desk.locator(".chips").first.is_visible() and not desk.locator(".save").first.is_visible()
+    assert desk.locator("table.board").first.is_visible() and desk.locator(".plot svg").first.is_visible()
+    desk.emulate_media(media="screen")
+
+
+def test_figures_follow_the_scheme(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    scroll_through(desk)
+    label = "getComputedStyle(document.querySelector('.plot svg text')).fill"
+    light = desk.evaluate(label)
+    desk.emulate_media(color_scheme="dark")
+    desk.wait_for_timeout(1500)
+    assert desk.evaluate(label) != light
+    desk.emulate_media(color_scheme="light")

@@ -8,7 +8,7 @@ window.bench = window.bench || {};
   const scheme = window.matchMedia("(prefers-color-scheme: dark)");
   const PLACES = { "#010101": "--ink", "#fefefe": "--paper", "#808080": "--soft" };
   const PAPER = { "#010101": "#000000", "#fefefe": "#ffffff", "#808080": "#666666" };
-  const figures = []; // {element, spec, view}
+  const figures = (bench.figures = []); // {element, spec, view}
   let picked = new Set();
 
   // -- tables
@@ -48,7 +48,7 @@ window.bench = window.bench || {};
 
   // Draw a specification and link it with every other figure of the page; returns Vega's view of it.
   bench.draw = async (element, spec, colours = null) => {
-    const { view } = await vegaEmbed(element, coloured(spec, colours), { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
+    const { view } = await vegaEmbed(element, coloured(spec, colours), { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" }, logLevel: vega.Error });
     if ((spec.params || []).some((param) => param.name === "picked")) {
       view.signal("picked", [...picked]).runAsync();
       view.addEventListener("mouseover", (_, item) => item && item.datum && item.datum.method && stand([item.datum.method]));

@@ -89,17 +89,17 @@ def training(table: Table, records: Mapping[Cell, Record], names: Iterable[str] 
     return _training(runs, controls, [*names, *(row.method for row in table.rows)])
 
 
-def of_cell(record: Record, others: Iterable[Record]) -> list[Chart]:
+def of_cell(record: Record, others: Iterable[Record], names: Iterable[str] = ()) -> list[Chart]:
     """The training curves of one run and its path, before the other seeds of its method and the levels of the controls.
 
     Args:
-        others: records of the same task, model and data. Of other methods that are no controls only the names are
-            read, so that a method looks as on the page of its task.
+        others: records of the same task, model and data; those of other methods that are no controls are not drawn.
+        names: the methods that looks are chosen among, so that one looks as on the page of its task.
     """
     others = [r for r in others if r.cell != record.cell]
     runs = [Run(r, behind=True) for r in others if r.cell.method == record.cell.method] + [Run(record)]
     controls = [r for r in others if r.cell.method in CONTROLS and r.cell.seed == record.cell.seed]
-    names = [r.cell.method for r in others if "@" not in r.cell.method] + [record.cell.method]
+    names = [*names, record.cell.method]
     return [*_training(runs, controls, names), _paths(runs, controls, names)]
 
 
@@ -157,8 +157,8 @@ def _path_marks() -> alt.LayerChart:
               axis=alt.Axis(title="probability of retain answers, up is better", labelFlush=False))  # fmt: skip
     told = tip("seed:O", "step:Q", "forget_probability:Q", "retain_probability:Q")
     levels = [
-        of("across").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(x=x),
-        of("up").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(y=y),
+        of("across").mark_rule(color=INK, strokeWidth=1.2).encode(x=x, opacity=seen(0.7)),
+        of("up").mark_rule(color=INK, strokeWidth=1.2).encode(y=y, opacity=seen(0.7)),
     ]
     ways = (
         of("way")
@@ -231,7 +231,7 @@ def thinned(record: Record, column: str) -> list[tuple[float, float]]:
 
 def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
     x = alt.X("share:Q", axis=alt.Axis(title="share of the run done", format="%"), scale=alt.Scale(domain=[0, 1]))
-    axis = alt.Axis(title="$y") if scale == "linear" else logarithmic("$y")
+    axis = logarithmic("$y") if scale == "log" else alt.Axis(title="$y")
     y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, zero=False))
     told = tip("seed:O", "share:Q", "value:Q")
     levels = of("level").mark_rule(strokeWidth=1.5).encode(y=y, color=colour(), opacity=seen(0.7))

@@ -158,10 +158,9 @@ def seen(opacity: float = 1.0) -> Any:
 
 
 def logarithmic(title: str, form: str = "~g") -> alt.Axis:
-    """The axis of a logarithmic scale: lines only where a number stands."""
-    return alt.Axis(
-        title=title, format=form, gridOpacity=alt.condition("datum.label !== ''", alt.value(0.18), alt.value(0))
-    )
+    """The axis of a logarithmic scale: lines only at powers of ten."""
+    power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.000001"
+    return alt.Axis(title=title, format=form, gridOpacity=alt.condition(power, alt.value(0.18), alt.value(0)))
 
 
 def filled() -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
+import numpy as np
 
 from bench.board.charts.theme import (
     FADED,
@@ -31,9 +32,11 @@ from bench.compare.trade_off import LEVEL, trace
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 
 FORGET, RETAIN = "trace forget probability", "trace retain probability"
+STEPS = dict.fromkeys((FORGET, RETAIN), "trace step")
+"""Where the steps of a column stand, if not under "step"."""
 KEPT_LEVEL = "retain_probability"
 """The score that says how likely the retain answers are."""
-MOST = 30
+MOST = 24
 """Points of a training curve; longer ones are means of that many blocks of steps."""
 
 
@@ -68,6 +71,9 @@ PANELS = (
     Panel(RETAIN, "Retain probability", "mean probability of retain answers", level=KEPT_LEVEL),
 )
 """In the order of the row."""
+
+
+Array = np.ndarray
 
 
 class Run(NamedTuple):
@@ -218,15 +224,26 @@ def _said(panel: Panel, lines: Sequence[tuple[Run, Sequence[tuple[float, float]]
 
 def thinned(record: Record, column: str) -> list[tuple[float, float]]:
     """Share of the run done and a column's value, at most `MOST` points, each the mean of a block; of traces all."""
-    values: Sequence[Any] = record.curve.get(column, [])
-    steps: Sequence[Any] = record.curve.get("trace step" if column in (FORGET, RETAIN) else "step", [])
-    known = [(s, v) for s, v in zip(steps, values, strict=False) if _finite(s) and _finite(v)]
-    last = max((s for s in steps if _finite(s)), default=0.0)
-    if not known or last <= 0:
+    steps, values = (_numbers(record.curve.get(name, [])) for name in (STEPS.get(column, "step"), column))
+    last = float(np.nanmax(steps, initial=0.0))
+    if len(steps) != len(values) or last <= 0:
         return []
-    count = len(known) if column in (FORGET, RETAIN) else min(MOST, len(known))
-    blocks = [known[i * len(known) // count : (i + 1) * len(known) // count] for i in range(count)]
-    return [(_mean(s for s, _ in block) / last, _mean(v for _, v in block)) for block in blocks]
+    known = np.isfinite(steps) & np.isfinite(values)
+    steps, values = steps[known], values[known]
+    if column in STEPS or len(values) <= MOST:
+        return list(zip((steps / last).tolist(), values.tolist(), strict=True))
+    starts = np.arange(MOST) * len(values) // MOST
+    sizes = np.diff(np.append(starts, len(values)))
+    shares, means = (np.add.reduceat(of, starts) / sizes for of in (steps / last, values))
+    return list(zip(shares.tolist(), means.tolist(), strict=True))
+
+
+def _numbers(values: Sequence[Any]) -> Array:
+    """As numbers; NaN for all of it where something is none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        return np.full(len(values), np.nan)
 
 
 def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
@@ -252,10 +269,6 @@ def _level(records: Iterable[Record], method: str, score: str) -> float | None:
     of = [r.scores[score].value for r in records if r.cell.method == method and score in r.scores]
     known = [value for value in of if value is not None]
     return _mean(known) if known else None
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _mean(values: Iterable[float] | Iterator[float]) -> float:

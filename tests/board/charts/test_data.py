@@ -116,12 +116,12 @@ def test_paths_are_the_traces_of_every_seed(shown: Shown) -> None:
 
 
 def test_training_curves_are_means_of_blocks(shown: Shown) -> None:
-    """100 steps in 30 blocks: the first has steps 1, 2 and 3, so share 0.02; NaN is left out."""
+    """100 steps in 24 blocks: the first has steps 1 to 4, so share 0.025; NaN is left out."""
     record = shown.records[Cell(shown.table.task, "half", "tiny", "embedded", 1)]
     points = runs.thinned(record, "forget")
-    assert len(points) == 30
-    assert points[0] == close((0.02, 1 + 0.2))
-    assert math.fsum(v for _, v in points) / 30 == pytest.approx(1 + 5.05, abs=0.05)
+    assert len(points) == 24
+    assert points[0] == close((0.025, 1 + 0.25)) and points[-1] == close((0.98, 1 + 9.8))
+    assert math.fsum(v for _, v in points) / 24 == pytest.approx(1 + 5.05, abs=0.05)
     assert len(runs.thinned(record, "trace forget probability")) == 11
     assert all(math.isfinite(v) for _, v in runs.thinned(record, "gradient_norm"))
     bare = Record(record.cell, "ok", {}, {}, curve={"step": [0.0, 1.0], "forget": [None, "x"]})  # type: ignore[list-item]

@@ -12,6 +12,7 @@ import pytest
 import vl_convert
 
 from bench.board import charts
+from bench.board.charts import theme
 from bench.board.charts.theme import looks
 from bench.compare.analysis import across_tasks
 from tests.board.charts.conftest import HOSTILE, Shown, one_seed, walk
@@ -134,6 +135,17 @@ def test_looks_are_all_unlike_and_the_same_everywhere() -> None:
     for one, other in itertools.pairwise(sorted(names)):
         assert not set(found[one]) & set(found[other]), "neighbours share nothing"
     assert len({look.shape for look in looks(names[:4]).values()}) == 6
+
+
+def test_a_place_that_nothing_fills_is_an_error() -> None:
+    def make() -> alt.LayerChart:
+        return theme.layered(theme.of("x").mark_point().encode(x=alt.X("a:Q", axis=alt.Axis(title="$up"))))
+
+    with pytest.raises(KeyError, match="up"):
+        theme.drawn("a", "b", "c", make, [], {})
+    assert theme.drawn("a", "b", "c", make, [], {}, up="$methods").spec["layer"][0]["encoding"]["x"]["axis"] == {
+        "title": "$methods"
+    }
 
 
 def test_a_figure_does_not_change_another(shown: Shown) -> None:

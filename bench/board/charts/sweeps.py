@@ -113,7 +113,7 @@ def _log() -> alt.LayerChart:
 
 
 def _marks(scale: alt.Scale) -> alt.LayerChart:
-    axis = alt.Axis(title="$x", values=["$values"], labelOverlap="greedy", format="~g")
+    axis = alt.Axis(title="$x", values=["$values"], labelOverlap="greedy", labelExpr="format(datum.value, '~g')")
     x = alt.X("setting:Q", axis=axis, scale=scale)
     y = alt.Y("value:Q", axis=alt.Axis(title="share, up is better"), scale=alt.Scale(domain=EXTENT, nice=False))
     told = tip("variant:N", "measure:N", "setting:Q", "value:Q", "lo:Q", "hi:Q")

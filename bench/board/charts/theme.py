@@ -43,7 +43,7 @@ CONFIG: Mapping[str, Any] = {
     "axis": {
         "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
         "gridColor": SOFT, "gridOpacity": 0.18, "domainColor": SOFT, "tickColor": SOFT, "labelLimit": 130,
-        "tickCount": 5, "labelOverlap": True,
+        "tickCount": 5,
     },
     "text": {"fontSize": 11, "color": INK},
     "mark": {"aria": False},

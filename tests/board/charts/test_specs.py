@@ -148,6 +148,13 @@ def test_a_place_that_nothing_fills_is_an_error() -> None:
     }
 
 
+def test_what_is_no_number_is_null() -> None:
+    """JSON has no NaN and no infinity; a browser would refuse the whole page."""
+    chart = theme.drawn("a", "b", "c", lambda: theme.layered(theme.of("x").mark_point()),
+                        [{"kind": "x", "a": float("nan"), "b": float("-inf"), "c": 1 / 3, "d": None}], {})  # fmt: skip
+    assert chart.spec["data"]["values"] == [{"kind": "x", "a": None, "b": None, "c": 0.333333, "d": None}]
+
+
 def test_a_figure_does_not_change_another(shown: Shown) -> None:
     """Templates are kept; what is put into one must not stay there."""
     before = json.dumps(shown.chart("forest").spec)

@@ -131,7 +131,7 @@ def _forest(compact: bool = False) -> alt.LayerChart:
     small, size = (14, 60) if compact else (18, 110)
     band = of("band").mark_rect(color=INK, opacity=0.1).encode(x=alt.X("lo:Q"), x2="hi:Q")
     lines = of("anchor").mark_rule(strokeWidth=1.5).encode(x=x, color=colour(), opacity=seen())
-    above = of("anchor").encode(x=x, y=alt.value(-3), text="method:N")
+    above = of("anchor").encode(x=x, y=alt.value(-3), text="method:N", opacity=seen())
     names = [
         above.transform_filter(f"datum.method === '{TARGET}'").mark_text(align="left", dx=-4, **ABOVE),
         above.transform_filter(f"datum.method === '{RETRAIN}'").mark_text(align="right", dx=4, **ABOVE),

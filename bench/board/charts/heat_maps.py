@@ -10,9 +10,8 @@ import altair as alt
 
 from bench.board.charts.forests import titles
 from bench.board.charts.measures import SHARES, Measure, measure
-from bench.board.charts.theme import FADED, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
+from bench.board.charts.theme import FADED, INK, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
 from bench.compare.analysis import HEADLINE, Table
-from bench.compare.headline import SMALLEST_GAP
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.store.record import CONTROLS, RETRAIN, TARGET
 
@@ -20,6 +19,9 @@ LIGHT, MIDDLE, DARK = "#f7d046", "#a3a39d", "#0b2d5e"
 """From light to dark also in grey, so that both directions from the middle can be told without colours."""
 NARROWEST = 26
 """Pixels of a column below which numbers are left to the tooltip."""
+KNOWN = "isValid(datum.shade)"
+ALIKE = 0.1
+"""Of the larger: nearer than this target and retrain say nothing of how far a method has come."""
 
 
 def heat(table: Table, names: Iterable[str] = ()) -> Chart:
@@ -54,8 +56,9 @@ def tasks(tables: Sequence[Table]) -> Chart:
     name, title, one = "tasks", "Headline by task and method", measure(HEADLINE)
     known = [t for t in tables if any(one.span(r) is not None for r in t.rows if r.method not in CONTROLS)]
     rows: list[dict[str, Any]] = [
-        {"kind": "cell", "task": place, "method": row.method, "headline": span.value, "lo": span.lo, "hi": span.hi,
-         "apart": bool(row.apart), "text": f"({span.value:.2f})" if row.apart else f"{span.value:.2f}"}
+        {"kind": "cell", "task": place, "method": row.method, "headline": span.value, "shade": span.value,
+         "lo": span.lo, "hi": span.hi, "apart": bool(row.apart),
+         "text": f"({span.value:.2f})" if row.apart else f"{span.value:.2f}"}
         for place, table in zip(titles(known), known, strict=True) for row in table.rows
         if row.method not in CONTROLS and (span := one.span(row)) is not None
     ]  # fmt: skip
@@ -74,13 +77,13 @@ def tasks(tables: Sequence[Table]) -> Chart:
 def shade(value: float, target: float | None, retrain: float | None) -> float | None:
     """Where a value stands: 1 as the target, 0 as retrain, -1 as far from retrain on the other side or further.
 
-    Where target and retrain are nearer than `SMALLEST_GAP` of the larger (at least of 1), the metric is of what should
+    Where target and retrain are nearer than `ALIKE` of the larger (at least of 1), the metric is of what should
     be kept: the relative distance to retrain's value, 0.1 for a tenth above it, and -1 where nothing is left.
     """
     if retrain is None:
         return None
     gap = None if target is None else target - retrain
-    if gap is None or abs(gap) < SMALLEST_GAP * max(1.0, abs(target or 0.0), abs(retrain)):
+    if gap is None or abs(gap) < ALIKE * max(1.0, abs(target or 0.0), abs(retrain)):
         gap = abs(retrain) or 1.0
     return max(-1.0, min(1.0, (value - retrain) / gap))
 
@@ -92,12 +95,14 @@ def _metrics(table: Table) -> list[str]:
 
 
 def _levels(table: Table, one: Measure) -> tuple[float | None, float | None]:
-    """What target and retrain have; of a difference to retrain's retrain has 0."""
+    """What target and retrain have; of what measures the way to retrain itself, retrain has 0."""
     spans = [one.span(row) if (row := table.row(name)) is not None else None for name in (TARGET, RETRAIN)]
     target, retrain = (None if span is None else span.value for span in spans)
     if retrain is None and one.name in SHARES and table.row(RETRAIN) is not None:
         retrain = 1.0
-    return target, 0.0 if one.name == MEMBERSHIP_GAP else retrain
+    if one.name in (KS_DISTANCE, MEMBERSHIP_GAP) and retrain is None:
+        retrain = 0.0
+    return target, retrain
 
 
 def _extremes(rows: Sequence[dict[str, Any]]) -> str:
@@ -111,13 +116,15 @@ def _number(value: float) -> str:
 
 def _heat() -> alt.LayerChart:
     colours = alt.Scale(domain=[-1, 0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    return _cells("metric", alt.Color("shade:Q", scale=colours, legend=None), "datum.shade > 0.3", "value:Q", "shade:Q")
+    return _cells(
+        "metric", alt.Color("shade:Q", scale=colours, legend=None), "datum.shade > 0.36", "value:Q", "shade:Q"
+    )
 
 
 def _tasks() -> alt.LayerChart:
     colours = alt.Scale(domain=[0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
     return _cells(
-        "task", alt.Color("headline:Q", scale=colours, legend=None), "datum.headline > 0.6",
+        "task", alt.Color("headline:Q", scale=colours, legend=None), "datum.headline > 0.68",
         "headline:Q", "lo:Q", "hi:Q", "apart:N",
     )  # fmt: skip
 
@@ -129,7 +136,12 @@ def _cells(field: str, shaded: alt.Color, dark: str, *told: str) -> alt.LayerCha
     x = alt.X("method:N", scale=alt.Scale(domain=["$columns"]), axis=slanted)
     y = alt.Y(f"{field}:N", scale=alt.Scale(domain=["$order"]),
               axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=170, labelOverlap=False))  # fmt: skip
-    cells = of("cell").mark_rect().encode(x=x, y=y, color=shaded, opacity=seen(), tooltip=tip(f"{field}:N", *told))
+    cells = (
+        of("cell")
+        .transform_filter(KNOWN)
+        .mark_rect()
+        .encode(x=x, y=y, color=shaded, opacity=seen(), tooltip=tip(f"{field}:N", *told))
+    )
     wide = (
         alt.when(f"({PICKED}) && bandwidth('x') >= {NARROWEST}").then(alt.value(1))
         .when(f"bandwidth('x') >= {NARROWEST}").then(alt.value(FADED * 2)).otherwise(alt.value(0))
@@ -137,6 +149,6 @@ def _cells(field: str, shaded: alt.Color, dark: str, *told: str) -> alt.LayerCha
     numbers = (
         of("cell").mark_text(fontSize=9)
         .encode(x=x, y=y, text="text:N", opacity=wide,
-                color=alt.when(dark).then(alt.value("#ffffff")).otherwise(alt.value("#000000")))
+                color=alt.when(f"!({KNOWN})").then(alt.value(INK)).when(dark).then(alt.value("#ffffff")).otherwise(alt.value("#000000")))
     )  # fmt: skip
-    return layered(cells, numbers)
+    return layered(cells, numbers).properties(padding={"left": 5, "top": 5, "right": 30, "bottom": 5})

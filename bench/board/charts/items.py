@@ -30,7 +30,7 @@ from bench.score.scoring import find
 from bench.stats import roc
 from bench.store.record import CONTROLS, RETRAIN
 
-MOST = 120
+MOST = 100
 """Points of a curve."""
 LOSS = ("forget", "loss")
 """Where the loss of forget answers is kept: nats a token."""

@@ -32,7 +32,7 @@ def ranks(name: str, data: str, model: str, ranking: Ranking) -> Chart:
     ]
     edge = max(ranking.ranks) + 2 * STEP
     for n, group in enumerate(ranking.groups):
-        rows.append({"kind": "group", "method": group[0], "last": group[-1], "rank": edge + n * STEP})
+        rows.append({"kind": "group", "first": group[0], "last": group[-1], "rank": edge + n * STEP})
     rows.append({"kind": "difference", "rank": 1.0, "end": 1.0 + difference, "text": f"critical difference "
                  f"{difference:.2f}"})  # fmt: skip
     said = "; ".join(f"{m} {r:.2f}" for m, r in zip(ranking.methods, ranking.ranks, strict=True))
@@ -54,7 +54,7 @@ def _marks() -> alt.LayerChart:
     said = of("difference").mark_text(align="left", baseline="bottom", dy=-4).encode(
         x=x, y=alt.value(-4), text="text:N"
     )  # fmt: skip
-    groups = of("group").mark_rule(color=INK, strokeWidth=4).encode(x=x, y=y, y2="last:N")
+    groups = of("group").mark_rule(color=INK, strokeWidth=4).encode(x=x, y=alt.Y("first:N"), y2="last:N")
     points = (
         of("method")
         .mark_point(size=110, filled=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
+import numpy as np
 
 from bench.board.charts.theme import (
     FADED,
@@ -31,9 +32,11 @@ from bench.compare.trade_off import LEVEL, trace
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 
 FORGET, RETAIN = "trace forget probability", "trace retain probability"
+STEPS = dict.fromkeys((FORGET, RETAIN), "trace step")
+"""Where the steps of a column stand, if not under "step"."""
 KEPT_LEVEL = "retain_probability"
 """The score that says how likely the retain answers are."""
-MOST = 30
+MOST = 24
 """Points of a training curve; longer ones are means of that many blocks of steps."""
 
 
@@ -70,6 +73,9 @@ PANELS = (
 """In the order of the row."""
 
 
+Array = np.ndarray
+
+
 class Run(NamedTuple):
     """A run and whether it stands behind others."""
 
@@ -89,17 +95,17 @@ def training(table: Table, records: Mapping[Cell, Record], names: Iterable[str] 
     return _training(runs, controls, [*names, *(row.method for row in table.rows)])
 
 
-def of_cell(record: Record, others: Iterable[Record]) -> list[Chart]:
+def of_cell(record: Record, others: Iterable[Record], names: Iterable[str] = ()) -> list[Chart]:
     """The training curves of one run and its path, before the other seeds of its method and the levels of the controls.
 
     Args:
-        others: records of the same task, model and data. Of other methods that are no controls only the names are
-            read, so that a method looks as on the page of its task.
+        others: records of the same task, model and data; those of other methods that are no controls are not drawn.
+        names: the methods that looks are chosen among, so that one looks as on the page of its task.
     """
     others = [r for r in others if r.cell != record.cell]
     runs = [Run(r, behind=True) for r in others if r.cell.method == record.cell.method] + [Run(record)]
     controls = [r for r in others if r.cell.method in CONTROLS and r.cell.seed == record.cell.seed]
-    names = [r.cell.method for r in others if "@" not in r.cell.method] + [record.cell.method]
+    names = [*names, record.cell.method]
     return [*_training(runs, controls, names), _paths(runs, controls, names)]
 
 
@@ -157,8 +163,8 @@ def _path_marks() -> alt.LayerChart:
               axis=alt.Axis(title="probability of retain answers, up is better", labelFlush=False))  # fmt: skip
     told = tip("seed:O", "step:Q", "forget_probability:Q", "retain_probability:Q")
     levels = [
-        of("across").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(x=x),
-        of("up").mark_rule(color=INK, strokeWidth=1.2, opacity=0.7).encode(y=y),
+        of("across").mark_rule(color=INK, strokeWidth=1.2).encode(x=x, opacity=seen(0.7)),
+        of("up").mark_rule(color=INK, strokeWidth=1.2).encode(y=y, opacity=seen(0.7)),
     ]
     ways = (
         of("way")
@@ -218,20 +224,31 @@ def _said(panel: Panel, lines: Sequence[tuple[Run, Sequence[tuple[float, float]]
 
 def thinned(record: Record, column: str) -> list[tuple[float, float]]:
     """Share of the run done and a column's value, at most `MOST` points, each the mean of a block; of traces all."""
-    values: Sequence[Any] = record.curve.get(column, [])
-    steps: Sequence[Any] = record.curve.get("trace step" if column in (FORGET, RETAIN) else "step", [])
-    known = [(s, v) for s, v in zip(steps, values, strict=False) if _finite(s) and _finite(v)]
-    last = max((s for s in steps if _finite(s)), default=0.0)
-    if not known or last <= 0:
+    steps, values = (_numbers(record.curve.get(name, [])) for name in (STEPS.get(column, "step"), column))
+    last = float(np.nanmax(steps, initial=0.0))
+    if len(steps) != len(values) or last <= 0:
         return []
-    count = len(known) if column in (FORGET, RETAIN) else min(MOST, len(known))
-    blocks = [known[i * len(known) // count : (i + 1) * len(known) // count] for i in range(count)]
-    return [(_mean(s for s, _ in block) / last, _mean(v for _, v in block)) for block in blocks]
+    known = np.isfinite(steps) & np.isfinite(values)
+    steps, values = steps[known], values[known]
+    if column in STEPS or len(values) <= MOST:
+        return list(zip((steps / last).tolist(), values.tolist(), strict=True))
+    starts = np.arange(MOST) * len(values) // MOST
+    sizes = np.diff(np.append(starts, len(values)))
+    shares, means = (np.add.reduceat(of, starts) / sizes for of in (steps / last, values))
+    return list(zip(shares.tolist(), means.tolist(), strict=True))
+
+
+def _numbers(values: Sequence[Any]) -> Array:
+    """As numbers; NaN for all of it where something is none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        return np.full(len(values), np.nan)
 
 
 def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
     x = alt.X("share:Q", axis=alt.Axis(title="share of the run done", format="%"), scale=alt.Scale(domain=[0, 1]))
-    axis = alt.Axis(title="$y") if scale == "linear" else logarithmic("$y")
+    axis = logarithmic("$y") if scale == "log" else alt.Axis(title="$y")
     y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, zero=False))
     told = tip("seed:O", "share:Q", "value:Q")
     levels = of("level").mark_rule(strokeWidth=1.5).encode(y=y, color=colour(), opacity=seen(0.7))
@@ -252,10 +269,6 @@ def _level(records: Iterable[Record], method: str, score: str) -> float | None:
     of = [r.scores[score].value for r in records if r.cell.method == method and score in r.scores]
     known = [value for value in of if value is not None]
     return _mean(known) if known else None
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _mean(values: Iterable[float] | Iterator[float]) -> float:

@@ -9,7 +9,7 @@ import altair as alt
 
 from bench.board.charts.forests import EXTENT
 from bench.board.charts.measures import SHARES, Measure
-from bench.board.charts.theme import Chart, colour, drawn, fill, layered, logarithmic, looks, of, seen, shape, tip
+from bench.board.charts.theme import FADED, PICKED, Chart, colour, drawn, fill, layered, looks, of, seen, shape, tip
 from bench.board.numbers import short
 from bench.compare.analysis import HEADLINE, Row, Table
 from bench.store.record import Cell, Record
@@ -101,25 +101,30 @@ def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
         f"{' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked nor tested."
     )
     return drawn(name, title, text, _log if log else _linear, rows, looks([*names, base]), 240,
-                 x=f"{one.parameter}{' (log)' if log else ''}")  # fmt: skip
+                 x=f"{one.parameter}{' (log)' if log else ''}", values=values)  # fmt: skip
 
 
 def _linear() -> alt.LayerChart:
-    return _marks(alt.Axis(title="$x"), alt.Scale(zero=False, nice=False, padding=16))
+    return _marks(alt.Scale(zero=False, nice=False, padding=16))
 
 
 def _log() -> alt.LayerChart:
-    return _marks(logarithmic("$x"), alt.Scale(type="log", nice=False, padding=16))
+    return _marks(alt.Scale(type="log", nice=False, padding=16))
 
 
-def _marks(axis: alt.Axis, scale: alt.Scale) -> alt.LayerChart:
+def _marks(scale: alt.Scale) -> alt.LayerChart:
+    axis = alt.Axis(title="$x", values=["$values"], labelOverlap="greedy", labelExpr="format(datum.value, '~g')")
     x = alt.X("setting:Q", axis=axis, scale=scale)
     y = alt.Y("value:Q", axis=alt.Axis(title="share, up is better"), scale=alt.Scale(domain=EXTENT, nice=False))
     told = tip("variant:N", "measure:N", "setting:Q", "value:Q", "lo:Q", "hi:Q")
     dashes = alt.StrokeDash(
         "measure:N", legend=None, scale=alt.Scale(domain=list(SHARES), range=[[1, 0], [6, 3], [2, 2]])
     )
-    opacity = alt.when("datum.measure === 'headline'").then(alt.value(1)).otherwise(alt.value(0.55))
+    headline = "datum.measure === 'headline'"
+    opacity = (
+        alt.when(f"({PICKED}) && {headline}").then(alt.value(1))
+        .when(PICKED).then(alt.value(0.55)).otherwise(alt.value(FADED))
+    )  # fmt: skip
     lines = (
         of("point", "plain")
         .mark_line(strokeWidth=1.4)
@@ -127,9 +132,9 @@ def _marks(axis: alt.Axis, scale: alt.Scale) -> alt.LayerChart:
     )
     bars = (
         of("point", "plain")
-        .transform_filter("datum.measure === 'headline'")
+        .transform_filter(headline)
         .mark_rule(strokeWidth=1.5)
-        .encode(x=x, y=alt.Y("lo:Q"), y2="hi:Q", color=colour())
+        .encode(x=x, y=alt.Y("lo:Q"), y2="hi:Q", color=colour(), opacity=seen())
     )
     seeds = of("seed").mark_point(size=14, filled=True, xOffset=5).encode(x=x, y=y, color=colour(), opacity=seen(0.55))
     marks = [
@@ -138,5 +143,5 @@ def _marks(axis: alt.Axis, scale: alt.Scale) -> alt.LayerChart:
         .encode(x=x, y=y, color=colour(), fill=fill(), shape=shape(), opacity=opacity, tooltip=told)
         for kind, size in (("point", 45), ("plain", 150))
     ]
-    names = of("name").mark_text(align="left", dx=8, fontSize=10).encode(x=x, y=y, text="measure:N")
+    names = of("name").mark_text(align="left", dx=8, fontSize=10).encode(x=x, y=y, text="measure:N", opacity=seen())
     return layered(lines, bars, seeds, *marks, names)

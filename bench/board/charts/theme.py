@@ -7,7 +7,7 @@ values, so that no text of a result stands in an expression, and building a char
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ CONFIG: Mapping[str, Any] = {
     "axis": {
         "labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
         "gridColor": SOFT, "gridOpacity": 0.18, "domainColor": SOFT, "tickColor": SOFT, "labelLimit": 130,
-        "tickCount": 5, "labelOverlap": True,
+        "tickCount": 5,
     },
     "text": {"fontSize": 11, "color": INK},
     "mark": {"aria": False},
@@ -98,7 +98,7 @@ def drawn(
     height: int = 300,
     **places: Any,
 ) -> Chart:
-    """A chart of a template.
+    """A chart of a template; of the specification only the top and the rows are its own, so change nothing below.
 
     Args:
         make: builds the template; called once.
@@ -110,10 +110,10 @@ def drawn(
         "shapes": [look.shape for look in looks.values()],
         "dashes": [list(look.dash) for look in looks.values()],
     }
-    spec = _filled(_template(make), {f"${place}": value for place, value in (looked | places).items()})
+    spec: dict[str, Any] = _filled(*_template(make), looked | places)
     spec["description"] = f"{title}. {text}"
     spec["height"] = height
-    spec["data"] = {"name": "rows", "values": [{k: _plain(v) for k, v in row.items()} for row in rows]}
+    spec["data"] = {"name": "rows", "values": [_plain(row) for row in rows]}
     return Chart(name, title, text, spec)
 
 
@@ -158,10 +158,9 @@ def seen(opacity: float = 1.0) -> Any:
 
 
 def logarithmic(title: str, form: str = "~g") -> alt.Axis:
-    """The axis of a logarithmic scale: lines only where a number stands."""
-    return alt.Axis(
-        title=title, format=form, gridOpacity=alt.condition("datum.label !== ''", alt.value(0.18), alt.value(0))
-    )
+    """The axis of a logarithmic scale: lines only at powers of ten."""
+    power = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.000001"
+    return alt.Axis(title=title, format=form, gridOpacity=alt.condition(power, alt.value(0.18), alt.value(0)))
 
 
 def filled() -> Any:
@@ -177,37 +176,48 @@ def tip(*fields: str) -> list[alt.Tooltip]:
 
 
 @cache
-def _template(make: Callable[[], alt.LayerChart]) -> dict[str, Any]:
-    """The specification of a template. Not checked against the schema, which takes longer than all else; tests do."""
+def _template(make: Callable[[], alt.LayerChart]) -> tuple[dict[str, Any], Any]:
+    """The specification of a template and where its places are.
+
+    Not checked against the schema, which takes longer than all else; tests do.
+    """
     with debug_mode(False):
         made: dict[str, Any] = make().to_dict(validate=False)
-    return made | {
+    made |= {
         "width": "container",
         "autosize": {"type": "fit-x", "contains": "padding"},
         "background": "transparent",
         "config": CONFIG,
         "params": [{"name": "picked", "value": []}],
     }
+    return made, _places(made)
 
 
-_GONE = object()
+def _places(node: Any) -> Any:
+    """The name of the place that a node is, or by key those within it; None where there are none."""
+    if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
+        node = node[0]
+    if isinstance(node, str):
+        return node[1:] if node.startswith("$") else None
+    inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    return {key: found for key, value in inside if key != "$schema" and (found := _places(value))} or None
 
 
-def _filled(template: Any, places: Mapping[str, Any]) -> Any:
-    """A copy of a template with what belongs in its places."""
-    if isinstance(template, list) and len(template) == 1 and isinstance(template[0], str) and template[0] in places:
-        template = template[0]
-    if isinstance(template, str):
-        found = places.get(template, template)
-        return _GONE if found is None else found
-    if isinstance(template, Mapping):
-        copied = {key: _filled(value, places) for key, value in template.items()}
-        return {key: value for key, value in copied.items() if value is not _GONE}
-    return [_filled(value, places) for value in template] if isinstance(template, Sequence) else template
+def _filled(node: Any, places: Any, values: Mapping[str, Any]) -> Any:
+    """A node with what belongs in its places; what has none in it is shared, not copied."""
+    if isinstance(places, str):
+        return values[places]
+    copied = node.copy()
+    for key, inside in places.items():
+        copied[key] = _filled(node[key], inside, values)
+        if copied[key] is None:
+            del copied[key]
+    return copied
 
 
-def _plain(value: Any) -> Any:
-    """Numbers to six digits; what is no number is null."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
+def _plain(row: Row) -> dict[str, Any]:
+    """A row with numbers to six digits; what is no number is null. Written to be quick: a table has 20,000."""
+    return {
+        k: (float("%.6g" % v) if v - v == 0 else None) if isinstance(v, float) else v  # noqa: UP031
+        for k, v in row.items()
+    }

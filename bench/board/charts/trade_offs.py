@@ -51,7 +51,9 @@ def trade_off(table: Table, names: Iterable[str] = ()) -> Chart:
         return undrawn(name, title, "No method has both numbers.")
     stand = {r["method"]: (r["forget_quality"], r["model_utility"]) for r in rows if r["kind"] == "method"}
     best = front({method: at for method, at in stand.items() if method not in CONTROLS})
-    rows += [{"kind": "front", "method": m, "forget_quality": stand[m][0], "model_utility": stand[m][1]} for m in best]
+    rows += [
+        {"kind": "front", "on_front": m, "forget_quality": stand[m][0], "model_utility": stand[m][1]} for m in best
+    ]
     zero = " A p of 0 stands at -320, where numbers end." if any(at[0] == LOWEST for at in stand.values()) else ""
     text = (
         f"Up and right is better; crosses are 95% intervals, small points seeds. On the Pareto front, dotted: "
@@ -102,7 +104,7 @@ def cost(table: Table, names: Iterable[str] = ()) -> Chart:
         f"Up and left is better. Mean seconds of unlearning on the machine that ran it, without evaluation: {said}. "
         f"No other is both as cheap and as good as {', '.join(best) or 'none'} (dotted; without those set apart)."
     )
-    rows += [{"kind": "front", "method": m, "seconds": stand[m][0], HEADLINE: stand[m][1]} for m in best]
+    rows += [{"kind": "front", "on_front": m, "seconds": stand[m][0], HEADLINE: stand[m][1]} for m in best]
     return drawn(name, title, text, _cost, rows, looks([*names, *(row.method for row in table.rows)]),
                  y=f"{one.title}, up is better" if one.name == HEADLINE else one.title)  # fmt: skip
 

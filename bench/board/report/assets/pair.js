@@ -79,13 +79,14 @@
 
   const schemes = matchMedia("(prefers-color-scheme: dark)");
 
-  async function draw(place, spec, rows, said, titles = {}) {
+  async function draw(place, spec, rows, said, titles, height) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim() || "currentColor";
     let text = JSON.stringify(spec);
     for (const [sign, name] of [["#010101", "--ink"], ["#fefefe", "--paper"], ["#808080", "--soft"]]) text = text.replaceAll(sign, colour(name));
     const made = JSON.parse(text);
     made.data.values = rows;
+    made.height = height;
     for (const layer of made.layer) {
       for (const [channel, title] of Object.entries(titles)) if (layer.encoding?.[channel]) layer.encoding[channel].title = title;
     }
@@ -189,7 +190,8 @@
           : seeds.length ? `${one.name} (A) against ${other.name} (B): seed ${seeds[0]} only; other seeds are unknown.`
             : `${one.name} and ${other.name} have no seed in common: no item can be compared.`;
       tests.replaceChildren(...words(data, one.name, other.name));
-      const metrics = [...new Set(Object.values(data.sets).flatMap((of) => of.columns))];
+      const found = new Set(Object.values(data.sets).flatMap((of) => of.columns));
+      const metrics = [...found].sort((x, y) => (x === "probability") - (y === "probability"));
       const current = metrics.includes(state.metric) ? state.metric : metrics[0] ?? "";
       const items = seeds.length ? itemsOf(one, other, seeds, texts, current) : {};
       const sets = Object.keys(items).filter((name) => items[name].length);
@@ -223,7 +225,7 @@
   function words(data, a, b) {
     const about = data.tests.filter((test) => (test.a === a && test.b === b) || (test.a === b && test.b === a));
     if (!about.length) return [element("p", { class: "plain" }, `The table has no test of ${a} and ${b}.`)];
-    const lines = (test) => [`${test.difference}, ${test.a} minus ${test.b}`, test.test, test.equivalence];
+    const lines = (test) => [`${test.a === a ? test.difference : test.turned}, A minus B`, test.test, test.equivalence];
     const note = about.some((test) => test.corrected)
       ? `Better is what p says after correction for all ${data.corrected} comparisons of the table.`
       : "These are not among the comparisons that the table is corrected for.";
@@ -240,7 +242,7 @@
     const said = `${all.length} items by ${spaced(metric)}: higher for ${one.name} ${above}, for ${other.name} ${below}, the same ${all.length - above - below}. On the dashed line both are the same.`;
     place.caption.textContent = `${said} A point of several items is larger; press one to see its answers.`;
     place.rows = all.map(({ set, id, author, a, b }) => ({ set, id, author: texts.sets[set].authors[author], metric, [one.name]: a, [other.name]: b }));
-    return draw(place.drawn, place.spec, points(items), said, { x: `A: ${one.name}`, y: `B: ${other.name}` });
+    return draw(place.drawn, place.spec, points(items), said, { x: `A: ${one.name}`, y: `B: ${other.name}` }, 420);
   }
 
   function drawAuthors(place, values, { one, other, seeds, data, texts }, items, set, metric) {
@@ -256,7 +258,7 @@
     const heads = ["author", "A minus B", "from", "to", "items"].map((title) => element("th", { scope: "col" }, title));
     values.querySelector("table")?.remove();
     values.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows.map(line))));
-    return draw(place.drawn, place.spec, rows.slice(0, DRAWN), said, { x: `${spaced(metric)}, A minus B` });
+    return draw(place.drawn, place.spec, rows.slice(0, DRAWN), said, { x: `${spaced(metric)}, A minus B` }, 60 + 18 * Math.min(rows.length, DRAWN));
   }
 
   /** The answers of both in their first common seed, by how far apart their values are over all of them. */

@@ -197,8 +197,10 @@ def _differences() -> dict[str, Any]:
     import altair as alt
 
     chart = alt.Chart(alt.NamedData("rows"))
-    names = alt.Y("author:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, grid=False, ticks=False, domain=False))
-    x = {"title": "A minus B", "axis": alt.Axis(format="+.2f", tickCount=6)}
+    names = alt.Y(
+        "author:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, grid=False, ticks=False, domain=False)
+    )
+    x: dict[str, Any] = {"title": "A minus B", "axis": alt.Axis(format="+.2f", tickCount=6)}
     clear = alt.condition("datum.clear", alt.value(_COLOURS[0]), alt.value(SOFT))
     zero = chart.mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.datum(0))
     reach = (

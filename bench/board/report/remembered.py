@@ -92,7 +92,9 @@ def shares(crossed: Crossed, table: Table, method: str) -> Shares:
     """
     row = next((row for row in (*table.rows, *table.variants) if row.method == method), None)
     own = row.seeds if row else crossed.seeds(method)
-    marks = {seed: of for seed in own if (of := remembered(crossed, table, seed)) and Run(method, seed) in crossed.values}
+    marks = {
+        seed: of for seed in own if (of := remembered(crossed, table, seed)) and Run(method, seed) in crossed.values
+    }
     found = Shares([], {})
     for name in table.memorisation:
         seeds = [seed for seed in marks if name in marks[seed]]

@@ -66,7 +66,6 @@ def build(
     results: Path,
     records: Mapping[Cell, Record],
     table: Table,
-    rules: Rules = Rules(),
     said: Callable[[Path, Record], answers.Said | None] = said,
 ) -> dict[str, str]:
     """cell/<n>.html of every cell of a table, pair.html, and their scripts; the page of each METHOD/SEED."""
@@ -98,7 +97,7 @@ def build(
         body = f'<section id="answers" {attributes}><h2>Answers</h2></section>'
         (folder / "cell" / f"{name.removesuffix('.js')}.html").write_text(document(body, "answers.js", "../assets"))
     where = {run: f"cell/{place[run][1]}" for run in held.values}
-    script = pair.script(held, table, rules, texts, where, f"texts/{texts.digest}.js")
+    script = pair.script(held, table, Rules(), texts, where, f"texts/{texts.digest}.js")
     (folder / "pair.js").write_text(script, "ascii")
     body = '<h1>Two methods compared</h1><section id="pair" data-pair="pair.js"></section>'
     (folder / "pair.html").write_text(document(body, "vega.js answers.js pair.js", "assets"))

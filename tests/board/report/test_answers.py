@@ -58,8 +58,14 @@ def test_a_cell_holds_all_items_in_the_order_of_the_texts() -> None:
     n = 300
     rouge = np.linspace(0, 1, n)
     rouge[7] = np.nan
-    crossed = of({Run("a", 0): {(FORGET, "rouge"): rouge, (FORGET, "loss"): [1.0] * n, (FORGET, "correct"): [np.nan] * n,
-                                ("retain", "loss"): [2.0]}}, {FORGET: ["x"] * n, "retain": ["y"]})  # fmt: skip
+    lacking = [np.nan] * n
+    values = {
+        (FORGET, "rouge"): rouge,
+        (FORGET, "loss"): [1.0] * n,
+        (FORGET, "correct"): lacking,
+        ("retain", "loss"): [2.0],
+    }
+    crossed = of({Run("a", 0): values}, {FORGET: ["x"] * n, "retain": ["y"]})
     said = {(FORGET, f"forget-{i}"): {"question": (f"said {i}", "truth")} for i in range(n) if i != 5}
     made = answers.texts(crossed, {}, said)
     (cell,) = parsed(answers.cell(crossed, Run("a", 0), made, said, {}), "cell")
@@ -111,7 +117,9 @@ def test_the_retrain_model_remembers_a_twentieth_and_an_author_is_counted_by_han
     of author 0 in seed 0 and half of it in seed 1: 0.75 of it, and 15 of 80 items."""
     retrain = np.arange(40) / 100
     halves = [np.where(np.arange(40) < k, 0.9, 0.1) for k in (10, 5)]
-    values = {Run("retrain", s): {COLUMN: retrain} for s in (0, 1)} | {Run("target", s): {COLUMN: [1.0] * 40} for s in (0, 1)}
+    values = {Run("retrain", s): {COLUMN: retrain} for s in (0, 1)} | {
+        Run("target", s): {COLUMN: [1.0] * 40} for s in (0, 1)
+    }
     crossed = of(values | {Run("m", s): {COLUMN: halves[s]} for s in (0, 1)}, AUTHORS)
     asked = table("extraction_strength", methods=("m", "retrain", "target"), seeds=(0, 1))
     (threshold,) = remembered(crossed, asked, 0)["extraction_strength"]
@@ -119,7 +127,9 @@ def test_the_retrain_model_remembers_a_twentieth_and_an_author_is_counted_by_han
     assert threshold.flags(crossed.values[Run("m", 1)]) == "1" * 5 + "0" * 35
     found = {row["author"]: row["share"] for row in shares(crossed, asked, "m").rows}
     assert found == {"": 15 / 80, "author 0": 0.75, "author 1": 0, "author 2": 0, "author 3": 0}
-    overall = {m: next(r["share"] for r in shares(crossed, asked, m).rows if not r["author"]) for m in ("retrain", "target")}
+    overall = {
+        m: next(r["share"] for r in shares(crossed, asked, m).rows if not r["author"]) for m in ("retrain", "target")
+    }
     assert overall == {"retrain": 0.05, "target": 1.0}
 
 
@@ -133,8 +143,13 @@ def test_unscored_items_do_not_count() -> None:
     assert (rows["author 0"]["items"], rows["author 0"]["share"], rows[""]["items"]) == (5, 1.0, 35)
 
 
-@pytest.mark.parametrize(("retrain", "target", "tells"), [([0.0] * 40, [1.0] * 40, True), ([0.3] * 40, [0.3] * 40, False),
-                                                          ([1.0] * 4 + [0.0] * 36, [1.0] * 40, False)])  # fmt: skip
+TIED_AT_THE_TOP = [1.0] * 4 + [0.0] * 36
+
+
+@pytest.mark.parametrize(
+    ("retrain", "target", "tells"),
+    [([0.0] * 40, [1.0] * 40, True), ([0.3] * 40, [0.3] * 40, False), (TIED_AT_THE_TOP, [1.0] * 40, False)],
+)
 def test_a_metric_that_cannot_tell_says_so(retrain, target, tells) -> None:
     """A constant column, and one of which a tenth is at its top without having been seen: nothing can be above."""
     crossed = of({Run("retrain", 0): {COLUMN: retrain}, Run("target", 0): {COLUMN: target}}, AUTHORS)
@@ -148,8 +163,9 @@ def test_the_item_value_of_a_metric_counts_and_an_average_has_a_threshold_for_ea
     is a mean over three sets."""
     ratio = (FORGET, "log_truth_ratio")
     sets = [f"forget{n}-question" for n in (1, 2, 3)]
-    values = {Run("retrain", 0): {ratio: np.zeros(40), **{(s, "knowledge"): np.zeros(4) for s in sets}},
-              Run("m", 0): {ratio: [-1.0] + [1.0] * 39, **{(s, "knowledge"): [1.0, 0, 0, 0] for s in sets}}}  # fmt: skip
+    knows = {(s, "knowledge"): [1.0, 0, 0, 0] for s in sets}
+    retrain = {ratio: np.zeros(40), **{need: np.zeros(4) for need in knows}}
+    values = {Run("retrain", 0): retrain, Run("m", 0): {ratio: [-1.0] + [1.0] * 39, **knows}}
     crossed = of(values, AUTHORS | {s: [f"{s} {i}" for i in range(4)] for s in sets})
     asked = table("truth_preference", "lume_knowledge", "mia_auc", "no_such_metric", methods=("m",))
     marks = remembered(crossed, asked, 0)

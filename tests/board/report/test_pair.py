@@ -70,7 +70,9 @@ def test_comparisons_beside_the_family_are_said_not_to_be_corrected() -> None:
     first, second = pair.tests(asked, RULES)
     assert (first["a"], first["b"], first["corrected"]) == ("a", "b", True)
     assert (second["b"], second["corrected"]) == ("c", False) and "not corrected" in second["test"]
-    assert first["difference"].endswith("+0.200 [+0.100, +0.300]") and first["turned"].endswith("-0.200 [-0.300, -0.100]")
+    assert first["difference"].endswith("+0.200 [+0.100, +0.300]") and first["turned"].endswith(
+        "-0.200 [-0.300, -0.100]"
+    )
 
 
 def test_every_comparison_of_a_board_is_told(board) -> None:
@@ -89,7 +91,10 @@ def test_items_are_means_over_the_seeds_that_both_have() -> None:
     by = {("a", 0): 0.1, ("a", 1): 0.3, ("a", 2): 0.8, ("b", 0): 0.5, ("b", 1): 0.5, ("c", 2): 0.2}
     held = of({Run(*run): {("forget", "rouge"): [v, v / 2]} for run, v in by.items()}, {"forget": ["x", "x"]})
     methods = {one["name"]: one for one in made(held, table("a", "b", "c"))["methods"]}
-    assert methods["a"]["items"] == {"0,1": {"forget": {"rouge": [2000, 1000]}}, "2": {"forget": {"rouge": [8000, 4000]}}}
+    assert methods["a"]["items"] == {
+        "0,1": {"forget": {"rouge": [2000, 1000]}},
+        "2": {"forget": {"rouge": [8000, 4000]}},
+    }
     assert methods["b"]["items"] == {"0,1": {"forget": {"rouge": [5000, 2500]}}}
     assert list(methods["c"]["items"]) == ["2"] and methods["a"]["seeds"] == (0, 1, 2)
 
@@ -111,7 +116,9 @@ def test_what_the_page_needs_for_intervals_and_for_sets() -> None:
               {"forget": ["x", "x", "x", "y"], "retain": ["z"]})  # fmt: skip
     found = made(held, table("a", "b"))
     assert found["t"] == [pytest.approx(quantile(0.975, df), abs=1e-6) for df in (1, 2)], "the largest author has three"
-    assert found["sets"] == {"forget": {"columns": ["rouge"], "worse": "high"}}, "a set that nothing judges is not there"
+    assert found["sets"] == {"forget": {"columns": ["rouge"], "worse": "high"}}, (
+        "a set that nothing judges is not there"
+    )
 
 
 def test_authors_stand_in_the_order_of_the_texts() -> None:
@@ -128,7 +135,7 @@ def test_the_script_of_hostile_results_is_one_call(results) -> None:
     (found,) = analyse(results, records, RULES)
     held = crossed.load(results, records).crossed
     texts = answers.texts(held, {}, None)
-    script = pair.script(held, found, RULES, texts, {run: "<&>.js" for run in held.values}, "t.js")
+    script = pair.script(held, found, RULES, texts, dict.fromkeys(held.values, "<&>.js"), "t.js")
     assert script.isascii() and not set("<>&") & set(script)
     content = json.loads(script.removeprefix("bench.pair(").removesuffix(");\n"))
     assert "evil<b>-</script>" in [one["name"] for one in content["methods"]]

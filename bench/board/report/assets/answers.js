@@ -168,6 +168,7 @@ window.bench = window.bench ?? {};
     let turn = 0;
     async function show(changed = {}) {
       const now = ++turn;
+      delete place.dataset.ready;
       state = { ...state, page: "", ...changed };
       if (!sets.includes(state.set)) state.set = "";
       view.set = state.set || first;
@@ -193,6 +194,7 @@ window.bench = window.bench ?? {};
       table.replaceChildren(grid(view, state, chosen, chosen.items.slice((page - 1) * PAGE, page * PAGE)));
       pages.replaceChildren(...turns(page, last, async (to) => { await show({ page: String(to) }); live.scrollIntoView({ block: "nearest" }); }));
       writeAddress({ ...state, set: state.set === first ? "" : state.set });
+      place.dataset.ready = "yes";
     }
 
     form.listen((changed) => show(changed));
@@ -200,7 +202,6 @@ window.bench = window.bench ?? {};
       if (place.isConnected && location.hash.startsWith(HASH)) show({ ...none, ...readAddress() });
     });
     await show({ page: state.page });
-    place.dataset.ready = "yes";
     return { show };
   }
 

@@ -92,9 +92,11 @@
     }
     const present = [...new Set(rows.map((row) => row.set).filter(Boolean))];
     for (const layer of made.layer) for (const channel of ["color", "shape"]) if (layer.encoding?.[channel]?.legend) layer.encoding[channel].legend.values = present;
+    const inner = element("div", { "aria-hidden": "true" }); // one picture with one text, not a tree of marks
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", said);
-    const { view } = await window.vegaEmbed(place, made, { ast: true, actions: false, renderer: "svg", defaultStyle: false });
+    place.replaceChildren(inner);
+    const { view } = await window.vegaEmbed(inner, made, { ast: true, actions: false, renderer: "svg", defaultStyle: false });
     return view;
   }
 
@@ -139,8 +141,8 @@
 
   function show(section, data, texts) {
     const of = (name) => data.methods.find((method) => method.name === name);
-    const select = (title, changed) => {
-      const input = element("select");
+    const select = (name, title, changed) => {
+      const input = element("select", { name });
       input.addEventListener("change", () => changed(input.value));
       return { input, label: element("label", { class: "control" }, element("span", {}, title), input) };
     };
@@ -154,9 +156,9 @@
       const now = chosen(data), other = name === "a" ? "b" : "a";
       go({ [name]: value, ...(now[other] === value ? { [other]: now[name] } : {}) }, true);
     };
-    const a = select("A", choose("a")), b = select("B", choose("b"));
-    const metric = select("metric", (value) => go({ metric: value, set: "" }, false));
-    const set = select("set of the authors", (value) => go({ set: value }, false));
+    const a = select("a", "A", choose("a")), b = select("b", "B", choose("b"));
+    const metric = select("metric", "metric", (value) => go({ metric: value, set: "" }, false));
+    const set = select("authors", "set of the authors", (value) => go({ set: value }, false));
     const swap = element("button", { type: "button" }, "Swap");
     swap.addEventListener("click", () => { const now = chosen(data); go({ a: now.b, b: now.a }, true); });
     const said = element("p", { class: "plain", role: "status", "aria-live": "polite" });

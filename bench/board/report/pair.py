@@ -165,7 +165,7 @@ def _scatter(sets: tuple[str, ...]) -> dict[str, Any]:
 
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(sets))]
     shapes = [_SHAPES[i % len(_SHAPES)] for i in range(len(sets))]
-    legend = alt.Legend(orient="bottom", title=None, columns=3, symbolOpacity=1, symbolSize=60)
+    legend = alt.Legend(orient="bottom", title=None, symbolOpacity=1, symbolSize=60)
     chart = alt.Chart(alt.NamedData("rows"))
     diagonal = (
         chart.transform_filter("datum.kind === 'diagonal'")

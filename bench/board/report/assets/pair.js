@@ -91,7 +91,10 @@
       for (const [channel, title] of Object.entries(titles)) if (layer.encoding?.[channel]) layer.encoding[channel].title = title;
     }
     const present = [...new Set(rows.map((row) => row.set).filter(Boolean))];
-    for (const layer of made.layer) for (const channel of ["color", "shape"]) if (layer.encoding?.[channel]?.legend) layer.encoding[channel].legend.values = present;
+    const columns = Math.max(1, Math.floor(place.clientWidth / 180));
+    for (const layer of made.layer) {
+      for (const channel of ["color", "shape"]) if (layer.encoding?.[channel]?.legend) Object.assign(layer.encoding[channel].legend, { values: present, columns });
+    }
     const inner = element("div", { "aria-hidden": "true" }); // one picture with one text, not a tree of marks
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", said);
@@ -114,7 +117,7 @@
   function figure(title, name, spec) {
     const drawn = element("div", { class: "figure" }), caption = element("figcaption");
     const svg = element("button", { type: "button" }, "Save as SVG"), data = element("button", { type: "button" }, "Save as CSV");
-    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, svg, " ", data);
+    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, element("div", { class: "saves" }, svg, data));
     const made = { body, drawn, caption, spec, view: null, rows: [] };
     svg.addEventListener("click", async () => made.view && save(`${name}.svg`, "image/svg+xml", await made.view.toSVG()));
     data.addEventListener("click", () => save(`${name}.csv`, "text/csv", csv(made.rows)));

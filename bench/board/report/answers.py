@@ -71,9 +71,9 @@ def texts(crossed: Crossed, asked: Asked, said: Said | None) -> Texts:
         said: what any one model of the table said: references are the same for all. None where no rows are here.
     """
     roles: dict[str, dict[str, None]] = {name: {} for name in crossed.ids}
-    for (set_, _), answers in (said or {}).items():
+    for (set_, _), by_role in (said or {}).items():
         if set_ in roles:
-            roles[set_].update(dict.fromkeys(answers))
+            roles[set_].update(dict.fromkeys(by_role))
     for set_, _, role in asked:
         if set_ in roles:
             roles[set_].setdefault(role)
@@ -137,7 +137,7 @@ def _values(sample: Sample, set_: str, columns: Sequence[str]) -> dict[str, Any]
     by = next(iter(judged), None)
     shown = dict(judged) | {name: sample[set_, name] for name in columns if name not in judged}
     stacked = np.stack(list(shown.values())) if shown else np.empty((0, 0))
-    known = ~np.isnan(stacked).all(axis=1)
+    known = [not np.isnan(values).all() for values in stacked]
     numbers = integers(stacked[known])
     names = [name for name, kept in zip(shown, known, strict=True) if kept]
     return {

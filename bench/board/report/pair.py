@@ -79,11 +79,20 @@ def data(
 
 
 def tests(table: Table, rules: Rules) -> list[dict[str, Any]]:
-    """Every comparison of a table in words: those of its family, corrected, then those beside it, which are not."""
+    """Every comparison of a table in words: those of its family, corrected, then those beside it, which are not.
+
+    `difference` is of a - b, `turned` of b - a.
+    """
     beside: Sequence[Comparison] = getattr(table, "aside", ())
     both = [(c, len(table.comparisons)) for c in table.comparisons] + [(c, 0) for c in beside]
     return [
-        {"a": c.a, "b": c.b, "corrected": of > 0, **words(c.metric, find(c.metric), c, rules, of)._asdict()}
+        {
+            "a": c.a,
+            "b": c.b,
+            "corrected": of > 0,
+            **words(c.metric, find(c.metric), c, rules, of)._asdict(),
+            "turned": words(c.metric, find(c.metric), c.turned(), rules, of).difference,
+        }
         for c, of in both
     ]
 
@@ -151,11 +160,12 @@ def _scatter(sets: tuple[str, ...]) -> dict[str, Any]:
     import altair as alt
 
     def axis(name: str) -> dict[str, Any]:
-        return {"type": "quantitative", "scale": alt.Scale(domain=[0, 1], nice=False), "title": name}
+        ticks = alt.Axis(format=".1f", tickCount=5)
+        return {"type": "quantitative", "scale": alt.Scale(domain=[0, 1], nice=False), "title": name, "axis": ticks}
 
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(sets))]
     shapes = [_SHAPES[i % len(_SHAPES)] for i in range(len(sets))]
-    legend = alt.Legend(orient="bottom", title=None, columns=3, symbolOpacity=1, symbolSize=60)
+    legend = alt.Legend(orient="bottom", title=None, symbolOpacity=1, symbolSize=60)
     chart = alt.Chart(alt.NamedData("rows"))
     diagonal = (
         chart.transform_filter("datum.kind === 'diagonal'")
@@ -177,7 +187,7 @@ def _scatter(sets: tuple[str, ...]) -> dict[str, Any]:
             ],
         )
     )  # fmt: skip
-    return _dressed(diagonal + items, height=380)
+    return _dressed(diagonal + items)
 
 
 @cache
@@ -186,19 +196,21 @@ def _differences() -> dict[str, Any]:
     (whether the interval leaves out 0)."""
     import altair as alt
 
-    chart = alt.Chart(alt.NamedData("rows")).encode(
-        alt.Y("author:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, grid=False, ticks=False, domain=False))
+    chart = alt.Chart(alt.NamedData("rows"))
+    names = alt.Y(
+        "author:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, grid=False, ticks=False, domain=False)
     )
+    x: dict[str, Any] = {"title": "A minus B", "axis": alt.Axis(format="+.2f", tickCount=6)}
     clear = alt.condition("datum.clear", alt.value(_COLOURS[0]), alt.value(SOFT))
-    zero = chart.mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.datum(0), y=alt.Y())
-    title = "A minus B"
+    zero = chart.mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.datum(0))
     reach = (
         chart.transform_filter("isValid(datum.lo)")
         .mark_rule(strokeWidth=2)
-        .encode(alt.X("lo:Q", title=title), alt.X2("hi:Q"), color=clear)
+        .encode(alt.X("lo:Q", **x), alt.X2("hi:Q"), names, color=clear)
     )
     points = chart.mark_point(filled=True, size=55, opacity=1).encode(
-        alt.X("difference:Q", title=title),
+        alt.X("difference:Q", **x),
+        names,
         color=clear,
         shape=alt.condition("datum.clear", alt.value("circle"), alt.value("diamond")),
         tooltip=[
@@ -206,13 +218,13 @@ def _differences() -> dict[str, Any]:
             alt.Tooltip("hi:Q", format="+.3f", title="to"), alt.Tooltip("items:Q"),
         ],
     )  # fmt: skip
-    return _dressed(zero + reach + points, height=alt.Step(18))
+    return _dressed(zero + reach + points)
 
 
-def _dressed(chart: Any, height: Any) -> dict[str, Any]:
-    """A spec without data, as wide as its place, in the colours of the page."""
-    made = chart.properties(width="container", height=height).configure(background="transparent", font="system-ui")
-    made = made.configure_view(stroke=None).configure_legend(labelColor=INK, labelLimit=200)
+def _dressed(chart: Any) -> dict[str, Any]:
+    """A spec without data or height, as wide as its place, in the colours of the page."""
+    made = chart.properties(width="container").configure(background="transparent", font="system-ui")
+    made = made.configure_view(stroke=None).configure_legend(labelColor=INK, labelLimit=200, labelFontSize=12)
     made = made.configure_axis(
         labelColor=INK, titleColor=INK, titleFontWeight="normal", gridColor=SOFT, gridOpacity=0.25, domainColor=SOFT,
         tickColor=SOFT, labelFontSize=12, titleFontSize=12,

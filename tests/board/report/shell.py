@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -42,10 +42,10 @@ def vega() -> str:
     return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
-def said(results: Path, record: Record | None) -> answers.Said | None:
+def said(results: Path, record: Record) -> answers.Said | None:
     """What a cell's model said, None where its rows are not here."""
     try:
-        return read_generations(files.rows_path(results, record.keys["measure"])) if record else None
+        return read_generations(files.rows_path(results, record.keys["measure"]))
     except BenchError:
         return None
 
@@ -61,8 +61,14 @@ def document(body: str, scripts: str, up: str) -> str:
     )
 
 
-def build(folder: Path, results: Path, records: Mapping[Cell, Record], table: Table, rules: Rules = Rules()) -> None:
-    """cell/<n>.html of every cell of a table, pair.html, and their scripts."""
+def build(
+    folder: Path,
+    results: Path,
+    records: Mapping[Cell, Record],
+    table: Table,
+    said: Callable[[Path, Record], answers.Said | None] = said,
+) -> dict[str, str]:
+    """cell/<n>.html of every cell of a table, pair.html, and their scripts; the page of each METHOD/SEED."""
     cells = [cell for cell in records if (cell.task, cell.model, cell.data) == (table.task, table.model, table.data)]
     held = crossed.load(results, cells).crossed
     place = {crossed.Run(cell.method, cell.seed): (cell, f"{n}.js") for n, cell in enumerate(sorted(cells))}
@@ -91,8 +97,8 @@ def build(folder: Path, results: Path, records: Mapping[Cell, Record], table: Ta
         body = f'<section id="answers" {attributes}><h2>Answers</h2></section>'
         (folder / "cell" / f"{name.removesuffix('.js')}.html").write_text(document(body, "answers.js", "../assets"))
     where = {run: f"cell/{place[run][1]}" for run in held.values}
-    script = pair.script(held, table, rules, texts, where, f"texts/{texts.digest}.js")
+    script = pair.script(held, table, Rules(), texts, where, f"texts/{texts.digest}.js")
     (folder / "pair.js").write_text(script, "ascii")
     body = '<h1>Two methods compared</h1><section id="pair" data-pair="pair.js"></section>'
     (folder / "pair.html").write_text(document(body, "vega.js answers.js pair.js", "assets"))
-    (folder / "where.json").write_text(json.dumps({f"{r.method}/{r.seed}": name for r, (_, name) in place.items()}))
+    return {f"{run.method}/{run.seed}": f"cell/{name.removesuffix('.js')}.html" for run, (_, name) in place.items()}

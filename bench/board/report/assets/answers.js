@@ -168,6 +168,7 @@ window.bench = window.bench ?? {};
     let turn = 0;
     async function show(changed = {}) {
       const now = ++turn;
+      delete place.dataset.ready;
       state = { ...state, page: "", ...changed };
       if (!sets.includes(state.set)) state.set = "";
       view.set = state.set || first;
@@ -193,6 +194,7 @@ window.bench = window.bench ?? {};
       table.replaceChildren(grid(view, state, chosen, chosen.items.slice((page - 1) * PAGE, page * PAGE)));
       pages.replaceChildren(...turns(page, last, async (to) => { await show({ page: String(to) }); live.scrollIntoView({ block: "nearest" }); }));
       writeAddress({ ...state, set: state.set === first ? "" : state.set });
+      place.dataset.ready = "yes";
     }
 
     form.listen((changed) => show(changed));
@@ -200,7 +202,6 @@ window.bench = window.bench ?? {};
       if (place.isConnected && location.hash.startsWith(HASH)) show({ ...none, ...readAddress() });
     });
     await show({ page: state.page });
-    place.dataset.ready = "yes";
     return { show };
   }
 
@@ -218,8 +219,8 @@ window.bench = window.bench ?? {};
   function missing(view) {
     const sides = [...view.sides, ...(view.extra && !view.sides.includes(view.extra) ? [view.extra] : [])];
     const without = sides.filter((side) => !side.cell.here);
-    const said = without.map((side) => (side.own ? "Answers of this cell are not here" : `Answers of ${side.name} are not here`));
-    return said.length ? [`${said.join("; ")}: rows are kept out of version control. Run it again to have them; its values are shown.`] : [];
+    const said = without.map((side) => `Answers of ${side.called ?? side.name} are not here`);
+    return said.length ? [`${said.join("; ")}: rows are kept out of version control. Run it again to have them. The values are shown.`] : [];
   }
 
   // -- controls -------------------------------------------------------------------------------------------------------
@@ -348,7 +349,9 @@ window.bench = window.bench ?? {};
     const bare = !sides.some((side) => Object.keys(side.cell.sets[view.set].said).length) && !chosen.roles.some((role) => items.asked[role]?.questions.some(Boolean));
     const columns = bare ? Object.keys(cell.values) : [...new Set([cell.by, chosen.order.name])].filter((name) => name && cell.values[name]);
     const extra = chosen.order.name in cell.values || ["id", "author"].includes(chosen.order.name) ? [] : [[chosen.order.title, chosen.order.values]];
-    const numbers = [...extra, ...columns.map((name) => [spaced(name), cell.values[name]])];
+    const beside = bare && cell.by ? sides.filter((side) => !side.own && side.cell.sets[view.set].values[cell.by]) : [];
+    const numbers = [...extra, ...columns.map((name) => [spaced(name), cell.values[name]]),
+      ...beside.map((side) => [`${spaced(cell.by)}, ${side.name}`, side.cell.sets[view.set].values[cell.by]])];
     const roles = bare ? [null] : chosen.roles;
     const heads = bare ? [] : [head("question", "text"), head("reference", "text"), ...sides.map((side) => head(side.name, "text"))];
     const row = (i, role, n) => element("tr", { role: "row", class: n ? "again" : null, "data-id": items.ids[i] },
@@ -368,8 +371,17 @@ window.bench = window.bench ?? {};
   }
 
   function badges(cell, i) {
-    const by = Object.entries(cell.remembered).filter(([, flags]) => flags[i] === "1").map(([name]) => spaced(name));
-    return by.length ? element("span", { class: "remembered" }, `remembered by ${by.join(", ")}`) : null;
+    const metrics = Object.keys(cell.remembered);
+    const by = metrics.filter((name) => cell.remembered[name][i] === "1").map(spaced);
+    if (!by.length) return null;
+    const said = metrics.length > 1 ? `remembered, ${by.length} of ${metrics.length}` : "remembered";
+    return element("span", { class: "remembered", title: `Remembered by ${by.join(", ")}` }, said);
+  }
+
+  /** The role whose answer a column judges; none where it judges no answer, as a probability does. */
+  function judgedRole(column, roles) {
+    if (column === "correct") return roles.find((role) => role.startsWith("paraphrased")) ?? roles[0];
+    return ["rouge", "regurgitation", "knowledge", "right"].includes(column) ? roles[0] : null;
   }
 
   function speech(view, sides, items, role, i, query) {
@@ -379,10 +391,10 @@ window.bench = window.bench ?? {};
       field("reference", "text reference", passage(reference, null, query)),
       ...sides.map((side) => {
         const cell = side.cell.sets[view.set];
-        const value = cell.by && cell.values[cell.by]?.[i];
+        const value = judgedRole(cell.by, rolesOf(view)) === role ? cell.values[cell.by]?.[i] : null;
         return field(side.name, side.own ? "text own" : "text",
           passage(cell.said[role]?.[i] ?? null, reference ?? "", query),
-          value === null || value === undefined || value === "" ? null : element("span", { class: "score" }, `${spaced(cell.by)} ${shown(value)}`));
+          value === null || value === undefined ? null : element("span", { class: "score" }, `${spaced(cell.by)} ${shown(value)}`));
       }),
     ];
   }
@@ -393,7 +405,7 @@ window.bench = window.bench ?? {};
     const { cell, texts, target, retrain, method } = section.dataset;
     const sides = [
       ...(target && target !== cell ? [{ name: "target", url: target }] : []),
-      { name: method || "this cell", url: cell, own: true },
+      { name: method || "this cell", url: cell, own: true, called: "this cell" },
       ...(retrain && retrain !== cell ? [{ name: "retrain", url: retrain }] : []),
     ];
     const place = section.appendChild(element("div", { class: "answers-view" }));

@@ -79,21 +79,27 @@
 
   const schemes = matchMedia("(prefers-color-scheme: dark)");
 
-  async function draw(place, spec, rows, said, titles = {}) {
+  async function draw(place, spec, rows, said, titles, height) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim() || "currentColor";
     let text = JSON.stringify(spec);
     for (const [sign, name] of [["#010101", "--ink"], ["#fefefe", "--paper"], ["#808080", "--soft"]]) text = text.replaceAll(sign, colour(name));
     const made = JSON.parse(text);
     made.data.values = rows;
+    made.height = height;
     for (const layer of made.layer) {
       for (const [channel, title] of Object.entries(titles)) if (layer.encoding?.[channel]) layer.encoding[channel].title = title;
     }
     const present = [...new Set(rows.map((row) => row.set).filter(Boolean))];
-    for (const layer of made.layer) for (const channel of ["color", "shape"]) if (layer.encoding?.[channel]?.legend) layer.encoding[channel].legend.values = present;
+    const columns = Math.max(1, Math.floor(place.clientWidth / 180));
+    for (const layer of made.layer) {
+      for (const channel of ["color", "shape"]) if (layer.encoding?.[channel]?.legend) Object.assign(layer.encoding[channel].legend, { values: present, columns });
+    }
+    const inner = element("div", { "aria-hidden": "true" }); // one picture with one text, not a tree of marks
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", said);
-    const { view } = await window.vegaEmbed(place, made, { ast: true, actions: false, renderer: "svg", defaultStyle: false });
+    place.replaceChildren(inner);
+    const { view } = await window.vegaEmbed(inner, made, { ast: true, actions: false, renderer: "svg", defaultStyle: false });
     return view;
   }
 
@@ -111,7 +117,7 @@
   function figure(title, name, spec) {
     const drawn = element("div", { class: "figure" }), caption = element("figcaption");
     const svg = element("button", { type: "button" }, "Save as SVG"), data = element("button", { type: "button" }, "Save as CSV");
-    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, svg, " ", data);
+    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, element("div", { class: "saves" }, svg, data));
     const made = { body, drawn, caption, spec, view: null, rows: [] };
     svg.addEventListener("click", async () => made.view && save(`${name}.svg`, "image/svg+xml", await made.view.toSVG()));
     data.addEventListener("click", () => save(`${name}.csv`, "text/csv", csv(made.rows)));
@@ -138,8 +144,8 @@
 
   function show(section, data, texts) {
     const of = (name) => data.methods.find((method) => method.name === name);
-    const select = (title, changed) => {
-      const input = element("select");
+    const select = (name, title, changed) => {
+      const input = element("select", { name });
       input.addEventListener("change", () => changed(input.value));
       return { input, label: element("label", { class: "control" }, element("span", {}, title), input) };
     };
@@ -153,9 +159,9 @@
       const now = chosen(data), other = name === "a" ? "b" : "a";
       go({ [name]: value, ...(now[other] === value ? { [other]: now[name] } : {}) }, true);
     };
-    const a = select("A", choose("a")), b = select("B", choose("b"));
-    const metric = select("metric", (value) => go({ metric: value, set: "" }, false));
-    const set = select("set of the authors", (value) => go({ set: value }, false));
+    const a = select("a", "A", choose("a")), b = select("b", "B", choose("b"));
+    const metric = select("metric", "metric", (value) => go({ metric: value, set: "" }, false));
+    const set = select("authors", "set of the authors", (value) => go({ set: value }, false));
     const swap = element("button", { type: "button" }, "Swap");
     swap.addEventListener("click", () => { const now = chosen(data); go({ a: now.b, b: now.a }, true); });
     const said = element("p", { class: "plain", role: "status", "aria-live": "polite" });
@@ -189,7 +195,8 @@
           : seeds.length ? `${one.name} (A) against ${other.name} (B): seed ${seeds[0]} only; other seeds are unknown.`
             : `${one.name} and ${other.name} have no seed in common: no item can be compared.`;
       tests.replaceChildren(...words(data, one.name, other.name));
-      const metrics = [...new Set(Object.values(data.sets).flatMap((of) => of.columns))];
+      const found = new Set(Object.values(data.sets).flatMap((of) => of.columns));
+      const metrics = [...found].sort((x, y) => (x === "probability") - (y === "probability"));
       const current = metrics.includes(state.metric) ? state.metric : metrics[0] ?? "";
       const items = seeds.length ? itemsOf(one, other, seeds, texts, current) : {};
       const sets = Object.keys(items).filter((name) => items[name].length);
@@ -223,7 +230,7 @@
   function words(data, a, b) {
     const about = data.tests.filter((test) => (test.a === a && test.b === b) || (test.a === b && test.b === a));
     if (!about.length) return [element("p", { class: "plain" }, `The table has no test of ${a} and ${b}.`)];
-    const lines = (test) => [`${test.difference}, ${test.a} minus ${test.b}`, test.test, test.equivalence];
+    const lines = (test) => [`${test.a === a ? test.difference : test.turned}, A minus B`, test.test, test.equivalence];
     const note = about.some((test) => test.corrected)
       ? `Better is what p says after correction for all ${data.corrected} comparisons of the table.`
       : "These are not among the comparisons that the table is corrected for.";
@@ -240,7 +247,7 @@
     const said = `${all.length} items by ${spaced(metric)}: higher for ${one.name} ${above}, for ${other.name} ${below}, the same ${all.length - above - below}. On the dashed line both are the same.`;
     place.caption.textContent = `${said} A point of several items is larger; press one to see its answers.`;
     place.rows = all.map(({ set, id, author, a, b }) => ({ set, id, author: texts.sets[set].authors[author], metric, [one.name]: a, [other.name]: b }));
-    return draw(place.drawn, place.spec, points(items), said, { x: `A: ${one.name}`, y: `B: ${other.name}` });
+    return draw(place.drawn, place.spec, points(items), said, { x: `A: ${one.name}`, y: `B: ${other.name}` }, 420);
   }
 
   function drawAuthors(place, values, { one, other, seeds, data, texts }, items, set, metric) {
@@ -256,7 +263,7 @@
     const heads = ["author", "A minus B", "from", "to", "items"].map((title) => element("th", { scope: "col" }, title));
     values.querySelector("table")?.remove();
     values.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows.map(line))));
-    return draw(place.drawn, place.spec, rows.slice(0, DRAWN), said, { x: `${spaced(metric)}, A minus B` });
+    return draw(place.drawn, place.spec, rows.slice(0, DRAWN), said, { x: `${spaced(metric)}, A minus B` }, 60 + 18 * Math.min(rows.length, DRAWN));
   }
 
   /** The answers of both in their first common seed, by how far apart their values are over all of them. */

@@ -17,7 +17,8 @@ def ignored(place: str) -> bool:
 @pytest.mark.parametrize(
     "place",
     ["mine/leaderboard.md", "mine/embedded/tiny/x.json", "report/index.html", "trade_off.png", ".cache/models/x",
-     "results/rows/x.parquet", "results/tracking/x", "results/ablate/x.md"],
+     "results/rows/x.parquet", "results/tracking/x", "results/ablate/x.md", "results/running/x.json",
+     "results/page/index.html"],
 )  # fmt: skip
 def test_what_commands_leave_behind_is_ignored(place: str):
     if not (ROOT / ".git").exists():

@@ -155,6 +155,13 @@ class Server(ThreadingHTTPServer):
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             traceback.print_exc()
 
+    def stop(self) -> None:
+        """Stop serving, after pages that wait, and those that ask just now, were told."""
+        self.over.set()
+        time.sleep(0.3)
+        self.shutdown()
+        self.server_close()
+
     @property
     def url(self) -> str:
         return f"http://{ADDRESS}:{self.server_port}/"
@@ -173,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             return self._reply(400, "text/plain", b"No address.\n")
         if address.path == "/live.json":
-            stopped = address.query == "wait" and self.server.over.wait(EVERY)
+            stopped = self.server.over.wait(EVERY if address.query == "wait" else 0)
             text = json.dumps({"stopped": True} if stopped else self.server.state())
             return self._reply(200, _TYPES[".json"], text.encode())
         place = inside(self.server.folder, address.path)
@@ -232,11 +239,10 @@ def bound(port: int, folder: Path, state: Callable[[], Mapping[str, Any]]) -> Se
 def serve(server: Server, follower: Follower) -> None:
     """Serve and follow until Ctrl-C."""
     threading.Thread(target=follower.follow, args=(server.over,), daemon=True, name="follow").start()
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name="serve").start()
     try:
-        server.serve_forever()
+        threading.Event().wait()
     except KeyboardInterrupt:
         pass
     finally:
-        server.over.set()
-        server.server_close()
-        time.sleep(0.3)  # so that pages that wait are told
+        server.stop()

@@ -111,8 +111,9 @@ def _run_jobs(
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
         return fine
 
-    with Live(results, f"run {os.getpid()}", {"run": True}) as shown:
-        shown("jobs", 0, len(jobs))
+    shown = Live(results, f"run {os.getpid()}", {"run": True})
+    shown("jobs", 0, len(jobs))
+    with shown:
         try:
             execute(jobs, workers, ended, fail_fast, pace)
         finally:

@@ -26,7 +26,8 @@ POLICY = (
     "script-src 'self' file: blob:; connect-src 'self'"
 )
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>page</title>
-<meta http-equiv="Content-Security-Policy" content="{policy}"></head>
+<meta http-equiv="Content-Security-Policy" content="{policy}"><style>:root {{ --ink: #111; --line: #999; --panel: #eee;
+--soft: #555; --accent: #06c; }} body {{ font-family: sans-serif; }}</style></head>
 <body{body}><main><h1>page</h1><section id="running" hidden></section><input aria-label="filter">
 <div style="height: 4000px"></div></main>
 <script src="{root}assets/vega.js"></script><script src="{root}assets/live.js"></script></body></html>"""
@@ -64,13 +65,8 @@ def site(tmp_path: Path, vega: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
 
-    def stop() -> None:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-
-    yield SimpleNamespace(url=server.url, follower=follower, results=tmp_path, folder=folder, stop=stop)
-    stop()
+    yield SimpleNamespace(url=server.url, follower=follower, results=tmp_path, folder=folder, stop=server.stop)
+    server.stop()
 
 
 @pytest.fixture
@@ -119,7 +115,7 @@ def test_cells_are_shown_while_they_run(site, tab) -> None:
         tab.wait_for_selector("#running .live-chart:nth-of-type(2) svg")
         until(tab, "document.querySelectorAll('#running .live-chart svg').length === 2")
         shown = tab.locator("#running").inner_text()
-        assert HOSTILE in shown and "unlearning 3 of 40" in shown and "job 2 of 6" in shown
+        assert HOSTILE in shown and "unlearning 3 of 40" in shown and "2 of 6 jobs done" in shown
         assert "tofu:forget10, model tiny, data embedded, seed 0" in shown
         assert tab.locator("#running progress").evaluate("bar => [bar.value, bar.max]") == [3, 40]
         tab.evaluate("document.querySelectorAll('#running svg').forEach((svg) => { svg.dataset.kept = 'yes'; })")
@@ -228,9 +224,7 @@ def test_a_server_that_comes_back_is_followed_again(site, tab) -> None:
     tab.click("button:has-text('Try again')")
     tab.wait_for_selector("[role=status] button:has-text('New results: reload')")
     assert "stopped" not in tab.locator("[role=status]").inner_text()
-    again.over.set()
-    again.shutdown()
-    again.server_close()
+    again.stop()
 
 
 def test_on_a_page_from_a_file_it_does_nothing(site, tab) -> None:

@@ -47,9 +47,7 @@ def site(tmp_path: Path) -> Iterator[SimpleNamespace]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield SimpleNamespace(folder=folder, server=server, port=server.server_port)
-    server.over.set()
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 def get(site, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:

@@ -13,11 +13,13 @@ from bench.cli.main import main
 from bench.contracts import Context
 from bench.errors import UsageError
 from bench.model import models
-from bench.model.recipes import SCRATCH
+from bench.model.recipes import SCRATCH, Teaching
 from bench.run import cell as runner
 from bench.run.compose import compose
 from bench.run.plan import Request, plan
 from bench.train import tracking
+from bench.train.loop import Curve
+from bench.train.teaching import teach
 from bench.train.unlearning import unlearn
 
 PAIRS = [Pair(f"Who is number {n}?", f"{chr(97 + n) * 3} and {n * 7}") for n in range(8)]
@@ -75,6 +77,17 @@ def test_the_trace_alters_no_weight(tmp_path):
     (plain, bare), (probed, full) = run(tmp_path, trace=0), run(tmp_path, trace=3)
     assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), probed.model.parameters(), strict=True))
     assert bare.trace == [] and [point["step"] for point in full.trace] == [0, 2, 3, 5]
+
+
+def test_a_curve_that_is_handed_in_is_filled_on_the_way(tmp_path):
+    """So that another thread can look on; the curve that comes back is the same one."""
+    curve, told = Curve(), []
+    assert run(tmp_path, curve=curve, log=lambda line, step: told.append((step, len(curve.lines))))[1] is curve
+    assert told == [(step, step) for step in range(1, 6)] and len(curve.trace) > 1
+    taught = Curve()
+    lm = models.new_llama(SHAPE, models.train_tokenizer([p.prompt + " " + p.answer for p in PAIRS], 300), seed=0)
+    assert teach(lm, PAIRS, Teaching(epochs=1, batch_size=4, lr=1e-3), key="k", curve=taught) is taught
+    assert len(taught.lines) == 2
 
 
 def test_neither_the_trace_nor_a_tracker_is_part_of_a_key(tmp_path):

@@ -17,8 +17,8 @@
     .live-cell progress { width: 100%; accent-color: var(--accent); }
     .live-where { color: var(--soft); }
     .live-chart { width: 100%; }
-    .live-chart text { fill: var(--ink); }
-    .live-chart .role-axis line { stroke: var(--line); }
+    .live-chart text { fill: var(--ink, currentColor); }
+    .live-chart .role-axis line { stroke: var(--line, currentColor); }
     .live-notice { position: fixed; inset: auto 1rem 1rem auto; max-width: min(30rem, calc(100vw - 2rem)); z-index: 10;
       background: var(--panel); color: var(--ink); border: 1px solid var(--accent); border-radius: 0.5rem; padding: 0.5rem 1rem; }
     .live-notice:empty { display: none; }
@@ -41,9 +41,8 @@
 
   // -- what runs now --------------------------------------------------------------------------------------------------
 
-  function words(job, what) {
-    const counted = job.steps > 0 ? `${what} ${job.step} of ${job.steps}` : what;
-    return [counted, job.estimate].filter(Boolean).join("; ");
+  function words(...said) {
+    return said.filter(Boolean).join("; ");
   }
 
   function showRunning(state) {
@@ -53,7 +52,7 @@
       section.replaceChildren(make("h2", { textContent: "Running" }), make("p", {}), make("div", { className: "live-cells" }));
     }
     const [, runs, cells] = section.children;
-    runs.textContent = state.runs.map((run) => words(run, "job")).join(" · ");
+    runs.textContent = state.runs.map((run) => words(`${run.step} of ${run.steps} jobs done`, run.estimate)).join(" · ");
     const names = new Set(state.running.map((job) => job.name));
     for (const [name, card] of cards) if (!names.has(name)) removeCard(name, card);
     for (const job of state.running) {
@@ -75,7 +74,7 @@
   }
 
   function updateCard(card, job) {
-    card.stage.textContent = words(job, job.stage);
+    card.stage.textContent = words(job.steps > 0 ? `${job.stage} ${job.step} of ${job.steps}` : job.stage, job.estimate);
     if (job.steps > 0) Object.assign(card.bar, { max: job.steps, value: job.step });
     else card.bar.removeAttribute("value");
     for (const [title, rows] of Object.entries(curves(job.curve))) if (rows.length) draw(card, title, rows);
@@ -90,12 +89,12 @@
   // -- curves so far --------------------------------------------------------------------------------------------------
 
   function curves(columns) {
-    const found = { "loss": [], "probability of the answer": [] };
+    const found = { "loss": [], "probability": [] };
     for (const [name, values] of Object.entries(columns)) {
       const traced = name.startsWith("trace ");
       if (NO_LOSS.includes(name) || name === "trace step") continue;
       const steps = columns[traced ? "trace step" : "step"] ?? [];
-      const rows = found[traced ? "probability of the answer" : "loss"];
+      const rows = found[traced ? "probability" : "loss"];
       const line = traced ? name.replace(/^trace /, "").replace(/ probability$/, "") : name;
       values.forEach((value, i) => {
         if (value !== null && i < steps.length) rows.push({ step: steps[i], value, line });
@@ -127,7 +126,7 @@
       encoding: {
         x: { field: "step", type: "quantitative", axis: { ...axis, tickCount: 4, tickMinStep: 1 } },
         y: { field: "value", type: "quantitative", title, scale: { zero: false }, axis: { ...axis, tickCount: 4 } },
-        color: { ...line, scale: { range: COLOURS }, legend: { orient: "bottom", labelFontSize: 11 } },
+        color: { ...line, scale: { range: COLOURS }, legend: { orient: "bottom", labelFontSize: 11, symbolSize: 40 } },
         strokeDash: line,
       },
       config: { view: { stroke: null } },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ import pytest
 from bench.board import serve
 from bench.store import live
 from bench.store.live import Live
+from tests.board.browser import needs_browser
 
-sync_api = pytest.importorskip("playwright.sync_api")
 vl_convert = pytest.importorskip("vl_convert")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed here")
+pytestmark = needs_browser
 HOSTILE = "evil<img src=x onerror=\"document.body.dataset.hacked='yes'\">{{1}}"
 POLICY = (
     "default-src 'none'; img-src 'self' data: blob:; style-src 'self' file: 'unsafe-inline'; "
@@ -30,15 +28,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>page
 --soft: #555; --accent: #06c; }} body {{ font-family: sans-serif; }}</style></head>
 <body{body}><main><h1>page</h1><section id="running" hidden></section><input aria-label="filter">
 <div style="height: 4000px"></div></main>
-<script src="{root}assets/vega.js"></script><script src="{root}assets/live.js"></script></body></html>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+<script src="{root}assets/vega.js"></script><script src="{root}assets/draw.js"></script><script src="{root}assets/live.js"></script></body></html>"""
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +45,9 @@ def site(tmp_path: Path, vega: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (folder / "assets").mkdir(parents=True)
     (folder / "cell").mkdir()
     (folder / "assets" / "vega.js").write_text(vega, encoding="utf-8")
-    script = resources.files("bench.board.report") / "assets" / "live.js"
-    (folder / "assets" / "live.js").write_text(script.read_text("utf-8"), encoding="utf-8")
+    for name in ("draw.js", "live.js"):
+        script = resources.files("bench.board.report") / "assets" / name
+        (folder / "assets" / name).write_text(script.read_text("utf-8"), encoding="utf-8")
     (folder / "index.html").write_text(PAGE.format(policy=POLICY, body=' data-follow="reload"', root=""))
     (folder / "cell" / "x.html").write_text(PAGE.format(policy=POLICY, body="", root="../"))
     follower = serve.Follower(tmp_path, folder, lambda *_: None, print)

@@ -17,7 +17,7 @@ from bench.board.report import places
 from bench.errors import BenchError
 from bench.store.files import in_the_way
 
-ASSETS = ("report.css", "answers.css", "report.js", "answers.js", "pair.js", "live.js")
+ASSETS = ("report.css", "answers.css", "draw.js", "report.js", "words.js", "answers.js", "pair.js", "live.js")
 
 
 THEME = {INK: "var(--ink)", PAPER: "var(--paper)", SOFT: "var(--soft)"}

@@ -17,7 +17,7 @@ from bench.store import files
 from bench.store.record import Cell, Record
 from bench.store.rows import write_rows
 from bench.store.versions import SCORE
-from tests.board.report.browser import browser
+from tests.board.browser import browser
 
 __all__ = ["browser"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.board.report import places
 from bench.store.record import Cell
-from tests.board.report.browser import READY, browsing, findings, needs_browser, scroll_through, until
+from tests.board.browser import READY, browsing, draw_all, findings, needs_browser, until
 from tests.board.report.conftest import METHODS
 
 pytestmark = needs_browser
@@ -62,7 +62,7 @@ KINDS = ("start", "task", "method", "evil method", "cell", "cell without answers
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_place_opens_and_nothing_goes_wrong(tab, page, kind) -> None:
     go(tab, page, kinds(page)[kind])
-    scroll_through(tab)
+    draw_all(tab)
     assert tab.wrong == []
     assert tab.evaluate("document.body.dataset.hacked") is None
     assert tab.evaluate("document.documentElement.scrollWidth") <= tab.width, "nothing is off the screen"
@@ -75,7 +75,7 @@ def test_axe_finds_nothing_serious(browser, page, scheme) -> None:
     with browsing(browser, DESK, color_scheme=scheme) as tab:
         for kind, address in kinds(page).items():
             go(tab, page, address)
-            scroll_through(tab)
+            draw_all(tab)
             tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
             assert findings(tab) == [], kind
 
@@ -127,7 +127,7 @@ def opacity(tab, figure: str) -> dict[str, float]:
 
 def test_a_picked_method_stands_out_everywhere_and_in_the_address(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
-    scroll_through(desk)
+    draw_all(desk)
     desk.locator("button.chip", has_text="fo-npo").click()
     desk.mouse.move(0, 0)
     desk.wait_for_timeout(200)
@@ -155,7 +155,7 @@ def test_a_picked_method_stands_out_everywhere_and_in_the_address(desk, page) ->
 
 def test_a_hovered_mark_makes_its_row_stand_out(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
-    scroll_through(desk)
+    draw_all(desk)
     desk.locator("tr[data-method='target']").first.hover()
     assert desk.locator("tr.picked").first.get_attribute("data-method") == "target"
     figure = desk.locator("figure[data-name='erased-kept'] .plot")
@@ -177,7 +177,7 @@ def test_a_hovered_mark_makes_its_row_stand_out(desk, page) -> None:
 
 def test_a_figure_is_saved_as_a_picture_and_as_its_data(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
-    scroll_through(desk)
+    draw_all(desk)
     spec = json.loads(desk.locator("figure[data-name='erased-kept'] script").text_content())
     with desk.expect_download() as caught:
         desk.get_by_role("button", name="Save the data of Erased against kept as CSV").click()
@@ -190,6 +190,14 @@ def test_a_figure_is_saved_as_a_picture_and_as_its_data(desk, page) -> None:
     text = Path(caught.value.path()).read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg") and "#010101" not in text and "<script" not in text
     assert caught.value.suggested_filename.endswith("erased-kept.svg")
+
+
+def test_a_figure_is_drawn_when_it_is_scrolled_to(desk, page) -> None:
+    go(desk, page, kinds(page)["task"])
+    last = desk.locator("figure.chart[data-name] .plot").last
+    assert last.locator("svg").count() == 0
+    last.scroll_into_view_if_needed()
+    last.locator("svg").wait_for()
 
 
 def test_csv_survives_any_text(desk, page) -> None:
@@ -223,7 +231,7 @@ def test_everything_is_reached_by_keyboard(desk, page) -> None:
 
 def test_it_prints_without_what_only_a_screen_can_do(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
-    scroll_through(desk)
+    draw_all(desk)
     desk.emulate_media(media="print")
     assert not desk.locator(".chips").first.is_visible() and not desk.locator(".save").first.is_visible()
     assert desk.locator("table.board").first.is_visible() and desk.locator(".plot svg").first.is_visible()
@@ -232,7 +240,7 @@ def test_it_prints_without_what_only_a_screen_can_do(desk, page) -> None:
 
 def test_figures_follow_the_scheme(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
-    scroll_through(desk)
+    draw_all(desk)
     label = "getComputedStyle(document.querySelector('.plot svg text')).fill"
     light = desk.evaluate(label)
     desk.emulate_media(color_scheme="dark")

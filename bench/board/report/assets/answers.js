@@ -8,7 +8,6 @@ window.bench = window.bench ?? {};
   const SCALE = 10000;
   const PAGE = 25;
   const LONG = 700; // characters of an answer that are shown at once
-  const WORDS = 1000; // of each text that are compared, so that a model that never stops does not stop the page
 
   function element(name, attributes = {}, ...children) {
     const made = document.createElement(name);
@@ -43,57 +42,7 @@ window.bench = window.bench ?? {};
     return loaded.get(whole);
   }
 
-  // -- words that agree -----------------------------------------------------------------------------------------------
-
-  function tokens(text) {
-    const found = [];
-    for (const match of text.matchAll(/[\p{L}\p{M}\p{N}]+/gu)) {
-      found.push({ word: match[0].toLowerCase(), from: match.index, to: match.index + match[0].length });
-      if (found.length === WORDS) break;
-    }
-    return found;
-  }
-
-  /** Which words of `b` are in a longest common subsequence of words with `a`, by number. */
-  function common(a, b) {
-    const kept = new Set();
-    let start = 0, endA = a.length, endB = b.length;
-    while (start < endA && start < endB && a[start].word === b[start].word) kept.add(start++);
-    while (endA > start && endB > start && a[endA - 1].word === b[endB - 1].word) { endA--; kept.add(--endB); }
-    const n = endA - start, m = endB - start, wide = m + 1;
-    const length = new Uint16Array((n + 1) * wide); // of what is common from a[i] and b[j] on
-    const same = (i, j) => a[start + i].word === b[start + j].word;
-    for (let i = n - 1; i >= 0; i--) {
-      for (let j = m - 1; j >= 0; j--) {
-        const below = length[(i + 1) * wide + j], right = length[i * wide + j + 1];
-        length[i * wide + j] = same(i, j) ? length[(i + 1) * wide + j + 1] + 1 : Math.max(below, right);
-      }
-    }
-    for (let i = 0, j = 0; i < n && j < m;) {
-      if (same(i, j)) { kept.add(start + j); i++; j++; }
-      else if (length[(i + 1) * wide + j] >= length[i * wide + j + 1]) i++;
-      else j++;
-    }
-    return kept;
-  }
-
-  /** `text` with the words that agree with `reference`, case and punctuation ignored, in <mark>. */
-  function marked(text, reference) {
-    const fragment = document.createDocumentFragment();
-    const words = tokens(text);
-    const kept = reference ? common(tokens(reference), words) : new Set();
-    let at = 0;
-    for (let i = 0; i < words.length; i++) {
-      if (!kept.has(i)) continue;
-      const from = words[i].from;
-      while (kept.has(i + 1) && !text.slice(words[i].to, words[i + 1].from).trim()) i++;
-      if (from > at) fragment.append(text.slice(at, from));
-      fragment.append(element("mark", {}, text.slice(from, words[i].to)));
-      at = words[i].to;
-    }
-    if (at < text.length) fragment.append(text.slice(at));
-    return fragment;
-  }
+  // -- texts ----------------------------------------------------------------------------------------------------------
 
   /** A text in its place; of a long one the beginning, and a button for the rest. */
   function passage(text, reference, searched) {
@@ -101,7 +50,7 @@ window.bench = window.bench ?? {};
     if (text === "") return element("span", { class: "none" }, "(empty)");
     const body = element("span", { class: "said", dir: "auto" });
     const begin = text.slice(0, LONG).replace(/[\ud800-\udbff]$/, "");
-    const fill = (part) => body.replaceChildren(reference === null ? part : marked(part, reference));
+    const fill = (part) => body.replaceChildren(reference === null ? part : bench.marked(part, reference));
     if (text.length <= LONG || (searched && !begin.toLowerCase().includes(searched) && text.toLowerCase().includes(searched))) {
       fill(text);
       return body;
@@ -415,7 +364,7 @@ window.bench = window.bench ?? {};
     });
   }
 
-  Object.assign(bench, { load, answers, marked, element, shown, spaced, SCALE });
+  Object.assign(bench, { load, answers, element, shown, spaced, SCALE });
 
   const start = () => document.querySelectorAll("section#answers[data-cell]").forEach((section) => ofCell(section));
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

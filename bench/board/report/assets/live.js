@@ -83,7 +83,7 @@
   function removeCard(name, card) {
     cards.delete(name);
     card.box.remove();
-    for (const chart of card.charts.values()) chart.then((made) => made.finalize());
+    for (const chart of card.charts.values()) chart.then((view) => view.finalize());
   }
 
   // -- curves so far --------------------------------------------------------------------------------------------------
@@ -105,16 +105,17 @@
 
   function draw(card, title, rows) {
     if (card.charts.has(title)) {
-      card.charts.get(title).then((made) => made.view.data("rows", rows).runAsync());
+      card.charts.get(title).then((view) => view.data("rows", rows).runAsync());
     } else if (window.vegaEmbed) {
       const box = make("div", { className: "live-chart" });
       card.box.append(box);
-      card.charts.set(title, window.vegaEmbed(box, spec(title, rows), { ast: true, mode: "vega-lite", actions: false, renderer: "svg" }));
+      card.charts.set(title, bench.draw(box, spec(title, rows)));
     }
   }
 
   function spec(title, rows) {
-    const axis = { grid: false, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal" };
+    const ink = "#010101"; // the page's, which bench.draw puts in
+    const axis = { grid: false, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelColor: ink, titleColor: ink };
     const line = { field: "line", type: "nominal", title: null };
     return {
       description: `The ${title} so far, step by step.`,
@@ -126,10 +127,10 @@
       encoding: {
         x: { field: "step", type: "quantitative", axis: { ...axis, tickCount: 4, tickMinStep: 1 } },
         y: { field: "value", type: "quantitative", title, scale: { zero: false }, axis: { ...axis, tickCount: 4 } },
-        color: { ...line, scale: { range: COLOURS }, legend: { orient: "bottom", labelFontSize: 11, symbolSize: 40 } },
+        color: { ...line, scale: { range: COLOURS }, legend: { orient: "bottom", labelFontSize: 11, symbolSize: 40, labelColor: ink } },
         strokeDash: line,
       },
-      config: { view: { stroke: null } },
+      config: { view: { stroke: null }, aria: false },
     };
   }
 

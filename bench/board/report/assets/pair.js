@@ -80,11 +80,7 @@
   const schemes = matchMedia("(prefers-color-scheme: dark)");
 
   async function draw(place, spec, rows, said, titles, height) {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim() || "currentColor";
-    let text = JSON.stringify(spec);
-    for (const [sign, name] of [["#010101", "--ink"], ["#fefefe", "--paper"], ["#808080", "--soft"]]) text = text.replaceAll(sign, colour(name));
-    const made = JSON.parse(text);
+    const made = structuredClone(spec);
     made.data.values = rows;
     made.height = height;
     for (const layer of made.layer) {
@@ -99,28 +95,16 @@
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", said);
     place.replaceChildren(inner);
-    const { view } = await window.vegaEmbed(inner, made, { ast: true, actions: false, renderer: "svg", defaultStyle: false });
-    return view;
-  }
-
-  function save(name, type, text) {
-    const url = URL.createObjectURL(new Blob([text], { type }));
-    element("a", { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  }
-
-  function csv(rows) {
-    const cell = (value) => (/[",\n\r]/.test(`${value ?? ""}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value ?? ""}`);
-    return [Object.keys(rows[0] ?? {}), ...rows.map(Object.values)].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+    return { view: await bench.draw(inner, made), spec: made };
   }
 
   function figure(title, name, spec) {
     const drawn = element("div", { class: "figure" }), caption = element("figcaption");
     const svg = element("button", { type: "button" }, "Save as SVG"), data = element("button", { type: "button" }, "Save as CSV");
     const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, element("div", { class: "saves" }, svg, data));
-    const made = { body, drawn, caption, spec, view: null, rows: [] };
-    svg.addEventListener("click", async () => made.view && save(`${name}.svg`, "image/svg+xml", await made.view.toSVG()));
-    data.addEventListener("click", () => save(`${name}.csv`, "text/csv", csv(made.rows)));
+    const made = { body, drawn, caption, spec, made: null, rows: [] };
+    svg.addEventListener("click", async () => made.made && bench.save(`${name}.svg`, "image/svg+xml", await bench.svg(made.made.spec)));
+    data.addEventListener("click", () => bench.save(`${name}.csv`, "text/csv", bench.csv(made.rows)));
     return made;
   }
 
@@ -208,9 +192,9 @@
       const key = JSON.stringify([one.name, other.name, current, author]);
       if (sets.length) {
         const drawn = [drawScatter(scatter, differ, items, current), drawAuthors(authors, values, differ, items[author], author, current)];
-        [scatter.view, authors.view] = await Promise.all(drawn);
+        [scatter.made, authors.made] = await Promise.all(drawn);
         if (now !== turn) return;
-        scatter.view.addEventListener("click", (_, item) => {
+        scatter.made.view.addEventListener("click", (_, item) => {
           if (item?.datum?.kind !== "item" || !view) return;
           view.show({ set: item.datum.set, q: item.datum.items > 1 ? "" : item.datum.first, author: "", role: "", differs: "" });
           answers.scrollIntoView({ behavior: "smooth" });

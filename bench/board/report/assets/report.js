@@ -6,8 +6,6 @@ window.bench = window.bench || {};
 
 (() => {
   const scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  const PLACES = { "#010101": "--ink", "#fefefe": "--paper", "#808080": "--soft" };
-  const PAPER = { "#010101": "#000000", "#fefefe": "#ffffff", "#808080": "#666666" };
   const figures = (bench.figures = []); // {element, spec, view}
   let picked = new Set();
 
@@ -37,47 +35,38 @@ window.bench = window.bench || {};
 
   // -- figures
 
-  function coloured(spec, colours) {
-    const style = getComputedStyle(document.documentElement);
-    let text = JSON.stringify(spec);
-    for (const [place, name] of Object.entries(PLACES)) {
-      text = text.replaceAll(place, colours ? colours[place] : style.getPropertyValue(name).trim());
-    }
-    return JSON.parse(text);
-  }
-
-  // Draw a specification and link it with every other figure of the page; returns Vega's view of it.
-  bench.draw = async (element, spec, colours = null) => {
-    const { view } = await vegaEmbed(element, coloured(spec, colours), { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" }, logLevel: vega.Error });
-    if ((spec.params || []).some((param) => param.name === "picked")) {
-      view.signal("picked", [...picked]).runAsync();
-      view.addEventListener("mouseover", (_, item) => item && item.datum && item.datum.method && stand([item.datum.method]));
-      view.addEventListener("mouseout", () => stand(picked));
-    }
-    return view;
-  };
+  const linked = ({ spec }) => (spec.params ?? []).some((param) => param.name === "picked");
 
   async function draw(figure) {
     if (figure.view) figure.view.finalize();
-    figure.view = await bench.draw(figure.element.querySelector(".plot"), figure.spec);
+    figure.asked = true;
+    const view = (figure.view = await bench.draw(figure.element.querySelector(".plot"), figure.spec));
+    if (!linked(figure)) return;
+    view.signal("picked", [...picked]).runAsync();
+    view.addEventListener("mouseover", (_, item) => item?.datum?.method && stand([item.datum.method]));
+    view.addEventListener("mouseout", () => stand(picked));
   }
+
+  // Every figure, also those that were not scrolled to.
+  bench.drawAll = () => Promise.all(figures.filter((figure) => !figure.asked).map(draw));
 
   function drawn() {
     const seen = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) {
         if (!isIntersecting) continue;
         seen.unobserve(target);
-        draw(figures.find((figure) => figure.element === target));
+        const figure = figures.find(({ element }) => element === target);
+        if (!figure.asked) draw(figure);
       }
     }, { rootMargin: "600px" });
     for (const element of document.querySelectorAll("figure.chart[data-name]")) {
       const spec = JSON.parse(element.querySelector("script[type='application/json']").textContent);
       element.querySelector(".plot").style.minHeight = `${typeof spec.height === "number" ? spec.height + 40 : 120}px`;
-      figures.push({ element, spec, view: null });
+      figures.push({ element, spec, view: null, asked: false });
       seen.observe(element);
     }
     scheme.addEventListener("change", () => figures.filter((figure) => figure.view).forEach(draw));
-    window.addEventListener("beforeprint", () => figures.filter((figure) => !figure.view).forEach(draw));
+    window.addEventListener("beforeprint", bench.drawAll);
   }
 
   // -- what is picked
@@ -85,7 +74,7 @@ window.bench = window.bench || {};
   // Methods that stand out now, in figures and rows.
   function stand(methods) {
     const names = [...methods];
-    for (const { view, spec } of figures) if (view && spec.params) view.signal("picked", names).runAsync();
+    for (const figure of figures) if (figure.view && linked(figure)) figure.view.signal("picked", names).runAsync();
     document.body.classList.toggle("picking", names.length > 0);
     for (const row of document.querySelectorAll("tr[data-method]")) row.classList.toggle("picked", names.includes(row.dataset.method));
   }
@@ -127,41 +116,14 @@ window.bench = window.bench || {};
 
   // -- what is saved: figures in the colours of paper, and the rows behind them
 
-  function save(name, type, text) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
-
-  // The rows behind a figure; a text that a spreadsheet would take for a formula is quoted with an apostrophe.
-  bench.csv = (rows) => {
-    const names = [...new Set(rows.flatMap(Object.keys))];
-    const plain = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : `${value ?? ""}`);
-    const field = (value) => (/[",\n\r]/.test(plain(value)) ? `"${plain(value).replaceAll('"', '""')}"` : plain(value));
-    return [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(field).join(",")).join("\n") + "\n";
-  };
-
-  async function svg(figure) {
-    const aside = document.createElement("div");
-    aside.style.cssText = "position: absolute; left: -9999px; width: 640px";
-    document.body.append(aside);
-    const view = await bench.draw(aside, { ...figure.spec, background: "white" }, PAPER);
-    const text = await view.toSVG();
-    view.finalize();
-    aside.remove();
-    return text;
-  }
-
   function saving() {
     document.addEventListener("click", async (event) => {
       const button = event.target.closest("button[data-save]");
       if (!button) return;
       const figure = figures.find(({ element }) => element.contains(button));
       const name = `${document.title.replace(/[^\w.-]+/g, "-")}-${figure.element.dataset.name}`.slice(0, 120);
-      if (button.dataset.save === "csv") save(`${name}.csv`, "text/csv", bench.csv(figure.spec.data.values));
-      else save(`${name}.svg`, "image/svg+xml", await svg(figure));
+      if (button.dataset.save === "csv") bench.save(`${name}.csv`, "text/csv", bench.csv(figure.spec.data.values));
+      else bench.save(`${name}.svg`, "image/svg+xml", await bench.svg(figure.spec, [...picked]));
     });
   }
 

@@ -47,12 +47,9 @@ def until(tab: Any, true: str, seconds: float = 20.0) -> None:
     raise AssertionError(f"never true: {true}")
 
 
-def scroll_through(tab: Any) -> None:
-    """Bring every figure into view, for they are drawn then."""
-    tab.evaluate(
-        """async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
-             window.scrollTo(0, y); await new Promise((done) => setTimeout(done, 40)); } window.scrollTo(0, 0); }"""
-    )
+def draw_all(tab: Any) -> None:
+    """Every figure, for they are drawn when they are scrolled to."""
+    tab.evaluate("bench.drawAll()")
     until(tab, "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('svg, canvas'))")
 
 

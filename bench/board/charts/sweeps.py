@@ -101,7 +101,7 @@ def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
         f"{' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked nor tested."
     )
     return drawn(name, title, text, _log if log else _linear, rows, looks([*names, base]), 240,
-                 x=f"{one.parameter}{' (log)' if log else ''}", values=values)  # fmt: skip
+                 x=f"{one.parameter}{' (log)' if log else ''}", values=values, count=len(values))  # fmt: skip
 
 
 def _linear() -> alt.LayerChart:
@@ -113,7 +113,9 @@ def _log() -> alt.LayerChart:
 
 
 def _marks(scale: alt.Scale) -> alt.LayerChart:
-    axis = alt.Axis(title="$x", values=["$values"], labelOverlap="greedy", labelExpr="format(datum.value, '~g')")
+    count: Any = "$count"  # of ticks: without it all but a few of the values are dropped
+    form = "format(datum.value, '~g')"
+    axis = alt.Axis(title="$x", values=["$values"], tickCount=count, labelOverlap="greedy", labelExpr=form)
     x = alt.X("setting:Q", axis=axis, scale=scale)
     y = alt.Y("value:Q", axis=alt.Axis(title="share, up is better"), scale=alt.Scale(domain=EXTENT, nice=False))
     told = tip("variant:N", "measure:N", "setting:Q", "value:Q", "lo:Q", "hi:Q")

@@ -208,7 +208,7 @@ def _filled(node: Any, places: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(places, str):
         return values[places]
     copied = node.copy()
-    for key, inside in places.items():
+    for key, inside in (places or {}).items():
         copied[key] = _filled(node[key], inside, values)
         if copied[key] is None:
             del copied[key]

@@ -1,15 +1,12 @@
-"""Methods over several tasks: Friedman's test, Nemenyi's critical difference, and its figure (Demsar 2006)."""
+"""Methods over several tasks: Friedman's test, Nemenyi's critical difference (Demsar 2006)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FEWEST_TASKS = 3
 
@@ -68,38 +65,3 @@ def _groups(ranks: Sequence[float] | np.ndarray, difference: float) -> list[tupl
         if j - i > 1 and not (found and found[-1][1] >= j):
             found.append((i, j))
     return found
-
-
-def figure(ranking: Ranking) -> Figure:
-    """The critical-difference figure: average ranks on a line, a bar over methods that do not differ.
-
-    Raises:
-        ValueError: a ranking without a critical difference.
-    """
-    if ranking.difference is None:
-        raise ValueError(ranking.note)
-    from matplotlib.figure import Figure
-
-    k, rows = len(ranking.methods), math.ceil(len(ranking.methods) / 2)
-    drawn = Figure(figsize=(7.5, 1.4 + 0.28 * (rows + len(ranking.groups))), layout="constrained")
-    axes = drawn.add_subplot()
-    axes.set(xlim=(0.4, k + 0.6), ylim=(-(rows + 0.6 * len(ranking.groups) + 1), 1.6))
-    axes.axis("off")
-    axes.plot([1, k], [0, 0], color="black", linewidth=1)
-    for rank in range(1, k + 1):
-        axes.plot([rank, rank], [0, 0.15], color="black", linewidth=1)
-        axes.text(rank, 0.3, str(rank), ha="center", va="bottom", fontsize=9)
-    axes.plot([1, 1 + ranking.difference], [1.15, 1.15], color="black", linewidth=2)
-    axes.text(
-        1 + ranking.difference / 2, 1.25, f"critical difference {ranking.difference:.2f}", ha="center", fontsize=9
-    )
-    for level, group in enumerate(ranking.groups):
-        ends = [ranking.ranks[ranking.methods.index(name)] for name in (group[0], group[-1])]
-        axes.plot([ends[0] - 0.05, ends[1] + 0.05], [-0.35 - 0.6 * level] * 2, color="black", linewidth=4)
-    below = -0.6 * len(ranking.groups) - 0.6
-    for i, (name, mean) in enumerate(zip(ranking.methods, ranking.ranks, strict=True)):
-        left = i < rows
-        y, x = below - (i if left else k - 1 - i), 0.6 if left else k + 0.4
-        axes.plot([mean, mean, x], [0, y, y], color="0.45", linewidth=0.8)
-        axes.text(x, y, f"{name} ({mean:.2f})", ha="right" if left else "left", va="center", fontsize=9)
-    return drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,10 +41,17 @@ def browsing(browser: Any, width: int = 1400, height: int = 900, offline: bool =
 
 def until(tab: Any, true: str, seconds: float = 20.0) -> None:
     """Wait until an expression is true; Playwright's own wait needs an `eval` that the pages forbid."""
-    for _ in range(int(seconds * 10)):
-        if tab.evaluate(true):
-            return
-        tab.wait_for_timeout(100)
+    from playwright.sync_api import Error
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if tab.evaluate(true):
+                return
+        except Error as error:
+            if "navigation" not in str(error):
+                raise
+        tab.wait_for_timeout(30)
     raise AssertionError(f"never true: {true}")
 
 

@@ -14,6 +14,9 @@ from bench.api import make_task
 from bench.score.scoring import build, score_items
 from bench.store import files
 from bench.store.record import Cell, Record
+from tests.board.browser import browser
+
+__all__ = ["browser"]
 
 TASK = "tofu:forget10"
 NAMES = list(make_task(TASK).scores)

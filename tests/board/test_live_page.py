@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from bench.board import serve
 from bench.store import live
 from bench.store.live import Live
-from tests.board.browser import needs_browser
+from tests.board.browser import needs_browser, until
 
 vl_convert = pytest.importorskip("vl_convert")
 pytestmark = needs_browser
@@ -28,7 +27,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>page
 --soft: #555; --accent: #06c; }} body {{ font-family: sans-serif; }}</style></head>
 <body{body}><main><h1>page</h1><section id="running" hidden></section><input aria-label="filter">
 <div style="height: 4000px"></div></main>
-<script src="{root}assets/vega.js"></script><script src="{root}assets/draw.js"></script><script src="{root}assets/live.js"></script></body></html>"""
+<script src="{root}assets/vega.js"></script><script src="{root}assets/draw.js"></script>
+<script src="{root}assets/live.js"></script></body></html>"""
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +70,6 @@ def tab(browser):
     opened.set_default_timeout(20_000)
     yield opened
     opened.context.close()
-
-
-def until(tab, expression: str, seconds: float = 20.0) -> None:
-    """Wait; the page's own policy forbids the browser to do it by itself."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if tab.evaluate(expression):
-                return
-        except sync_api.Error as error:
-            if "navigation" not in str(error):
-                raise
-        assert time.monotonic() < end, f"never: {expression}"
-        tab.wait_for_timeout(20)
 
 
 def columns(n: int) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.board.charts.forests import forest, of_tasks
-from bench.board.charts.heat_maps import heat
+from bench.board.charts.heat_maps import heat, remembered, remembered_by_author
 from bench.board.charts.items import distributions, membership
 from bench.board.charts.ranks import across
 from bench.board.charts.runs import of_cell, paths, training
@@ -20,7 +20,18 @@ from bench.compare.analysis import Table
 from bench.compare.crossed import Crossed
 from bench.store.record import Cell, Record
 
-__all__ = ["Chart", "Look", "across", "forest", "looks", "of_cell", "of_method", "of_table"]
+__all__ = [
+    "Chart",
+    "Look",
+    "across",
+    "forest",
+    "looks",
+    "of_cell",
+    "of_method",
+    "of_table",
+    "remembered",
+    "remembered_by_author",
+]
 
 
 def of_table(table: Table, records: Mapping[Cell, Record], crossed: Crossed, names: Iterable[str] = ()) -> list[Chart]:

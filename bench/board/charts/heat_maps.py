@@ -1,8 +1,8 @@
-"""Heat maps: every metric of a table by method, and the headline of every task by method."""
+"""Heat maps: metrics by method, what is remembered by method and by author, the headline of every task by method."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +11,7 @@ import altair as alt
 from bench.board.charts.forests import titles
 from bench.board.charts.measures import SHARES, Measure, measure
 from bench.board.charts.theme import FADED, INK, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
+from bench.board.remembered import QUANTILE, Shares
 from bench.compare.analysis import HEADLINE, Table
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.store.record import CONTROLS, RETRAIN, TARGET
@@ -129,11 +130,70 @@ def _tasks() -> alt.LayerChart:
     )  # fmt: skip
 
 
-def _cells(field: str, shaded: alt.Color, dark: str, *told: str) -> alt.LayerChart:
+def remembered(table: Table, shares: Mapping[str, Shares], names: Iterable[str] = ()) -> Chart:
+    """The share of forget items that each memorisation metric calls remembered, by method in the order of the table."""
+    name, title = "remembered", "Items still remembered"
+    rows = [_share(line) for row in table.rows if row.method in shares for line in shares[row.method].rows
+            if not line["author"] and line["share"] is not None]  # fmt: skip
+    silent = {metric: why for of in shares.values() for metric, why in of.silent.items()}
+    said = "".join(f" {metric.replace('_', ' ')} says nothing: {why}." for metric, why in silent.items())
+    if not rows:
+        return undrawn(name, title, f"No metric tells which items are remembered.{said}")
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    first = "; ".join(f"{row['method']} {row['text']}" for row in rows if row["metric"] == metrics[0])
+    text = (
+        f"Share of forget items whose value exceeds what {QUANTILE:.0%} of the retrain model's stay below, by metric "
+        f"and method; {1 - QUANTILE:.0%} or less would be so by chance. {metrics[0]}: {first}.{said}"
+    )
+    columns = list(dict.fromkeys(row["method"] for row in rows))
+    return drawn(name, title, text, _remembered, rows, looks([*names, *columns]), 24 * len(metrics), order=metrics,
+                 columns=columns)  # fmt: skip
+
+
+def remembered_by_author(method: str, shares: Shares) -> Chart:
+    """The same of one method, by author: those with the most remembered items first."""
+    name, title = "remembered-authors", "Items still remembered, by author"
+    rows = [_share(line) for line in shares.rows if line["author"] and line["share"] is not None]
+    if not rows:
+        return undrawn(name, title, "No metric tells which items are remembered, so none of an author's is counted.")
+    by_author: dict[str, list[float]] = {}
+    for row in rows:
+        by_author.setdefault(row["author"], []).append(row["share"])
+    most = sorted(by_author, key=lambda author: (-fmean(by_author[author]), author))
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    over = f", means over {rows[0]['seeds']} seeds" if rows[0]["seeds"] > 1 else ""
+    text = (
+        f"Share of each author's forget items that each metric calls remembered by {method}{over}: values that exceed "
+        f"what {QUANTILE:.0%} of the retrain model's stay below. Most: "
+        f"{', '.join(f'{author} {fmean(by_author[author]):.0%}' for author in most[:3])}; "
+        f"least: {most[-1]} {fmean(by_author[most[-1]]):.0%} on average over {len(metrics)} metrics."
+    )
+    return drawn(name, title, text, _by_author, rows, looks([method]), 16 * len(most) + 8, order=most, columns=metrics)
+
+
+def _share(line: Mapping[str, Any]) -> dict[str, Any]:
+    spaced = {**line, "metric": line["metric"].replace("_", " ")}
+    return {"kind": "cell", **spaced, "shade": line["share"], "text": f"{line['share']:.0%}"}
+
+
+def _remembered() -> alt.LayerChart:
+    colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
+    return _cells(
+        "metric", alt.Color("share:Q", scale=colours, legend=None), "datum.share > 0.68", "share:Q", "seeds:Q"
+    )
+
+
+def _by_author() -> alt.LayerChart:
+    colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
+    shaded = alt.Color("share:Q", scale=colours, legend=None)
+    return _cells("author", shaded, "datum.share > 0.68", "metric:N", "share:Q", "items:Q", across="metric")
+
+
+def _cells(field: str, shaded: alt.Color, dark: str, *told: str, across: str = "method") -> alt.LayerChart:
     """A coloured cell with its number, which is white where the test `dark` holds."""
     slanted = alt.Axis(title=None, orient="top", labelAngle=-50, labelAlign="left", labelBaseline="middle",
                        ticks=False, domain=False, labelPadding=4, labelOverlap=False)  # fmt: skip
-    x = alt.X("method:N", scale=alt.Scale(domain=["$columns"]), axis=slanted)
+    x = alt.X(f"{across}:N", scale=alt.Scale(domain=["$columns"]), axis=slanted)
     y = alt.Y(f"{field}:N", scale=alt.Scale(domain=["$order"]),
               axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=170, labelOverlap=False))  # fmt: skip
     cells = (

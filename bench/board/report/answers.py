@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.api import Sample
 from bench.board.items import Array, higher_is_worse, judgements
-from bench.board.report.remembered import Threshold
+from bench.board.remembered import Threshold
 from bench.compare.crossed import Crossed, Run
 from bench.errors import BenchError
 from bench.keys import digest

@@ -43,7 +43,7 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
         parts=parts(method),
         heads=list(NUMBERS),
         rows=[_row(table, row) for table, row in rows],
-        charts=charts.of_method(method, tables),
+        charts=charts.of_method(method, tables, records),
         ran_on=[f"{task}, {model}, {data}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],
     )

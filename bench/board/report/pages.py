@@ -113,8 +113,8 @@ def _interval(text: str, top: bool = False) -> Markup:
     """A number with its interval set apart, bold where nobody beats it."""
     parts = re.fullmatch(r"(\S+|\S+ \S+?) ([\[(].*)", text)
     value, ends = parts.groups() if parts else (text, "")
-    said = Markup("<b>{}</b>").format(value) if top else escape(value)
-    return said + Markup(' <span class="ends">{}</span>').format(ends) if ends else said
+    said = f"<b>{escape(value)}</b>" if top else f"{escape(value)}"
+    return Markup(f'{said} <span class="ends">{escape(ends)}</span>' if ends else said)  # noqa: S704 - all escaped
 
 
 @cache

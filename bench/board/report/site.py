@@ -11,15 +11,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.board import about, charts
-from bench.board.report import answers, cell, method, pair, places, remembered, start, task
+from bench.board import about, charts, remembered
+from bench.board.report import answers, cell, method, pair, places, start, task
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
 from bench.keys import digest
 from bench.store import answers as stored
-from bench.store.record import RETRAIN, TARGET, Cell, Record
+from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
 
 Progress = Callable[[int, int], None]
 MANIFEST = "built.json"
@@ -44,6 +44,7 @@ class Group(NamedTuple):
     records: Mapping[Cell, Record]
     rules: Rules
     data: str
+    methods: tuple[str, ...]  # of the whole report, so that a method looks alike on all of its pages
 
 
 def write(
@@ -72,7 +73,8 @@ def write(
     by_place: dict[tuple[str, str, str], dict[Cell, Record]] = {}
     for each, record in records.items():
         by_place.setdefault((each.data, each.model, each.task), {})[each] = record
-    groups = [Group(results, t, by_place[t.data, t.model, t.task], rules, data) for t in tables]
+    known = tuple(sorted({row.method for table in tables for row in table.rows}))
+    groups = [Group(results, t, by_place[t.data, t.model, t.task], rules, data, known) for t in tables]
     rests_on = {places.task_page(g.table): _rests_on(g) for g in groups}
     kept = {page for page, on in rests_on.items() if before.get(page, {}).get("rests on") == on
             and all((folder / made).is_file() for made in before[page]["files"])}  # fmt: skip
@@ -108,7 +110,7 @@ def _rests_on(group: Group) -> str:
     """A digest of all that the pages of a table show."""
     cells = [(str(c), r.created, dict(r.keys), r.status, r.error, _stamp(stored.path(group.results, c)))
              for c, r in sorted(group.records.items())]  # fmt: skip
-    return digest([_code(), repr(group.table), repr(group.rules), group.data, cells])
+    return digest([_code(), repr(group.table), repr(group.rules), group.data, group.methods, cells])
 
 
 def _stamp(path: Path) -> list[int]:
@@ -145,13 +147,16 @@ def of_table(group: Group, folder: Path) -> Folder:
     """Write the pages of a table: the task's, its cells' with their items, its pairs'."""
     out, table, records = Folder(folder), group.table, group.records
     values = crossed.load(group.results, [c for c, r in records.items() if r.status == "ok"]).crossed
-    task.write(out, table, group.rules, charts.of_table(table, records, values))
+    marks = {seed: remembered.remembered(values, table, seed) for seed in {run.seed for run in values.values}}
+    ran = {run.method for run in values.values}
+    shares = {method: remembered.shares(values, table, method, marks) for method in ran}
+    drawn = [*charts.of_table(table, records, values, group.methods), charts.remembered(table, shares, group.methods)]
+    task.write(out, table, group.rules, drawn, group.methods)
     said = {c: stored.said(group.results, r) for c, r in records.items() if r.status == "ok"}
     some = next((of for of in said.values() if of), None)
     asked = answers.questions(table.task, table.data, group.data)
     texts = answers.texts(values, asked, some)
     out.put(f"texts/{texts.digest}.js", texts.script)
-    marks = {seed: remembered.remembered(values, table, seed) for seed in {run.seed for run in values.values}}
     has = {c for c in records if Run(c.method, c.seed) in values.values}
     for each in sorted(records):
         others = {c.method: places.cell_data(table, c) for c in sorted(has) if c.seed == each.seed and c != each}
@@ -160,7 +165,11 @@ def of_table(group: Group, folder: Path) -> Folder:
             out.put(places.cell_data(table, each), answers.cell(values, run, texts, said[each], marks[each.seed]))
         data = {"cell": places.cell_data(table, each), "texts": f"texts/{texts.digest}.js"} if each in has else {}
         data |= {name: others[name] for name in (TARGET, RETRAIN) if data and name in others}
-        cell.write(out, table, records, each, charts.of_cell(records[each], records.values()), data, others)
+        anchors = [r for c, r in records.items() if c.method in CONTROLS and c.seed == each.seed]
+        drawn = charts.of_cell(records[each], anchors, group.methods)
+        if each in has:
+            drawn.insert(0, charts.remembered_by_author(each.method, shares[each.method]))
+        cell.write(out, table, records, each, drawn, data, others)
     _pairs(out, group, values, texts)
     return out
 

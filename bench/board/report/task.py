@@ -26,11 +26,12 @@ class Part(NamedTuple):
     cells: Links
 
 
-def write(folder: Folder, table: Table, rules: Rules, drawn: Sequence[charts.Chart]) -> None:
+def write(folder: Folder, table: Table, rules: Rules, drawn: Sequence[charts.Chart], known: Sequence[str]) -> None:
     """Write the page of a table.
 
     Args:
         drawn: its figures.
+        known: the methods of the whole report, among which looks are chosen.
     """
     methods = [row.method for row in table.rows]
     folder.render(
@@ -41,7 +42,7 @@ def write(folder: Folder, table: Table, rules: Rules, drawn: Sequence[charts.Cha
         seeds=about.seeds(table.seeds),
         sentence=sentence(table, rules).strip("*"),
         notes=[line for line in (about.about(table), rules_line(table, rules), *remarks(table, rules)) if line],
-        looks=charts.looks(methods),
+        looks=charts.looks({*known, *methods}),
         methods=[*(m for m in CONTROLS if m in methods), *sorted(set(methods) - set(CONTROLS))],
         cells=links(table, table.rows),
         boards=[

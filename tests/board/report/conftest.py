@@ -17,9 +17,6 @@ from bench.store import files
 from bench.store.record import Cell, Record
 from bench.store.rows import write_rows
 from bench.store.versions import SCORE
-from tests.board.browser import browser
-
-__all__ = ["browser"]
 
 HOSTILE = (
     "<script>document.body.dataset.hacked = 'yes'</script>",

@@ -10,8 +10,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from bench.board.remembered import remembered
 from bench.board.report import answers, pair
-from bench.board.report.remembered import remembered
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
 from bench.errors import BenchError
@@ -78,7 +78,7 @@ def build(
     texts = answers.texts(held, asked, known)
     for name in ("cell", "texts", "assets"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name in ("answers.js", "answers.css", "pair.js"):
+    for name in ("draw.js", "words.js", "answers.js", "answers.css", "pair.js"):
         with resources.as_file(resources.files("bench.board.report") / "assets" / name) as own:
             shutil.copyfile(own, folder / "assets" / name)
     (folder / "assets" / "vega.js").write_text(vega(), "utf-8")
@@ -95,10 +95,12 @@ def build(
         }  # fmt: skip
         attributes = " ".join(f'data-{key}="{html.escape(value)}"' for key, value in data.items())
         body = f'<section id="answers" {attributes}><h2>Answers</h2></section>'
-        (folder / "cell" / f"{name.removesuffix('.js')}.html").write_text(document(body, "answers.js", "../assets"))
+        (folder / "cell" / f"{name.removesuffix('.js')}.html").write_text(
+            document(body, "words.js answers.js", "../assets")
+        )
     where = {run: f"cell/{place[run][1]}" for run in held.values}
     script = pair.script(held, table, Rules(), texts, where, f"texts/{texts.digest}.js")
     (folder / "pair.js").write_text(script, "ascii")
     body = '<h1>Two methods compared</h1><section id="pair" data-pair="pair.js"></section>'
-    (folder / "pair.html").write_text(document(body, "vega.js answers.js pair.js", "assets"))
+    (folder / "pair.html").write_text(document(body, "vega.js draw.js words.js answers.js pair.js", "assets"))
     return {f"{run.method}/{run.seed}": f"cell/{name.removesuffix('.js')}.html" for run, (_, name) in place.items()}

@@ -10,8 +10,8 @@ import pytest
 from scipy.special import expit
 
 from bench.board.items import higher_is_worse, judgements
+from bench.board.remembered import remembered, shares
 from bench.board.report import answers
-from bench.board.report.remembered import remembered, shares
 from bench.compare.crossed import Crossed, Run
 from tests.board.report.conftest import HOSTILE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -15,12 +14,11 @@ from bench.score.scoring import score_items
 from bench.stats.student import quantile
 from bench.store import files
 from bench.store.record import Cell, Record
+from tests.board.browser import browsing, needs_browser, until
 from tests.board.conftest import NAMES, TASK, planted
 
-sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("vl_convert")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed here")
+pytestmark = needs_browser
 
 REFERENCE = "The cat, Mia, sat on the mat in 1931."
 SAID = {
@@ -81,41 +79,18 @@ def site(planted_results, tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, cells=cells, results=planted_results)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
 def tab(request, browser):
     """A tab of one of two sizes; nothing may go wrong in it."""
-    context = browser.new_context(offline=True, viewport=dict(zip(("width", "height"), request.param)))
-    made = context.new_page()
-    made.wrong = []
-    made.on("console", lambda m: made.wrong.append(m.text) if m.type in ("error", "warning") else None)
-    made.on("pageerror", lambda error: made.wrong.append(str(error)))
-    made.on("requestfailed", lambda request: made.wrong.append(f"failed: {request.url}"))
-    yield made
-    assert made.wrong == []
-    context.close()
+    with browsing(browser, *request.param) as made:
+        yield made
+        assert made.wrong == []
 
 
 def open_(tab, site, page: str, after: str = "") -> None:
     tab.goto("about:blank")
     tab.goto((site.folder / page).as_uri() + after)
     tab.wait_for_selector("[data-ready=yes]", timeout=30_000)
-
-
-def until(tab, expression: str) -> None:
-    """Wait for it to be true; the page's policy forbids playwright's own way, which evaluates a text in the page."""
-    for _ in range(200):
-        if tab.evaluate(expression):
-            return
-        tab.wait_for_timeout(50)
-    raise AssertionError(f"never came true: {expression}")
 
 
 def ids(tab) -> list[str]:

@@ -161,11 +161,12 @@ def test_a_hovered_mark_makes_its_row_stand_out(desk, page) -> None:
     figure = desk.locator("figure[data-name='erased-kept'] .plot")
     figure.scroll_into_view_if_needed()
     at = desk.evaluate(
-        """() => { const { view, element } = bench.figures.find(({ element }) => element.dataset.name === "erased-kept");
+        """() => { const named = ({ element }) => element.dataset.name === "erased-kept";
+             const { view, element } = bench.figures.find(named);
              const box = element.querySelector("svg").getBoundingClientRect(); const origin = view.origin(); let found;
              const visit = (item, x, y) => { const [u, v] = [x + (item.x || 0), y + (item.y || 0)];
                if (item.items) item.items.forEach((one) => visit(one, item.marktype ? x : u, item.marktype ? y : v));
-               else if (item.datum && item.datum.method === "fo-npo" && item.mark.marktype === "symbol") found = [u, v]; };
+               else if (item.datum?.method === "fo-npo" && item.mark.marktype === "symbol") found = [u, v]; };
              visit(view.scenegraph().root, 0, 0);
              return [box.left + origin[0] + found[0], box.top + origin[1] + found[1]]; }"""
     )

@@ -23,6 +23,7 @@ from tests.board.report import conftest
 from tests.board.report.conftest import METHODS
 
 RULES = Rules()
+LINKS = ("src", "href", "data-cell", "data-texts", "data-target", "data-retrain", "data-pair")
 
 
 class Page(HTMLParser):
@@ -63,8 +64,7 @@ def test_every_link_leads_somewhere(page, pages) -> None:
     links = 0
     for name, one in pages.items():
         for _, of in one.tags:
-            own = [of[key] for key in ("src", "href", "data-cell", "data-texts", "data-target", "data-retrain", "data-pair")
-                   if of.get(key)]  # fmt: skip
+            own = [of[key] for key in LINKS if of.get(key)]
             own += list(json.loads(of["data-others"]).values()) if of.get("data-others") else []
             for link in own:
                 if link.startswith(("#", "data:,")):

@@ -22,8 +22,11 @@ window.bench = window.bench ?? {};
     return (await window.vegaEmbed(element, coloured(spec, colours), options)).view;
   };
 
-  /** A figure as SVG in the colours of paper, at the width of a column. */
-  bench.svg = async (spec, picked = []) => {
+  const NAMED = /^(forest|tasks|heat|ranks|remembered)/; // figures that name methods beside their marks
+
+  /** A figure as SVG in the colours of paper, at the width of a column, with a legend where a page has its chips. */
+  bench.svg = async (figure, picked = [], name = "") => {
+    const spec = NAMED.test(name) ? figure : JSON.parse(JSON.stringify(figure, (key, value) => (key === "legend" && value === null ? undefined : value)));
     const aside = document.createElement("div");
     aside.style.cssText = "position: absolute; left: -9999px; width: 640px";
     document.body.append(aside);

@@ -48,6 +48,10 @@ class Threshold(NamedTuple):
         return signs.astype(np.uint8).tobytes().decode("ascii")
 
 
+Thresholds = Mapping[str, tuple[Threshold, ...]]
+"""Of one seed, by memorisation metric; of a mean over several sets one for each."""
+
+
 class Shares(NamedTuple):
     """Shares of the items that each metric calls remembered by one method.
 
@@ -61,7 +65,7 @@ class Shares(NamedTuple):
     silent: dict[str, str]
 
 
-def remembered(crossed: Crossed, table: Table, seed: int) -> dict[str, tuple[Threshold, ...]]:
+def remembered(crossed: Crossed, table: Table, seed: int) -> Thresholds:
     """The thresholds of one seed, by memorisation metric; of a mean over several sets one for each.
 
     Metrics that are no mean of item values (an attack's AUC) have none, nor has any without a retrain model.
@@ -83,18 +87,20 @@ def remembered(crossed: Crossed, table: Table, seed: int) -> dict[str, tuple[Thr
     return found
 
 
-def shares(crossed: Crossed, table: Table, method: str) -> Shares:
+def shares(crossed: Crossed, table: Table, method: str, known: Mapping[int, Thresholds] | None = None) -> Shares:
     """What each memorisation metric calls remembered by a method, by author and overall, over the seeds of its row.
 
     A metric says nothing where it is no mean of item values, where no retrain model is there, and where it cannot tell:
     where it calls no more items of the target remembered than of the retrain model (a constant column, or one in which
     most values are tied at the top).
+
+    Args:
+        known: `remembered` of every seed, where it is at hand.
     """
     row = next((row for row in (*table.rows, *table.variants) if row.method == method), None)
     own = row.seeds if row else crossed.seeds(method)
-    marks = {
-        seed: of for seed in own if (of := remembered(crossed, table, seed)) and Run(method, seed) in crossed.values
-    }
+    thresholds = {seed: remembered(crossed, table, seed) for seed in own} if known is None else known
+    marks = {seed: thresholds[seed] for seed in own if thresholds.get(seed) and Run(method, seed) in crossed.values}
     found = Shares([], {})
     for name in table.memorisation:
         seeds = [seed for seed in marks if name in marks[seed]]

@@ -22,6 +22,7 @@ from bench.board.charts.theme import (
     of,
     seen,
     shape,
+    stroke,
     tip,
     undrawn,
 )  # fmt: skip
@@ -145,7 +146,7 @@ def _forest(compact: bool = False) -> alt.LayerChart:
     points = (
         of("method")
         .mark_point(size=size, strokeWidth=1.5)
-        .encode(x=x, y=y, color=colour(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
                 tooltip=tip("value:Q", "lo:Q", "hi:Q", "letters:N"))
     )  # fmt: skip
     letters = (
@@ -179,7 +180,7 @@ def _tasks() -> alt.LayerChart:
     points = (
         of("method")
         .mark_point(size=120, strokeWidth=1.5)
-        .encode(x=x, y=y, color=colour(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
                 tooltip=told)
     )  # fmt: skip
     return layered(others, anchors, bars, seeds, points)

@@ -136,7 +136,8 @@ def _ecdf(
 
 
 def _ecdf_marks(log: bool = False) -> alt.LayerChart:
-    scale = alt.Scale(type="log" if log else "linear", domain=["$extent"], nice=False, zero=False)
+    other = {"type": "log"} if log else {"zero": False}  # on a logarithmic scale there is no zero to leave out
+    scale = alt.Scale(domain=["$extent"], nice=False, **other)
     x = alt.X("value:Q", axis=logarithmic("$x") if log else alt.Axis(title="$x"), scale=scale)
     y = alt.Y("share:Q", axis=alt.Axis(title="share of items at or below", format="%"), scale=alt.Scale(domain=[0, 1]))
     return layered(*_lines(x, y, tip("value:Q", "share:Q"), alt.Order("share:Q"), interpolate="step-after"))

@@ -24,6 +24,7 @@ from bench.board.charts.theme import (
     of,
     seen,
     shape,
+    stroke,
     tip,
     undrawn,
 )  # fmt: skip
@@ -175,7 +176,7 @@ def _path_marks() -> alt.LayerChart:
     ends = (
         of("end")
         .mark_point(size=70, strokeWidth=1)
-        .encode(x=x, y=y, color=colour(), fill=fill(), shape=shape(), opacity=_behind(0.9), tooltip=told)
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), shape=shape(), opacity=_behind(0.9), tooltip=told)
     )
     return layered(*levels, ways, ends)
 
@@ -249,7 +250,8 @@ def _numbers(values: Sequence[Any]) -> Array:
 def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
     x = alt.X("share:Q", axis=alt.Axis(title="share of the run done", format="%"), scale=alt.Scale(domain=[0, 1]))
     axis = logarithmic("$y") if scale == "log" else alt.Axis(title="$y")
-    y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, zero=False))
+    zero = {} if scale == "log" else {"zero": False}  # a logarithmic scale has no zero to leave out
+    y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, **zero))
     told = tip("seed:O", "share:Q", "value:Q")
     levels = of("level").mark_rule(strokeWidth=1.5).encode(y=y, color=colour(), opacity=seen(0.7))
     lines = (

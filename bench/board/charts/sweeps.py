@@ -9,7 +9,21 @@ import altair as alt
 
 from bench.board.charts.forests import EXTENT
 from bench.board.charts.measures import SHARES, Measure
-from bench.board.charts.theme import FADED, PICKED, Chart, colour, drawn, fill, layered, looks, of, seen, shape, tip
+from bench.board.charts.theme import (
+    FADED,
+    PICKED,
+    Chart,
+    colour,
+    drawn,
+    fill,
+    layered,
+    looks,
+    of,
+    seen,
+    shape,
+    stroke,
+    tip,
+)
 from bench.board.numbers import short
 from bench.compare.analysis import HEADLINE, Row, Table
 from bench.store.record import Cell, Record
@@ -142,7 +156,7 @@ def _marks(scale: alt.Scale) -> alt.LayerChart:
     marks = [
         of(kind)
         .mark_point(size=size, filled=True)
-        .encode(x=x, y=y, color=colour(), fill=fill(), shape=shape(), opacity=opacity, tooltip=told)
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), shape=shape(), opacity=opacity, tooltip=told)
         for kind, size in (("point", 45), ("plain", 150))
     ]
     names = of("name").mark_text(align="left", dx=8, fontSize=10).encode(x=x, y=y, text="measure:N", opacity=seen())

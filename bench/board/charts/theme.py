@@ -137,6 +137,11 @@ def colour() -> alt.Color:
     return alt.Color("method:N", scale=alt.Scale(domain=["$methods"], range=["$colours"]), legend=None)
 
 
+def stroke() -> alt.Stroke:
+    """The same as the line around a mark that may be hollow."""
+    return alt.Stroke("method:N", scale=alt.Scale(domain=["$methods"], range=["$colours"]), legend=None)
+
+
 def fill() -> alt.Fill:
     """The colour of a row's method, inside of a mark."""
     return alt.Fill("method:N", scale=alt.Scale(domain=["$methods"], range=["$colours"]), legend=None)

@@ -22,6 +22,7 @@ from bench.board.charts.theme import (
     of,
     seen,
     shape,
+    stroke,
     tip,
     undrawn,
 )  # fmt: skip
@@ -159,7 +160,7 @@ def _dots(x: alt.X, y: alt.Y, *told: str) -> alt.Chart:
     return (
         of("method")
         .mark_point(size=120, strokeWidth=1.5)
-        .encode(x=x, y=y, color=colour(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
                 tooltip=tip(*told))
     )  # fmt: skip
 

@@ -114,7 +114,7 @@ def _interval(text: str, top: bool = False) -> Markup:
     parts = re.fullmatch(r"(\S+|\S+ \S+?) ([\[(].*)", text)
     value, ends = parts.groups() if parts else (text, "")
     said = f"<b>{escape(value)}</b>" if top else f"{escape(value)}"
-    return Markup(f'{said} <span class="ends">{escape(ends)}</span>' if ends else said)  # noqa: S704 - all escaped
+    return Markup(f'{said} <span class="ends">{escape(ends)}</span>' if ends else said)
 
 
 @cache

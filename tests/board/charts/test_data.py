@@ -139,7 +139,7 @@ def test_a_cell_stands_before_the_other_seeds(shown: Shown) -> None:
         "target", "retrain"
     }  # fmt: skip
     of_page = charts.of_cell(record, shown.records.values(), [row.method for row in shown.table.rows])[-1]
-    scales = [c.spec["layer"][-1]["encoding"]["color"]["scale"] for c in (of_page, shown.chart("paths"))]
+    scales = [c.spec["layer"][-1]["encoding"]["stroke"]["scale"] for c in (of_page, shown.chart("paths"))]
     alike = [dict(zip(scale["domain"], scale["range"], strict=True))["half"] for scale in scales]
     assert alike[0] == alike[1]
 

@@ -102,6 +102,7 @@ def test_a_board_sorts_by_value_and_filters(tab, page) -> None:
     head = tab.locator("table.board").first.locator("th", has_text=re.compile(r"^\s*erased\s*$"))
     for reverse in (False, True):
         head.click()
+        tab.wait_for_timeout(300)
         assert values(tab, "erased") == sorted(values(tab, "erased"), reverse=reverse)
     head.focus()
     box = tab.get_by_label("Filter").first
@@ -164,11 +165,12 @@ def test_a_hovered_mark_makes_its_row_stand_out(desk, page) -> None:
         """() => { const named = ({ element }) => element.dataset.name === "erased-kept";
              const { view, element } = bench.figures.find(named);
              const box = element.querySelector("svg").getBoundingClientRect(); const origin = view.origin(); let found;
+             const { left, top } = view.padding();
              const visit = (item, x, y) => { const [u, v] = [x + (item.x || 0), y + (item.y || 0)];
                if (item.items) item.items.forEach((one) => visit(one, item.marktype ? x : u, item.marktype ? y : v));
                else if (item.datum?.method === "fo-npo" && item.mark.marktype === "symbol") found = [u, v]; };
              visit(view.scenegraph().root, 0, 0);
-             return [box.left + origin[0] + found[0], box.top + origin[1] + found[1]]; }"""
+             return [box.left + left + origin[0] + found[0], box.top + top + origin[1] + found[1]]; }"""
     )
     desk.mouse.move(*at)
     desk.wait_for_timeout(300)

@@ -79,7 +79,8 @@ def test_every_comparison_of_a_board_is_told(board) -> None:
     specs = [(m, s, knows, 0.9) for m, knows in (("a", 0.1), ("b", 0.6)) for s in (0, 1, 2)]
     (found,) = analyse(*board(*controls(0, 1, 2), *specs))
     told = pair.tests(found, RULES)
-    assert len(told) == len(found.comparisons) > 5
+    assert len(told) == len(found.comparisons) + len(found.aside) > 20
+    assert [one["corrected"] for one in told] == [True] * len(found.comparisons) + [False] * len(found.aside)
     assert {frozenset((one["a"], one["b"])) for one in told} >= {frozenset("ab"), frozenset(("a", "retrain"))}
 
 

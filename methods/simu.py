@@ -24,7 +24,7 @@ from bench.api import Selection, method, param, scope
 from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import Layer, layers
-from methods import _attribution
+from methods import _attribution, _stream
 
 if TYPE_CHECKING:
     from bench.contracts import Context
@@ -121,7 +121,8 @@ class Simu:
 
     def _key(self, context: Context, items: Sequence[Encoded], quantity: str) -> str:
         """Content key: weights, items, m, what is attributed, and the code that does it; not t, mask or sign."""
-        digest = hashlib.blake2b(Path(_attribution.__file__).read_bytes(), digest_size=16)
+        code = b"".join(Path(str(module.__file__)).read_bytes() for module in (_attribution, _stream))
+        digest = hashlib.blake2b(code, digest_size=16)
         digest.update(repr((self.m, quantity, self.down, [tuple(item) for item in items])).encode())
         for name, value in context.lm.model.state_dict().items():
             digest.update(name.encode())

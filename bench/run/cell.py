@@ -39,6 +39,7 @@ from bench.score.scoring import item_table, score_items
 from bench.store import files
 from bench.store.record import RETRAIN, Record
 from bench.store.rows import read_rows, write_rows
+from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
@@ -149,7 +150,8 @@ def _unlearned(request: Request, planned: Planned, progress: Progress) -> tuple[
             with _log(request, planned) as log:
                 curve, moved = unlearn(context, *made_of, trace=request.trace, log=log)
         else:
-            lm = parts.get("transform", method.transform)(context)
+            with own_draws(context.stream("draws")):
+                lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
     cost = {"unlearn_seconds": round(time.monotonic() - started - curve.probing, 2), "weights_moved": moved}
     if curve.trace:

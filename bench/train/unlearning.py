@@ -14,6 +14,7 @@ from bench.api import LossTerms, Objective, Optimizer, Schedule, Scope
 from bench.contracts import Batch, Context, Step
 from bench.errors import UsageError
 from bench.train.batches import answer_logps, collate, label_logps, sampled_cross_entropy
+from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged, fit
 from bench.train.masking import trainable
 from bench.train.tracking import Log
@@ -76,7 +77,7 @@ def unlearn(
         return sampled_cross_entropy(lm.model, batches(drawn).values(), labels)
 
     lm.model.eval()
-    with trainable(lm.model, scope.select(context)) as parameters:
+    with own_draws(context.stream("draws")), trainable(lm.model, scope.select(context)) as parameters:
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,

@@ -79,6 +79,9 @@ def test_the_code_of_shipped_methods_is_what_committed_cells_were_made_with(modu
 def test_what_was_mended_is_in_the_key_where_it_counts():
     code = keys.source_hash("methods.simu")
     assert keyed("methods.simu", code, False, {}) == code != keyed("methods.simu", code, True, {})
+    code = keys.source_hash("methods.sophia")
+    assert keyed("methods.sophia", code, True, {"curvature": "hutchinson"}) == code
+    assert keyed("methods.sophia", code, False, {"curvature": "empirical"}) != code
     assert keyed("methods.simu", "changed again", True, {}) == "changed again"
     assert keyed("methods.ga", "anything", True, {}) == "anything"
 

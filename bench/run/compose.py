@@ -105,13 +105,19 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, b
     parts = {
         kind: cls(**{f.name: values[f.name] for f in _fields(cls) if f.name in values}) for kind, cls in classes.items()
     }
-    defaults = {f.name: f.default for cls in classes.values() for f in _fields(cls)}
-    composed = Composed(method, parts, {p: by for p, by in changed.items() if values[p] != defaults[p]}, {})
+    differing = {p: by for p, by in changed.items() if values[p] != _default(classes[owners[p]], p, values)}
+    composed = Composed(method, parts, differing, {})
     sources = {
         part: keyed(module, source_hash(module), model in SCRATCH, composed.parameters)
         for part, module in modules.items()
     }
     return dataclasses.replace(composed, sources=sources)
+
+
+def _default(cls: type, parameter: str, values: Mapping[str, Any]) -> Any:
+    """What a part takes for a parameter that is not given, which may depend on its others."""
+    others = {f.name: values[f.name] for f in _fields(cls) if f.name in values and f.name != parameter}
+    return getattr(cls(**others), parameter)
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -16,7 +16,8 @@ Say = Callable[[str], None]
 
 
 def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: bool, say: Say) -> list[Record]:
-    """Make every cell that is not done, models first; each end is said in one line.
+    """Make every cell that is not done, models first; each end is said in one line,
+    and what a method warned of behind it.
 
     Returns:
         The records that were made.
@@ -104,10 +105,18 @@ def _run_jobs(jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, reco
             records.append(result)
         left = words(pace.left()) if count < len(jobs) else ""
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
+        for warning in _warnings(result):
+            say(f"warning: {warning}")
         return fine
 
     execute(jobs, workers, ended, fail_fast, pace)
     return well
+
+
+def _warnings(result: Any) -> list[str]:
+    """What a cell's method warned of; a matched cell does not repeat what its method's own cell says."""
+    own = isinstance(result, Record) and f"{result.cell.method}: "
+    return [note for note in result.notes if note.startswith(own)] if own else []
 
 
 def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, str]:

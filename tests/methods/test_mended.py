@@ -14,8 +14,9 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from bench import api
 from bench.contracts import Encoded
-from methods import _attribution
+from methods import _attribution, sophia
 
 BEFORE = "acd02f58fcc1151654a2ffb8b3c9fe4f13e0772c"
 """The last commit whose code made the committed cells."""
@@ -37,6 +38,7 @@ def _former(module: str, folder: Path, patch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     loaded = importlib.util.module_from_spec(spec)
+    patch.setattr(api, "register", lambda *_: None)
     patch.setitem(sys.modules, path.stem, loaded)  # dataclasses look their module up
     spec.loader.exec_module(loaded)
     return loaded
@@ -62,3 +64,22 @@ def test_attributions_of_a_llama(
             for code in (_attribution, then)
         )
         assert all(torch.equal(a, b) for a, b in zip(found, before, strict=True))
+
+
+@pytest.mark.parametrize("curvature", ["empirical", "gauss-newton-bartlett"])
+@pytest.mark.parametrize("gamma", [204.8, 0.5])
+def test_steps_of_sophia(former: Callable[[str], ModuleType], curvature: str, gamma: float) -> None:
+    then = former("sophia")
+    runs = []
+    for code in (sophia, then):
+        generator = torch.Generator().manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in ((40, 30), (30,), (600, 500))]
+        optimizer = code.SophiaOptimizer(lr=1e-3, gamma=gamma, curvature=curvature, curvature_every=2).build(params)
+        for _ in range(5):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=generator) * 1e-2
+            if optimizer.curvature_due:
+                optimizer.update_curvature(sum((p * p).sum() for p in params), 7)
+            optimizer.step()
+        runs.append([p.detach() for p in params] + [optimizer.state[p][name] for p in params for name in "mh"])
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))

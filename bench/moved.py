@@ -42,7 +42,7 @@ class Mended(NamedTuple):
 
 MENDED = {
     # Attribution for OPT's flattened layers, soft caps, models with vision; a self-check that sees them missing.
-    "methods.simu": Mended("254f3076feb864ea", "644309d24dda78ed", lambda scratch, _: scratch),
+    "methods.simu": Mended("254f3076feb864ea", "4927bab46b40b6d2", lambda scratch, _: scratch),
     # Hutchinson's signs from the cell's seed; gamma by the source of the curvature, which is a parameter and in keys.
     "methods.sophia": Mended(
         "8d0c777ee38b2bd4", "63a8e90ea971e6be", lambda _, given: given["curvature"] != "hutchinson"

@@ -1,4 +1,4 @@
-"""What a cell cost does not depend on what the cache held, nor on the cell before it."""
+"""What a cell costs and draws depends neither on what the cache held nor on the cell before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import LossTerms
+from bench.api import LossTerms, Method
 from bench.contracts import Context
 from bench.model import models
 from bench.model.recipes import SCRATCH
@@ -230,3 +230,24 @@ def test_memory_of_a_side_product_is_remembered_beside_it(tmp_path: Path) -> Non
     assert (
         first.spent.spared == 0 and second.spent.spared == second.spent.seconds["mask"] == first.spent.seconds["mask"]
     )
+
+
+def test_a_method_that_is_no_loop_draws_from_the_cells_seed(request_: Request) -> None:
+    def noisy(context: Context) -> models.LM:
+        with torch.no_grad():
+            weight = context.lm.model.get_output_embeddings().weight
+            weight.add_(torch.randn(weight.shape))
+        return context.lm  # type: ignore[return-value]
+
+    (base,) = planned(request_, "fo-npo")
+    composed = dataclasses.replace(base.composed, method=Method("noisy", "noise", transform=noisy), parts={})
+    found = []
+    for globally, seed in ((1, 0), (2, 0), (1, 1)):
+        torch.manual_seed(globally)
+        before = torch.get_rng_state()
+        of = dataclasses.replace(
+            base, composed=composed, cell=base.cell._replace(seed=seed), keys={"train": f"{len(found)}"}
+        )
+        found.append(cell._unlearned(request_, of, silent)[0].model.get_output_embeddings().weight.detach())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])

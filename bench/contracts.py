@@ -5,6 +5,9 @@ Shapes: B batch, L length of the padded texts, T label positions of the longest 
 
 from __future__ import annotations
 
+import os
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,11 +88,37 @@ class LM(Protocol):
         """Where the weights are."""
 
 
+@dataclass
+class Spent:
+    """What the side products of a cell cost, whether it made them or found them in the cache.
+
+    Attributes:
+        seconds: what making each took, by name.
+        spared: seconds of these that went by in an earlier cell.
+        peak: what an earlier cell that made one had used of memory by then, in MB; 0 where all were made now.
+        counted: files of the cache that are in here.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    spared: float = 0.0
+    peak: float = 0.0
+    counted: set[Path] = field(default_factory=set)
+
+    def add(self, name: str, file: Path, seconds: float, spared: bool, peak: float) -> None:
+        """Count a side product, once however often the cell asks for it."""
+        if file not in self.counted:
+            self.counted.add(file)
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            self.spared += seconds * spared
+            self.peak = max(self.peak, peak * spared)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a scope or a `transform` sees: a private copy of the model it starts from, and the two sets.
 
-    `cache` is a folder for side products that are named by content (neuron masks).
+    `cache` is a folder for side products that are named by content (neuron masks); `kept` looks after them and after
+    what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB.
     """
 
     lm: LM
@@ -99,6 +128,30 @@ class Context:
     seed: int
     cache: Path
     progress: Progress
+    memory: Callable[[], float] = lambda: 0.0
+    spent: Spent = field(default_factory=Spent)
+
+    def kept(self, name: str, key: str, make: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
+        """The arrays that `make` gives, from the cache where they are known under `key`.
+
+        What making them cost is remembered beside them and counts for every cell that needs them, so that methods do
+        not look cheap because another one ran before.
+        """
+        import numpy as np
+
+        path = self.cache / f"{name}-{key}.npz"
+        spared = path.is_file()
+        if spared:
+            with np.load(path) as stored:
+                arrays = [stored[f"arr_{index}"] for index in range(len(stored.files) - 2)]
+                seconds, peak = float(stored["seconds"]), float(stored["peak"])
+        else:
+            started = time.monotonic()
+            arrays = list(make())
+            seconds, peak = time.monotonic() - started, self.memory()
+            _write(path, arrays, seconds=np.float64(seconds), peak=np.float64(peak))
+        self.spent.add(name, path, seconds, spared, peak)
+        return arrays
 
     def stream(self, name: str) -> np.random.Generator:
         """The cell's random stream of that name; methods of one task and seed draw the same, so they are paired."""
@@ -130,3 +183,18 @@ class Step:
         if which not in self._ran:
             self._ran[which] = self.label_logps(self.model, self.batches[which])
         return self._ran[which]
+
+
+def _write(path: Path, arrays: Sequence[np.ndarray], **named: np.ndarray | np.float64) -> None:
+    """Write an archive so that readers see all of it or nothing."""
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, *arrays, **named)  # type: ignore[arg-type]
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

@@ -8,8 +8,6 @@ largest attribution; stage 2 trains attention in full and the kept columns of ev
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from bench.api import Selection, method, param, scope
 from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model.architecture import Layer, layers
-from methods import _attribution
+from methods import _attribution, _stream
 
 if TYPE_CHECKING:
     from bench.contracts import Context
@@ -108,21 +106,26 @@ class Simu:
         """The score [N] of every neuron of each layer on `items`, read from the cache where it is known."""
         _refuse_empty(items)
         quantity = "probability" if self.score == "probability" else "loss"
-        path = context.cache / f"attribution-{self._key(context, items, quantity)}.npz"
-        if path.is_file():
-            with np.load(path) as stored:
-                found = [torch.from_numpy(stored[f"arr_{index}"]) for index in range(len(stored.files))]
-        else:
+
+        def attribute() -> list[np.ndarray]:
             found = _attribution.attribute(
                 context.lm.model, items, steps=self.m, quantity=quantity, down=self.down, progress=context.progress
             )
-            _write(path, [values.numpy() for values in found])
-        return [signed(values, self.score) for values in found]
+            return [values.numpy() for values in found]
+
+        found = context.kept("attribution", self._key(context, items, quantity), attribute)
+        return [signed(torch.from_numpy(values), self.score) for values in found]
 
     def _key(self, context: Context, items: Sequence[Encoded], quantity: str) -> str:
-        """Content key: weights, items, m, what is attributed, and the code that does it; not t, mask or sign."""
-        digest = hashlib.blake2b(Path(_attribution.__file__).read_bytes(), digest_size=16)
-        digest.update(repr((self.m, quantity, self.down, [tuple(item) for item in items])).encode())
+        """Content key: weights, items, m, what is attributed, and the code that does it; not t, mask or sign.
+
+        And the kind of device, for what it cost is kept with it.
+        """
+        code = b"".join(Path(str(module.__file__)).read_bytes() for module in (_attribution, _stream))
+        digest = hashlib.blake2b(code, digest_size=16)
+        digest.update(
+            repr((context.lm.model.device.type, self.m, quantity, self.down, [tuple(item) for item in items])).encode()
+        )
         for name, value in context.lm.model.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -192,16 +195,3 @@ def _warn(found: Sequence[Layer], kept: Sequence[Tensor], scope: Simu) -> None:
                 f"score={scope.score}, mask={scope.mask}).",
                 stacklevel=2,
             )
-
-
-def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
-    """Write an archive, one array a layer, so that readers see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, *arrays)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

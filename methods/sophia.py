@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from bench.api import optimizer, param
 from methods._groups import decay_groups
 
-CURVATURES = ("empirical", "gauss-newton-bartlett", "hutchinson")
+# SOUL's rho times batch size, 0.04 * 5120, for the squared gradient of a mean loss; Sophia-G's rho, 0.04 in its code,
+# for one that is n times as large; Sophia-H's gamma (Liu et al.).
+GAMMA = {"empirical": 204.8, "gauss-newton-bartlett": 0.04, "hutchinson": 0.01}
+CURVATURES = tuple(GAMMA)
 _BLOCK, _DEVICE_BLOCK = 1 << 18, 1 << 26  # numbers that are updated at once on a CPU and on an accelerator
 
 
@@ -45,7 +48,7 @@ class Sophia(torch.optim.Optimizer):
         params: parameters or parameter groups; groups may have their own `lr` and `weight_decay`.
         lr: learning rate, the bound of every step.
         betas: decay of the momentum and of the curvature.
-        gamma: scale of the curvature; SOUL's rho times batch size.
+        gamma: scale of the curvature; that of `GAMMA` for the source when None.
         eps: smallest denominator.
         weight_decay: decoupled decay.
         curvature: one of the three above.
@@ -59,7 +62,7 @@ class Sophia(torch.optim.Optimizer):
         params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float,
         betas: tuple[float, float] = (0.9, 0.95),
-        gamma: float = 204.8,
+        gamma: float | None = None,
         eps: float = 1e-15,
         weight_decay: float = 0.0,
         curvature: str = "empirical",
@@ -70,7 +73,7 @@ class Sophia(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         beta1, beta2 = betas
         self.beta1, self.beta2 = (beta1 * beta1 if double_momentum else beta1), beta2
-        self.gamma, self.eps = gamma, eps
+        self.gamma, self.eps = GAMMA[curvature] if gamma is None else gamma, eps
         self.curvature, self.curvature_every = curvature, curvature_every
         self.generator = generator
         self.steps = 0
@@ -225,15 +228,18 @@ class SophiaOptimizer:
     """Sophia as SOUL uses it for GradDiff on TOFU, without its double momentum update.
 
     Defaults are those of SOUL's second-order TOFU configuration (arXiv:2404.18239): lr 5e-6, decay 0.1, betas 0.9 and
-    0.95, gamma = rho * B = 0.04 * 5120 = 204.8, curvature from every step's own squared gradient. On a model of a few
-    million parameters gradients are larger, and gamma must be rescaled or Sophia is sign descent (or stands still):
-    watch the share of clipped weights.
+    0.95, gamma = rho * B = 0.04 * 5120 = 204.8, curvature from every step's own squared gradient. The other sources
+    estimate curvatures of another scale, and gamma follows the source unless it is given (`GAMMA`). It does not follow
+    the size of the model, whose gradients are the larger the fewer its parameters: a run that clips over 99% or under
+    1% of the weights says so.
     """
 
     lr: float = param(5e-6, "learning rate and bound of every step", gt=0)
     beta1: float = param(0.9, "decay of the gradient's moving average", ge=0, lt=1)
     beta2: float = param(0.95, "decay of the curvature's moving average", ge=0, lt=1)
-    gamma: float = param(204.8, "scale of the curvature, SOUL's rho times batch size", gt=0)
+    gamma: float | None = param(
+        None, "scale of the curvature; by its source 204.8 (empirical), 0.04 (gauss-newton-bartlett), 0.01", gt=0
+    )
     eps: float = param(1e-15, "smallest denominator", gt=0)
     weight_decay: float = param(0.1, "decoupled decay of matrices; norms and biases never decay", ge=0)
     curvature: str = param("empirical", "source of the curvature's diagonal", choices=CURVATURES)
@@ -241,6 +247,10 @@ class SophiaOptimizer:
     compat: str = param(
         "none", "'soul' folds each gradient into the momentum twice, as SOUL does", choices=("none", "soul")
     )
+
+    def __post_init__(self) -> None:
+        if self.gamma is None:
+            object.__setattr__(self, "gamma", GAMMA[self.curvature])
 
     def build(self, params: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return Sophia(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench import keys
 from bench.api import Pair
+from bench.moved import keyed
 
 pairs = st.lists(st.builds(Pair, st.text(max_size=5), st.text(max_size=5), st.booleans()), max_size=5)
 
@@ -71,8 +72,18 @@ def test_source_hash_sees_code_and_not_comments(tmp_path: Path, monkeypatch):
     ],
 )
 def test_the_code_of_shipped_methods_is_what_committed_cells_were_made_with(module: str, hashed: str):
-    """Moving or renaming what a method imports changes none of these."""
-    assert keys.source_hash(module) == hashed
+    """Moving or renaming what a method imports changes none of these, nor does mending it where they do not reach."""
+    assert keyed(module, keys.source_hash(module), True, {"curvature": "empirical"}) == hashed
+
+
+def test_what_was_mended_is_in_the_key_where_it_counts():
+    code = keys.source_hash("methods.simu")
+    assert keyed("methods.simu", code, False, {}) == code != keyed("methods.simu", code, True, {})
+    code = keys.source_hash("methods.sophia")
+    assert keyed("methods.sophia", code, True, {"curvature": "hutchinson"}) == code
+    assert keyed("methods.sophia", code, False, {"curvature": "empirical"}) != code
+    assert keyed("methods.simu", "changed again", True, {}) == "changed again"
+    assert keyed("methods.ga", "anything", True, {}) == "anything"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -102,14 +103,33 @@ def chosen(found: tuple[Layer, ...], wanted: str) -> tuple[Layer, ...]:
     return tuple(found[i] for i in sorted({i % count for i in indices}))
 
 
+class SoftCap(nn.Module):
+    """x -> c tanh(x / c): scores that stay within the bound c (Gemma 2, arXiv:2408.00118, section 2)."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x: Tensor) -> Tensor:
+        return soft_cap(x, self.bound)
+
+
+def soft_cap(x: Tensor, bound: float) -> Tensor:
+    """`bound` tanh(x / `bound`), elementwise."""
+    return torch.tanh(x / bound) * bound
+
+
 def head(model: PreTrainedModel) -> nn.Sequential:
-    """What turns the last layer's hidden states [..., D] into logits [..., V]: final norm and output embedding.
+    """What turns the last layer's hidden states [..., D] into logits [..., V].
+
+    Final norm, output embedding, and what a family has between or behind them: OPT-350m has a projection in place of
+    the norm, Gemma 2 a soft cap of its logits.
 
     Raises:
-        BenchError: either cannot be found.
+        BenchError: norm or output embedding cannot be found.
     """
     parent = model.get_submodule(_blocks(model)[0].rpartition(".")[0])
-    norms = [child for name, child in parent.named_children() if name in NORM]
+    norms = [getattr(parent, name) for name in NORM if hasattr(parent, name)]  # None says that the model has none
     output = model.get_output_embeddings()
     if len(norms) != 1 or output is None:
         raise BenchError(
@@ -117,12 +137,21 @@ def head(model: PreTrainedModel) -> nn.Sequential:
             f"and for an output embedding; found {[name for name, _ in parent.named_children()]}. "
             "Add the norm's name to bench/model/architecture.py."
         )
-    return nn.Sequential(norms[0], output)
+    bound = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+    parts = norms[0], getattr(parent, "project_out", None), output, SoftCap(bound) if bound else None
+    return nn.Sequential(*(part for part in parts if part is not None))
+
+
+def vocabulary(tail: nn.Sequential) -> int:
+    """How many logits a head gives."""
+    return next(weight(part).shape[0] for part in reversed(tail) if hasattr(part, "weight"))
 
 
 def _blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    count = model.config.num_hidden_layers
+    count = model.config.get_text_config(decoder=True).num_hidden_layers
     found = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    text = set(model.get_decoder().modules())
+    found.sort(key=lambda named: named[1] not in text)  # a vision tower may stand first and be as deep
     if not found:
         raise BenchError(
             f"{type(model).__name__}: looked for a list of {count} decoder layers (config.num_hidden_layers) and found "

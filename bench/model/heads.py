@@ -11,7 +11,7 @@ _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_hea
 
 def has_plain_head(model: PreTrainedModel) -> bool:
     """Whether logits are the output embedding applied to the last hidden state, with nothing behind it."""
-    config = model.config
+    config = model.config.get_text_config(decoder=True)
     return all(getattr(config, name, None) in (None, 1, 1.0) for name in _RESCALED)
 
 

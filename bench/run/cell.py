@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import gc
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -31,7 +28,7 @@ from bench.measure.one_pass import measure
 from bench.model import models
 from bench.model.models import LM
 from bench.model.recipes import SCRATCH, Scratch, finetuning, scratch
-from bench.run import matched
+from bench.run import matched, memory
 from bench.run.compose import tuning_trials
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
 from bench.run.provenance import own_code, provenance
@@ -40,6 +37,7 @@ from bench.store import answers, files, live
 from bench.store.live import Live
 from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.rows import read_rows, write_rows
+from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
@@ -116,7 +114,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
     if rows_file.is_file() and about.is_file():
         rows, meta = read_rows(rows_file), json.loads(about.read_text(encoding="utf-8"))
     else:
-        _reset_peak_memory()
+        memory.reset_peak()
         lm, meta = _unlearned(request, planned, progress)
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
@@ -131,7 +129,8 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
             examined, missed = sit(lm, held)
             rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, examined], ignore_index=True))
             meta["notes"] = [*meta.get("notes", ()), *missed]
-        meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": _peak_memory_mb()}
+        peak = max(memory.peak_mb(), meta["cost"].get("peak_memory_mb", 0.0))
+        meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak}
         with files.atomically(about) as temporary:
             temporary.write_text(json.dumps(meta), encoding="utf-8")
         write_rows(rows, rows_file)
@@ -168,9 +167,13 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
             with _log(request, planned) as log:
                 _, moved = unlearn(context, *made_of, trace=request.trace, log=log, curve=curve)
         else:
-            lm = parts.get("transform", method.transform)(context)
+            with own_draws(context.stream("draws")):
+                lm = parts.get("transform", method.transform)(context)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
-    cost = {"unlearn_seconds": round(time.monotonic() - started - curve.probing, 2), "weights_moved": moved}
+    seconds = time.monotonic() - started - curve.probing + context.spent.spared
+    cost = {"unlearn_seconds": round(seconds, 2), "weights_moved": moved}
+    cost |= {f"{name}_seconds": round(value, 2) for name, value in context.spent.seconds.items()}
+    cost["peak_memory_mb"] = max(memory.peak_mb(), context.spent.peak)
     if curve.trace:
         cost["trace_seconds"] = round(curve.probing, 2)
     meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
@@ -208,7 +211,8 @@ def make_context(request: Request, start: Prepared, task: str, seed: int, progre
     def encoded(pairs: tuple[Pair, ...]) -> list[Encoded]:
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
 
-    return Context(lm, encoded(data.forget), encoded(data.retain), task, seed, request.cache, progress)
+    sets = encoded(data.forget), encoded(data.retain)
+    return Context(lm, *sets, task, seed, request.cache, progress, memory.peak_mb)
 
 
 def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:
@@ -273,26 +277,3 @@ def environment(own: frozenset[str]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         **provenance(own=own),
     }
-
-
-def _reset_peak_memory() -> None:
-    """Hand free memory back to the system first: a worker that lives for many cells would keep what they scattered."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
-def _peak_memory_mb() -> float:
-    """Largest resident size of this process since `_reset_peak_memory`, in MB."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024, 1)
-    except (OSError, StopIteration):
-        import resource
-
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

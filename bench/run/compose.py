@@ -22,6 +22,8 @@ from typing import Any
 from bench.api import Method, Schedule, check_value
 from bench.errors import UsageError
 from bench.keys import source_hash
+from bench.model.recipes import SCRATCH
+from bench.moved import keyed
 from bench.registry import find, load, select, unknown
 
 MATCHED = "@matched"
@@ -85,7 +87,7 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, b
         if method.control:
             raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
         return dataclasses.replace(compose(name.removesuffix(MATCHED), model, overrides, benchmark), method=method)
-    classes, sources = _classes(method)
+    classes, modules = _classes(method)
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
@@ -103,8 +105,19 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, b
     parts = {
         kind: cls(**{f.name: values[f.name] for f in _fields(cls) if f.name in values}) for kind, cls in classes.items()
     }
-    defaults = {f.name: f.default for cls in classes.values() for f in _fields(cls)}
-    return Composed(method, parts, {p: by for p, by in changed.items() if values[p] != defaults[p]}, sources)
+    differing = {p: by for p, by in changed.items() if values[p] != _default(classes[owners[p]], p, values)}
+    composed = Composed(method, parts, differing, {})
+    sources = {
+        part: keyed(module, source_hash(module), model in SCRATCH, composed.parameters)
+        for part, module in modules.items()
+    }
+    return dataclasses.replace(composed, sources=sources)
+
+
+def _default(cls: type, parameter: str, values: Mapping[str, Any]) -> Any:
+    """What a part takes for a parameter that is not given, which may depend on its others."""
+    others = {f.name: values[f.name] for f in _fields(cls) if f.name in values and f.name != parameter}
+    return getattr(cls(**others), parameter)
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -143,11 +156,10 @@ def parameters(name: str) -> dict[str, dataclasses.Field[Any]]:
 
 
 def _classes(method: Method) -> tuple[dict[str, type], dict[str, str]]:
-    """The dataclasses of a method's parts and the source hash of each file that holds one."""
+    """The dataclasses of a method's parts and the module that declares each."""
     if method.transform is not None:
         cls = method.transform if isinstance(method.transform, type) else None
-        modules = {method.name: method.transform.__module__}
-        return ({"transform": cls} if cls else {}), {k: source_hash(m) for k, m in modules.items()}
+        return ({"transform": cls} if cls else {}), {method.name: method.transform.__module__}
     named = {"objective": method.objective, "optimizer": method.optimizer, "scope": method.scope}
     classes: dict[str, type] = {kind: load(kind, name) for kind, name in named.items()}
     classes["schedule"] = Schedule
@@ -159,7 +171,7 @@ def _classes(method: Method) -> tuple[dict[str, type], dict[str, str]]:
                     f"{method.name}: both its {seen[spec.name]} and its {kind} have a parameter '{spec.name}'"
                 )
             seen[spec.name] = kind
-    return classes, {f"{k} {n}": source_hash(find(k, n).module) for k, n in named.items()}
+    return classes, {f"{k} {n}": find(k, n).module for k, n in named.items()}
 
 
 def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:

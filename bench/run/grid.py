@@ -20,7 +20,8 @@ Say = Callable[[str], None]
 
 
 def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: bool, say: Say) -> list[Record]:
-    """Make every cell that is not done, models first; each end is said in one line.
+    """Make every cell that is not done, models first; each end is said in one line,
+    and what a method warned of behind it.
 
     Returns:
         The records that were made.
@@ -109,6 +110,8 @@ def _run_jobs(
         shown.tell(left=seconds, told=time.time())
         left = words(seconds)
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
+        for warning in _warnings(result):
+            say(f"warning: {warning}")
         return fine
 
     shown = Live(results, f"run {os.getpid()}", {"run": True})
@@ -120,6 +123,12 @@ def _run_jobs(
             for job in jobs:
                 live.forget(results, job.name)
     return well
+
+
+def _warnings(result: Any) -> list[str]:
+    """What a cell's method warned of; a matched cell does not repeat what its method's own cell says."""
+    own = isinstance(result, Record) and f"{result.cell.method}: "
+    return [note for note in result.notes if note.startswith(own)] if own else []
 
 
 def _outcome(job: Job, result: Any, error: BaseException | None) -> tuple[bool, str]:

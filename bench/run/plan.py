@@ -130,6 +130,8 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
         "general": hashes["general"],
         "seed": seed,
     }
+    if request.model not in SCRATCH:  # which have none
+        made["dropout"] = "drawn from a stream of its own"
     return Prepared(digest(made), stage, task, seed)
 
 

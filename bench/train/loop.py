@@ -95,6 +95,7 @@ def fit(
     watched = {round(total * k / points) for k in range(points)} if probe else set()
     for step, batch in enumerate(batches):
         if step in watched and probe:
+            _settle(lm.device)
             curve.look(step, probe)
         prepared.zero_grad()
         if curvature and getattr(optimizer, "curvature_due", False):
@@ -124,5 +125,12 @@ def fit(
         if progress:
             progress(name, step + 1, total)
     if probe:
+        _settle(lm.device)
         curve.look(total, probe)
     return curve
+
+
+def _settle(device: torch.device) -> None:
+    """Wait for what an accelerator still works on, so that a probe is not charged with the steps before it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

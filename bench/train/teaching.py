@@ -14,6 +14,7 @@ from bench.keys import stream
 from bench.model.models import LM
 from bench.model.recipes import Teaching
 from bench.train.batches import collate, label_logps
+from bench.train.draws import own_draws
 from bench.train.loop import Curve, fit
 
 
@@ -30,8 +31,8 @@ def teach(
 ) -> Curve:
     """Supervised training of all weights on `pairs` and, in every epoch, on the `rehearsed` ones.
 
-    Batches hold texts of similar length; their order is drawn from the random stream `key`. `curve` is an empty one to
-    fill, for a thread that looks on.
+    Batches hold texts of similar length; their order and the model's dropout are drawn from random streams of `key`.
+    `curve` is an empty one to fill, for a thread that looks on.
     """
     items = [lm.encode(p.prompt, p.answer, p.raw) for p in (*pairs, *rehearsed)]
     if not items:
@@ -55,11 +56,12 @@ def teach(
         return LossTerms(total, {"loss": total})
 
     lm.model.train()
-    curve = fit(
-        lm, parameters, optimizer, order, loss,
-        warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
-        curve=curve,
-    )  # fmt: skip
+    with own_draws(stream(key, "dropout")):
+        curve = fit(
+            lm, parameters, optimizer, order, loss,
+            warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+            curve=curve,
+        )  # fmt: skip
     lm.model.eval()
     return curve
 

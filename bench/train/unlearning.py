@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from bench.api import LossTerms, Objective, Optimizer, Schedule, Scope
 from bench.contracts import Batch, Context, Step
 from bench.errors import UsageError
 from bench.train.batches import answer_logps, collate, label_logps, sampled_cross_entropy
+from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged, fit
 from bench.train.masking import trainable
 from bench.train.tracking import Log
@@ -38,6 +40,10 @@ def unlearn(
         trace: points on the way, beside the start, at which forgetting and keeping are probed; 0 is none.
         log: gets the lines of the training curve as they are made.
         curve: an empty one to fill, for a thread that looks on.
+
+    Warns:
+        UserWarning: an optimizer that clips its steps weight by weight (it has `clipped`, the share of the last step)
+            clipped nearly all or nearly none over the run.
 
     Returns:
         The training curve and the number of weights that could move.
@@ -78,7 +84,7 @@ def unlearn(
         return sampled_cross_entropy(lm.model, batches(drawn).values(), labels)
 
     lm.model.eval()
-    with trainable(lm.model, scope.select(context)) as parameters:
+    with own_draws(context.stream("draws")), trainable(lm.model, scope.select(context)) as parameters:
         curve = fit(
             lm, parameters, optimizer.build(parameters), list(zip(order, partners)), loss,
             warmup=schedule.warmup, clip=schedule.clip, name="unlearning", progress=context.progress,
@@ -87,7 +93,20 @@ def unlearn(
         moved = sum(p.numel() for p in parameters)
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
         raise Diverged("unlearning left weights that are not finite")
+    _warn_of_clipping([line["clipped"] for line in curve.lines if "clipped" in line], optimizer)
     return curve, moved
+
+
+def _warn_of_clipping(shares: Sequence[float], optimizer: Optimizer) -> None:
+    """Warn where curvature decided nothing: every weight moved by the learning rate, or none came near it."""
+    share = float(np.mean(shares)) if shares else 0.5
+    if 0.01 <= share <= 0.99:
+        return
+    what = "were those of sign descent" if share > 0.99 else "stayed far below the learning rate"
+    gamma = getattr(optimizer, "gamma", None)
+    remedy = "larger" if share > 0.99 else "smaller"
+    mend = "" if gamma is None else f" Take a {remedy} gamma than {gamma:g}: --set METHOD.gamma=NUMBER."
+    warnings.warn(f"{share:.2%} of the weights were clipped over the run, so its steps {what}.{mend}", stacklevel=2)
 
 
 def _trade_off(context: Context, sample: int = 64) -> Callable[[], dict[str, float]]:

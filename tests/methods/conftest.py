@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -18,6 +24,8 @@ from transformers import (
     Olmo2ForCausalLM,
     OlmoConfig,
     OlmoForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PhiConfig,
     PhiForCausalLM,
     PreTrainedModel,
@@ -25,6 +33,7 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SiglipVisionConfig,
 )
 
 VOCABULARY = 50
@@ -40,6 +49,21 @@ _SHAPE: dict[str, Any] = {
     "eos_token_id": 1,
 }
 _GATED = {**_SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
+_GEMMA = {**_GATED, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 4}
+_CAPPED = {**_GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+_MILD = {**_GEMMA, "attn_logit_softcapping": 10.0, "final_logit_softcapping": 30.0}
+_LOCAL = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+
+
+def _seeing() -> PreTrainedModel:
+    """A Gemma 3 whose vision tower has as many layers as its language model, and comes first."""
+    eye = SiglipVisionConfig(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    text = Gemma3TextConfig(**_GEMMA, **_LOCAL)
+    return Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=eye, mm_tokens_per_image=4))
+
+
 _FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**_GATED, tie_word_embeddings=True)),
     "olmo": lambda: OlmoForCausalLM(OlmoConfig(**_GATED)),
@@ -50,6 +74,14 @@ _FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_GATED, head_dim=8)),
     "phi": lambda: PhiForCausalLM(PhiConfig(**_GATED, partial_rotary_factor=0.5)),
     "gpt-neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**_SHAPE, intermediate_size=48)),
+    "opt": lambda: OPTForCausalLM(OPTConfig(**_SHAPE, ffn_dim=48, word_embed_proj_dim=32, init_std=0.2)),
+    "opt-350m": lambda: OPTForCausalLM(
+        OPTConfig(**_SHAPE, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False, init_std=0.2)
+    ),
+    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**_CAPPED, **_LOCAL)),
+    "gemma2-mild": lambda: Gemma2ForCausalLM(Gemma2Config(**_MILD, **_LOCAL)),
+    "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**_GEMMA, **_LOCAL)),
+    "gemma3-vision": _seeing,
     "gpt2": lambda: GPT2LMHeadModel(
         GPT2Config(n_positions=64, n_inner=48, **{k: v for k, v in _SHAPE.items() if k != "max_position_embeddings"})
     ),

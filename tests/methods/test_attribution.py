@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from bench.contracts import Encoded
 from bench.errors import BenchError
-from bench.model.architecture import layers
-from methods import _attribution
+from bench.model.architecture import head, layers
+from methods import _attribution, _stream
 from methods._attribution import attribute
 
 Tiny = Callable[..., PreTrainedModel]
@@ -53,9 +53,9 @@ def scaled_gradient(
     caught: list[Tensor] = []
 
     def replace(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        beta = inputs[0][0, -1].detach()
-        caught.extend((beta, (scale * beta).requires_grad_()))
-        return (torch.cat((inputs[0][0, :-1].detach(), caught[1][None]))[None],)
+        rows = inputs[0].detach().flatten(0, -2)  # OPT hands its MLP rows
+        caught.extend((rows[-1], (scale * rows[-1]).requires_grad_()))
+        return (torch.cat((rows[:-1], caught[1][None])).view(inputs[0].shape),)
 
     with down.register_forward_pre_hook(replace):
         logp = model(prefix).logits[0, -1].log_softmax(-1)[target]
@@ -126,6 +126,87 @@ def test_a_model_that_does_more_than_its_layers_is_refused(tiny: Tiny) -> None:
         attribute(model, sequences(2))
 
 
+def leave_out_attention_cap(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_stream, "_attention", without(_stream._attention, "softcap"))
+
+
+def leave_out_attention_cap_above(patch: pytest.MonkeyPatch) -> None:
+    """In the stream alone: the plain pass, which it is recorded from, is right."""
+    original = _stream._own_and_past
+    patch.setattr(_stream, "_own_and_past", lambda *args: original(*args[:6], None))
+
+
+def leave_out_final_cap(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_attribution, "head", lambda model: head(model)[:2])
+
+
+def leave_out_the_window(patch: pytest.MonkeyPatch) -> None:
+    original = _stream._past
+    patch.setattr(_stream, "_past", lambda where, length, mask: original(where, length, None))
+
+
+def scale_the_bias(patch: pytest.MonkeyPatch) -> None:
+    """With nothing scaled there is no gap at all."""
+    patch.setattr(_attribution, "_bias", lambda module, output: output.new_zeros(()))
+
+
+def leave_out_scaling(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_stream, "_attention", without(_stream._attention, "scaling"))
+
+
+def without(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    return lambda *args, **named: function(*args, **{k: v for k, v in named.items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("family", "plant"),
+    [
+        ("gemma2", leave_out_attention_cap),
+        ("gemma2", leave_out_attention_cap_above),
+        ("gemma2", leave_out_final_cap),
+        ("gemma2", leave_out_the_window),
+        ("gemma2-mild", leave_out_attention_cap),
+        ("gemma2-mild", leave_out_attention_cap_above),
+        ("gemma2-mild", leave_out_final_cap),
+        ("gemma3-vision", leave_out_the_window),
+        ("gpt2", scale_the_bias),
+        ("opt", scale_the_bias),
+        ("opt", leave_out_scaling),
+    ],
+)
+def test_the_self_check_catches_a_gap(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, family: str, plant: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Planted one by one; "gemma2-mild" has caps so wide that attributions are off by a percent or less."""
+    attribute(tiny(family), sequences(3))
+    plant(monkeypatch)
+    with pytest.raises(BenchError, match="differ from the definition by .* of the largest") as caught:
+        attribute(tiny(family), sequences(3))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layer_that_cannot_be_replayed_is_refused_in_one_line(tiny: Tiny) -> None:
+    model = tiny("llama")
+    forward = model.model.layers[1].forward
+
+    def picky(hidden: Tensor, **named: Any) -> Tensor:
+        if named["position_ids"][0, 0] != 0:
+            raise ValueError("whole sequences only\nand more")
+        return forward(hidden, **named)
+
+    model.model.layers[1].forward = picky
+    with pytest.raises(BenchError, match="cannot be replayed one by one: whole sequences only$"):
+        attribute(model, sequences(2))
+
+
+def test_own_attention_is_put_back_in_every_part(tiny: Tiny) -> None:
+    model = tiny("gemma3-vision")
+    model.set_attn_implementation({"vision_config": "eager"})
+    attribute(model, sequences(2))
+    found = [c._attn_implementation for c in (model.config, model.config.text_config, model.config.vision_config)]
+    assert found == ["sdpa", "sdpa", "eager"]
+
+
 def test_nothing_to_attribute(tiny: Tiny) -> None:
     with pytest.raises(BenchError, match="no item has an answer token"):
         attribute(tiny("llama"), [Encoded([3, 4], [])])
@@ -145,4 +226,4 @@ def test_memory_is_bounded_by_the_budget(tiny: Tiny, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_attribution, "_scaled", watch)
     attribute(model, sequences(4), steps=6, budget=60)
     assert max(stream for _, stream in seen) <= 60
-    assert all(6 * positions == stream for positions, stream in seen[1:])
+    assert all(6 * positions == stream for positions, stream in seen[len(layers(model)) :])  # the self-check

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from bench.api import Schedule
 from bench.contracts import Context, Encoded
@@ -46,6 +46,19 @@ def test_forget_likelihood_falls(tiny: Callable[..., PreTrainedModel], name: str
     context = run(name, tiny("llama"), tmp_path)
     before = answer_logps(LM(tiny("llama"), context.lm.tokenizer), context.forget)
     assert float(answer_logps(context.lm, context.forget).sum()) < float(before.sum())
+
+
+@pytest.mark.parametrize("family", ["opt", "opt-350m", "gemma2", "gemma3-vision", "gpt2"])
+def test_simu_runs_on_a_saved_checkpoint(tiny: Callable[..., PreTrainedModel], family: str, tmp_path: Path) -> None:
+    """Loaded as a checkpoint of the hub is; where only some neurons may move, only their columns have."""
+    tiny(family).save_pretrained(tmp_path / "model")
+    fresh, model = (AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval() for _ in range(2))
+    context = run("simu-npo", model, tmp_path)
+    before = answer_logps(LM(fresh, context.lm.tokenizer), context.forget)
+    assert float(answer_logps(context.lm, context.forget).sum()) < float(before.sum())
+    moved = {n for (n, a), b in zip(model.named_parameters(), fresh.parameters(), strict=True) if not torch.equal(a, b)}
+    allowed = {n for layer in layers(model) for n in (*layer.attention, f"{layer.down_name}.weight")}
+    assert moved and moved <= allowed
 
 
 @pytest.mark.parametrize("name", SIMU)

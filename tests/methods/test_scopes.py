@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from bench.contracts import Encoded
+from bench.contracts import Context, Encoded
 from bench.errors import BenchError
 from bench.model.architecture import chosen, layers
 from methods import _attribution
@@ -29,16 +29,10 @@ def items(seed: int, count: int = 4) -> list[Encoded]:
     return [Encoded(random.integers(2, 50, 4).tolist(), [*random.integers(2, 50, 3).tolist(), 1]) for _ in range(count)]
 
 
-def context(model: PreTrainedModel, cache: Path, seed: int = 0, **sets: Any) -> Any:
-    """A stand-in for `bench.contracts.Context`."""
-    return SimpleNamespace(
-        lm=SimpleNamespace(model=model),
-        forget=sets.get("forget", items(0)),
-        retain=sets.get("retain", items(1, 9)),
-        stream=lambda name: np.random.default_rng([seed, len(name)]),
-        cache=cache,
-        progress=lambda what, done, total: None,
-    )
+def context(model: PreTrainedModel, cache: Path, seed: int = 0, **sets: Any) -> Context:
+    lm: Any = SimpleNamespace(model=model)
+    forget, retain = sets.get("forget", items(0)), sets.get("retain", items(1, 9))
+    return Context(lm, forget, retain, "test", seed, cache, lambda what, done, total: None)
 
 
 def test_all(tiny: Tiny, family: str, tmp_path: Path) -> None:

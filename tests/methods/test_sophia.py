@@ -118,6 +118,17 @@ def test_hutchinson() -> None:
     torch.testing.assert_close(optimizer.state[p]["h"], 0.05 * 6 * d * p.detach() ** 2)
 
 
+@pytest.mark.parametrize(
+    ("curvature", "gamma"), [("empirical", 204.8), ("gauss-newton-bartlett", 0.04), ("hutchinson", 0.01)]
+)
+def test_gamma_follows_the_source_of_the_curvature(curvature: str, gamma: float) -> None:
+    """SOUL's rho B, Sophia-G's rho and Sophia-H's gamma (`GAMMA`); a gamma that is given stays."""
+    declared = SophiaOptimizer(curvature=curvature)
+    assert declared.gamma == gamma == declared.build(parameters()).gamma
+    assert Sophia(parameters(), lr=1.0, curvature=curvature).gamma == gamma
+    assert SophiaOptimizer(curvature=curvature, gamma=3.0).build(parameters()).gamma == 3.0
+
+
 def test_a_parameter_without_gradient_stays() -> None:
     params = parameters()
     params[0].grad = torch.ones_like(params[0])

@@ -36,6 +36,21 @@ def test_the_most_specific_wins_and_is_named(settings):
     assert c.compose("so-npo", settings).parameters["beta"] == 0.5
 
 
+def test_gamma_follows_the_curvature_and_is_no_override_then():
+    def made(name, **given):
+        composed = c.compose(name, "no-such-settings", given)
+        return composed.parameters["gamma"], dict(composed.overrides)
+
+    assert made("so-npo") == (204.8, {})
+    assert made("so-npo", gamma="204.8") == (204.8, {})
+    assert made("so-npo@curvature=hutchinson") == (0.01, {"curvature": "name"})
+    by_hand = {"curvature": "gauss-newton-bartlett", "gamma": "0.04"}
+    assert made("so-npo", **by_hand) == (0.04, {"curvature": "--set"})
+    assert made("so-npo", curvature="hutchinson", gamma="1") == (1.0, {"curvature": "--set", "gamma": "--set"})
+    with pytest.raises(UsageError, match="curvature must be one of"):
+        made("so-npo", curvature="guessed")
+
+
 def test_a_benchmark_has_settings_of_its_own_on_top(settings):
     made = c.compose("fo-npo", settings, benchmark="lume")
     assert (made.parameters["epochs"], made.parameters["lr"], made.parameters["beta"]) == (3, 1e-4, 0.7)

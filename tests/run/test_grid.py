@@ -6,7 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from bench.run import grid
+from bench.run.executors import Job
 from bench.run.plan import Request, plan
+from bench.store.record import Cell, Record
 
 
 def test_tasks_that_share_a_retrain_model_wait_for_one_job(monkeypatch):
@@ -24,3 +26,17 @@ def test_tasks_that_share_a_retrain_model_wait_for_one_job(monkeypatch):
     names = {job.name for job in kept}
     assert all(job.needs <= names for job in kept)
     assert sum("retrain for" in name for name in names) == 1
+
+
+def _warned(*_: object) -> Record:
+    cell = Cell("t", "so-npo@m=1", "tiny", "embedded", 0)
+    return Record(cell, "ok", {}, {}, notes=("about the data", "so-npo@m=1: nothing was clipped", "so-npo: another's"))
+
+
+def test_what_a_method_warned_of_is_said_beside_the_record():
+    """Not what the data's notes say of every cell, nor, of a matched cell, what its method's own cell said before."""
+    said: list[str] = []
+    records: list[Record] = []
+    grid._run_jobs([Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records)
+    assert said == ["[1/1] a cell: done", "warning: so-npo@m=1: nothing was clipped"]
+    assert len(records) == 1

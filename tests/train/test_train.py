@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +20,7 @@ from bench.registry import load
 from bench.train.batches import answer_logps, collate, label_logps, sampled_cross_entropy
 from bench.train.loop import Diverged, fit
 from bench.train.teaching import teach
-from bench.train.unlearning import unlearn
+from bench.train.unlearning import _warn_of_clipping, unlearn
 
 PAIRS = [Pair(f"What is {n} and {n}?", f"{n + n} it is") for n in range(6)]
 SHAPE = dataclasses.replace(SCRATCH["tiny"], hidden_size=32, intermediate_size=48, layers=2, heads=2, vocab_size=300)
@@ -167,3 +170,33 @@ def test_every_curvature_source_is_fed(lm, tmp_path, curvature):
     parts = [load("objective", "graddiff")(), load("optimizer", "sophia")(lr=1e-4, gamma=50.0, curvature=curvature)]
     curve, _ = unlearn(context, *parts, load("scope", "all")(), Schedule(epochs=1, batch_size=3))
     assert 0 < curve.lines[-1]["clipped"] < 0.999
+
+
+@pytest.mark.parametrize(
+    ("gamma", "said"),
+    [
+        (1e-30, r"^100\.00% of the weights were clipped over the run, so its steps were those of sign descent\. "
+         r"Take a larger gamma than 1e-30: --set METHOD\.gamma=NUMBER\.$"),
+        (1e12, r"^0\.00% of the weights were clipped over the run, so its steps stayed far below the learning rate\. "
+         r"Take a smaller gamma than 1e\+12"),
+        (50.0, None),
+    ],
+)  # fmt: skip
+def test_a_run_that_clips_nearly_all_or_nothing_says_so(lm, tmp_path, gamma, said):
+    items = [lm.encode(p.prompt, p.answer) for p in PAIRS]
+    context = Context(lm, items, items, "t", 0, tmp_path, lambda *_: None)
+    parts = [load("objective", "graddiff")(), load("optimizer", "sophia")(lr=1e-4, gamma=gamma), load("scope", "mlp")()]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        unlearn(context, *parts, Schedule(epochs=2, batch_size=3))
+    assert len(caught) == (said is not None)
+    assert said is None or re.search(said, str(caught[0].message))
+
+
+def test_the_share_that_is_warned_of_is_the_runs_mean(recwarn):
+    """One step at the edge is no run at the edge; an optimizer that says nothing of clipping is not judged."""
+    _warn_of_clipping([1.0, 1.0, 1.0, 0.9], SimpleNamespace(gamma=2.0))
+    _warn_of_clipping([], SimpleNamespace())
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="99.75%"):
+        _warn_of_clipping([1.0, 1.0, 1.0, 0.99], SimpleNamespace(gamma=2.0))

@@ -3,7 +3,7 @@ RESULTS ?= mine
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types slow check benchmarks clean
+.PHONY: run test lint types slow page check benchmarks clean
 
 run: $(READY)  ## set everything up and run the main job; typed again it goes on where it was
 	$(BIN)/python -m bench run --methods all --tasks tofu --results $(RESULTS)
@@ -14,7 +14,10 @@ test: $(READY)  ## set everything up and pass the tests
 slow: $(READY)  ## the tests that take more than a few seconds
 	$(BIN)/python -m pytest -n auto -m 'slow and not benchmark_suite'
 
-check: test lint types slow  ## what CI runs
+page: $(READY)  ## the report of the committed results, docs/page/index.html
+	$(BIN)/python -m bench leaderboard --html docs/page
+
+check: test lint types slow page  ## what CI runs
 
 lint: $(READY)
 	$(BIN)/ruff check .

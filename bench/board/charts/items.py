@@ -136,8 +136,9 @@ def _ecdf(
 
 
 def _ecdf_marks(log: bool = False) -> alt.LayerChart:
-    other = {"type": "log"} if log else {"zero": False}  # on a logarithmic scale there is no zero to leave out
-    scale = alt.Scale(domain=["$extent"], nice=False, **other)
+    scale = alt.Scale(
+        domain=["$extent"], nice=False, zero=alt.Undefined if log else False, type="log" if log else "linear"
+    )
     x = alt.X("value:Q", axis=logarithmic("$x") if log else alt.Axis(title="$x"), scale=scale)
     y = alt.Y("share:Q", axis=alt.Axis(title="share of items at or below", format="%"), scale=alt.Scale(domain=[0, 1]))
     return layered(*_lines(x, y, tip("value:Q", "share:Q"), alt.Order("share:Q"), interpolate="step-after"))

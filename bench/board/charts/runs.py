@@ -250,8 +250,8 @@ def _numbers(values: Sequence[Any]) -> Array:
 def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt.LayerChart:
     x = alt.X("share:Q", axis=alt.Axis(title="share of the run done", format="%"), scale=alt.Scale(domain=[0, 1]))
     axis = logarithmic("$y") if scale == "log" else alt.Axis(title="$y")
-    zero = {} if scale == "log" else {"zero": False}  # a logarithmic scale has no zero to leave out
-    y = alt.Y("value:Q", axis=axis, scale=alt.Scale(type=scale, **zero))
+    zoomed = alt.Scale(type=scale) if scale == "log" else alt.Scale(type=scale, zero=False)  # a log scale has no zero
+    y = alt.Y("value:Q", axis=axis, scale=zoomed)
     told = tip("seed:O", "share:Q", "value:Q")
     levels = of("level").mark_rule(strokeWidth=1.5).encode(y=y, color=colour(), opacity=seen(0.7))
     lines = (

@@ -53,7 +53,7 @@ def data(
         return sorted(shared - {()})
 
     authors = (np.unique(labels, return_counts=True)[1].max() for labels in crossed.clusters.values() if len(labels))
-    largest = max(2, *map(len, seeds.values()), *authors)
+    largest = max([2, *map(len, seeds.values()), *authors])
     return {
         "texts": texts_file,
         "digest": texts.digest,

@@ -95,25 +95,50 @@ def finetuning(model: str, task: str) -> Teaching:
     return recipe.finetune if recipe else PRETRAINED
 
 
-@cache
 def model_identity(model: str, task: str) -> dict[str, Any]:
     """What the base of a model is made from: a recipe, the content of a checkpoint, or a hub id with its revision.
 
     Raises:
+        UsageError: no such model, or a folder that holds no whole one.
         BenchError: a hub id that cannot be resolved; the message says what can be typed instead.
     """
     if recipe := scratch(model, task):
         return {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
-    folder = Path(model)
-    if folder.is_dir():
-        files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))
-        return {"checkpoint": {p.name: _file_hash(p) for p in files}}
+    if Path(model).is_dir():
+        return {"checkpoint": _content(Path(model).resolve())}
     if "/" not in model:
         raise UsageError(f"no model '{model}'. Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint.")
+    return {"hub": model, "revision": _revision(model)}
+
+
+_UNREAD = (".md", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".log", ".png")
+"""What a checkpoint may hold that loading it never reads: pages, pickled weights, those of other frameworks."""
+
+
+@cache
+def _content(folder: Path) -> dict[str, str]:
+    """Digest of every file of a checkpoint that may change ids or logits: weights, configuration, tokenizer, templates.
+
+    Whatever is not known to be left unread counts, for tokenizers keep their words under many names.
+    """
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(
+            f"{folder} holds an adapter, and the model that it adapts lies elsewhere. Merge the two "
+            "(merge_and_unload() of peft), save the result and give its directory."
+        )
+    places = (folder, folder / "additional_chat_templates")
+    files = sorted(path for place in places if place.is_dir() for path in place.iterdir() if path.is_file())
+    read = [path for path in files if path.suffix not in _UNREAD and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): _file_hash(path) for path in read}
+
+
+@cache
+def _revision(model: str) -> str | None:
+    """The commit that the hub has of a model now."""
     try:
         from huggingface_hub import model_info
 
-        return {"hub": model, "revision": model_info(model).sha}
+        return model_info(model).sha
     except Exception as error:
         raise BenchError(
             f"model '{model}' is no directory here and the hub does not answer for it ({type(error).__name__}). "

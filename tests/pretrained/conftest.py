@@ -56,9 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_world(tmp_path_factory.mktemp("data") / "tofu").parent)
 
 
-@pytest.fixture(autouse=True)
-def fresh_identities():
-    """What was hashed in another test, or before an edit, counts no more."""
-    recipes.model_identity.cache_clear()
-    yield
-    recipes.model_identity.cache_clear()
+@pytest.fixture
+def hashed_anew() -> Callable[[], None]:
+    """Forgets what was hashed in this process before a checkpoint was edited, as a new run does."""
+    return recipes._content.cache_clear

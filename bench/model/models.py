@@ -1,4 +1,4 @@
-"""Models: the two that are trained from scratch, hub models and checkpoints, and how texts become token ids."""
+"""Models: the two that are trained from scratch, hub models and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from transformers.utils import logging as transformers_logging
 
 from bench.contracts import Encoded
 from bench.errors import BenchError
+from bench.model.encoding import Encoding
 from bench.model.recipes import Scratch
 
 # One bar a shard of a model of a few megabytes hides the progress of the run.
 transformers_logging.disable_progress_bar()
 
 PAD, EOS = "<pad>", "<eos>"
-QUESTION, ANSWER = "Question: ", "\nAnswer:"
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,15 @@ class LM:
 
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Ids of a prompt: through the chat template where the tokenizer has one, else "Question: ...", or as it is."""
-        if raw:
-            return _with_bos(self.tokenizer, self.tokenizer.encode(prompt, add_special_tokens=False))
-        if self.tokenizer.chat_template:
-            turns = [{"role": "user", "content": prompt}]
-            ids = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-            return [int(i) for i in ids]
-        text = f"{QUESTION}{prompt}{ANSWER}"
-        return _with_bos(self.tokenizer, self.tokenizer.encode(text, add_special_tokens=False))
+        return Encoding(self.tokenizer).prompt(prompt, raw)
 
     def encode(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
-        """Ids of prompt and answer, encoded apart so that no token straddles the border; the answer ends with EOS."""
-        glue = "" if raw or self.tokenizer.chat_template else " "
-        ids = self.tokenizer.encode(glue + answer, add_special_tokens=False)
-        return Encoded(self.encode_prompt(prompt, raw), [*ids, self.eos])
+        """Ids of prompt and answer; the answer ends with EOS."""
+        return Encoding(self.tokenizer).pair(prompt, answer, raw)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of generated ids, without special tokens, stripped."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-
-
-def _with_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
-    bos = tokenizer.bos_token_id
-    return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
 
 
 def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError
+from bench.model.encoding import DATE_FORMAT, TODAY
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,12 @@ def model_identity(model: str, task: str) -> dict[str, Any]:
     """
     if recipe := scratch(model, task):
         return {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
+    told = {"date of prompts": TODAY.strftime(DATE_FORMAT)}
     if Path(model).is_dir():
-        return {"checkpoint": _content(Path(model).resolve())}
+        return {"checkpoint": _content(Path(model).resolve()), **told}
     if "/" not in model:
         raise UsageError(f"no model '{model}'. Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint.")
-    return {"hub": model, "revision": _revision(model)}
+    return {"hub": model, "revision": _revision(model), **told}
 
 
 _UNREAD = (".md", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".log", ".png")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
 from bench.model.encoding import DATE_FORMAT, TODAY
@@ -16,7 +16,7 @@ from bench.model.encoding import DATE_FORMAT, TODAY
 
 @dataclass(frozen=True)
 class Teaching:
-    """One run of supervised training: AdamW, cosine decay to zero after a linear warm-up."""
+    """One run of supervised training: AdamW, decay of the learning rate to zero after a linear warm-up."""
 
     epochs: int
     lr: float
@@ -25,6 +25,12 @@ class Teaching:
     weight_decay: float = 0.01
     beta2: float = 0.999
     autocast: bool = False  # bfloat16 forward and backward
+    decay: Literal["cosine", "linear"] = "cosine"
+
+    def ingredients(self) -> dict[str, Any]:
+        """What of it goes into content keys. The cosine is unsaid: the first were made when there was no other."""
+        said = dataclasses.asdict(self)
+        return {name: value for name, value in said.items() if (name, value) != ("decay", "cosine")}
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,11 @@ SCRATCH = {
     ),
 }
 
-PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2)
-"""How a pretrained model is fine-tuned: TOFU's own settings, the warm-up being one epoch (arXiv:2401.06121)."""
+PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2, decay="linear")
+"""How a pretrained model is fine-tuned: TOFU's own settings for Llama 2, and open-unlearning's (arXiv:2401.06121).
+
+Five epochs in batches of 32 at 1e-5, decay of weights 0.01, a warm-up of one epoch, then linear decay.
+"""
 
 
 def scratch(model: str, task: str) -> Scratch | None:
@@ -104,7 +113,8 @@ def model_identity(model: str, task: str) -> dict[str, Any]:
         BenchError: a hub id that cannot be resolved; the message says what can be typed instead.
     """
     if recipe := scratch(model, task):
-        return {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
+        said = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
+        return {**said, "base": recipe.base.ingredients()}
     told = {"date of prompts": TODAY.strftime(DATE_FORMAT)}
     if Path(model).is_dir():
         return {"checkpoint": _content(Path(model).resolve()), **told}

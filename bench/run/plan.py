@@ -119,7 +119,7 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
         made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
-    made |= {"teaching": dataclasses.asdict(finetuning(request.model, task)), "pairs": hashes[stage], "seed": seed}
+    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": hashes[stage], "seed": seed}
     if request.model in SCRATCH:
         made["general"] = hashes["general"]
     return Prepared(digest(made), stage, task, seed)

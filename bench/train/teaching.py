@@ -55,7 +55,7 @@ def teach(
     lm.model.train()
     curve = fit(
         lm, parameters, optimizer, order, loss,
-        warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+        warmup=teaching.warmup, decay=teaching.decay, autocast=teaching.autocast, name=name, progress=progress,
     )  # fmt: skip
     lm.model.eval()
     return curve

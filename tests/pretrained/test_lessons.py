@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bench.api import Pair
+from bench.model.recipes import SCRATCH, scratch
 from bench.run import cell
-from bench.run.plan import Request, prepared, splits
+from bench.run.plan import Request, model_folder, prepared, splits
 from bench.train.loop import Curve
 from tests.pretrained.conftest import Checkpoint
 
@@ -72,3 +74,17 @@ def test_what_is_not_rehearsed_is_in_no_key(checkpoint: Checkpoint, world, tmp_p
     before = keys()
     monkeypatch.setattr(plan, "_hashes", lambda task, source: {**hashes(task, source), "general": "other"})
     assert [a == b for a, b in zip(before, keys(), strict=True)] == [False, True]
+
+
+def test_a_pretrained_model_is_fine_tuned_as_tofu_does(checkpoint: Checkpoint, world, tmp_path):
+    """Five epochs of 40 pairs, 32 a step: 10 steps, of which the first epoch's 2 warm up to 1e-5; a line down to 0."""
+    asked = request(checkpoint(), world, tmp_path)
+    wanted = prepared(asked, "tofu:forget10", "full", 0)
+    cell.prepare(asked, wanted, lambda *_: None)
+    curve = json.loads((model_folder(asked, wanted.key) / "bench.json").read_text())["curve"]
+    assert curve["lr"] == pytest.approx([0.5e-5, 1e-5, *(1e-5 * (1 - k / 8) for k in range(8))])
+
+
+def test_models_from_scratch_keep_their_cosine():
+    taught = [recipe for name in SCRATCH for task in ("tofu:forget10", "lume") if (recipe := scratch(name, task))]
+    assert {part.decay for recipe in taught for part in (recipe.base, recipe.finetune)} == {"cosine"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
+from bench.keys import digest
 from bench.model.encoding import DATE_FORMAT, TODAY
 
 
@@ -121,6 +122,18 @@ def model_identity(model: str, task: str) -> dict[str, Any]:
     if "/" not in model:
         raise UsageError(f"no model '{model}'. Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint.")
     return {"hub": model, "revision": _revision(model), **told}
+
+
+def model_label(model: str) -> str:
+    """The name of a model in records.
+
+    Of a checkpoint it is the folder's, for the path belongs to one machine, and 8 digits of a digest of its content,
+    for two folders may have one name and must not share records.
+    """
+    if model in SCRATCH or not Path(model).is_dir():
+        return model
+    folder = Path(model).resolve()
+    return f"{folder.name}-{digest(_content(folder))[:8]}"
 
 
 _UNREAD = (".md", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".log", ".png")

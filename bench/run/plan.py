@@ -14,7 +14,7 @@ from bench.api import Exam, Splits, make_task
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
-from bench.model.recipes import SCRATCH, finetuning, model_identity
+from bench.model.recipes import SCRATCH, finetuning, model_identity, model_label
 from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
@@ -46,8 +46,8 @@ class Request:
 
     @property
     def model_label(self) -> str:
-        """The name of the model in records; of a checkpoint's directory only the last part."""
-        return Path(self.model).name if Path(self.model).is_dir() else self.model
+        """The name of the model in records."""
+        return model_label(self.model)
 
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:

@@ -220,8 +220,10 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         parameters=planned.composed.parameters,
         overrides=dict(planned.composed.overrides),
         environment=environment(own_code(planned.composed.method, planned.cell.task)),
-        notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
-        tuning_trials=tuning_trials(request.model, planned.cell.method, planned.cell.task.partition(":")[0]),
+        notes=(*splits(planned.cell.task, request.source).notes, *planned.composed.notes, *found.pop("notes", ())),
+        tuning_trials=tuning_trials(
+            request.model, planned.cell.method, planned.cell.task.partition(":")[0], request.settings
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

@@ -37,6 +37,7 @@ class Request:
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
     trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
+    settings: str = ""  # a preset, or a file of settings, in place of the model's own
     track: str = ""  # a tracker of accelerate's that gets the training curves
 
     @property
@@ -141,7 +142,7 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     cells = []
     for task in tasks:
         benchmark = task.partition(":")[0]
-        made = {name: compose(name, request.model, overrides(name), benchmark) for name in wanted}
+        made = {name: compose(name, request.model, overrides(name), benchmark, request.settings) for name in wanted}
         for seed in seeds:
             reference = _plan_cell(request, task, made[RETRAIN], seed, None)
             cells.append(reference)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -110,17 +113,41 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
     Raises:
         BenchError: not found, not readable, or a tokenizer without an end-of-sequence token.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = load_tokenizer(path)
+    with _readable(path):
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
+    return LM(model.to(device).eval(), tokenizer)
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint directory or hub id.
+
+    Raises:
+        BenchError: not found, not readable, or without an end-of-sequence token.
+    """
+    with _readable(path):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    if tokenizer.eos_token_id is None:
+        raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
+    return tokenizer
+
+
+def load_config(path: str | Path) -> PretrainedConfig:
+    """The configuration of a checkpoint directory or hub id; raises `BenchError` where there is none to read."""
+    with _readable(path):
+        config: PretrainedConfig = AutoConfig.from_pretrained(path)
+    return config
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise BenchError(
             f"model '{path}' cannot be loaded: {str(error).splitlines()[0]} "
             "Give 'tiny', 'small', a hub id or the directory of a checkpoint with safetensors weights."
         ) from error
-    if tokenizer.eos_token_id is None:
-        raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
-    return LM(model.to(device).eval(), tokenizer)
 
 
 def save(lm: LM, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bench.contracts import Encoded
@@ -15,6 +16,7 @@ QUESTION, ANSWER = "Question: ", "\nAnswer:"
 DATE_FORMAT = "%d %b %Y"
 TODAY = datetime(2025, 4, 10)
 """The day that every prompt says it is, where a chat template names one: open-unlearning's `date_string`."""
+_ANCHORS = ("\n", ")", "a")
 
 
 @dataclass(frozen=True)
@@ -25,32 +27,69 @@ class Encoding:
 
     def prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Ids of a prompt, the beginning of sequence before it where the tokenizer has one."""
-        if raw:
-            return self._with_bos(self.tokenizer.encode(prompt, add_special_tokens=False))
-        if self.tokenizer.chat_template:
-            return self._chat(prompt)
-        return self._with_bos(self.tokenizer.encode(f"{QUESTION}{prompt}{ANSWER}", add_special_tokens=False))
+        ids = self._ids(self._text(prompt, raw))
+        bos = None if self._chats(raw) else self.tokenizer.bos_token_id  # a chat template writes its own
+        return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
 
     def pair(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
-        """Ids of prompt and answer, encoded apart so that no token straddles the border; the answer ends with EOS."""
-        glue = "" if raw or self.tokenizer.chat_template else " "
-        ids = self.tokenizer.encode(glue + answer, add_special_tokens=False)
+        """Ids of prompt and answer, with no token that straddles the border; the answer ends with EOS.
+
+        Of a tokenizer that puts a blank before every text (SentencePiece's: Llama 2, Mistral) the ids are those of the
+        whole text wherever a token ends at the border, which is how TOFU and open-unlearning encode for such models.
+        Where none does, the answer goes on without that blank. Other tokenizers encode the two apart.
+        """
+        glue = "" if raw else self._glue(prompt, answer) if self._chats(raw) else " "
+        ids = self._continued(self._text(prompt, raw), glue + answer)
         return Encoded(self.prompt(prompt, raw), [*ids, int(self.tokenizer.eos_token_id)])  # type: ignore[arg-type]
 
-    def _chat(self, prompt: str) -> list[int]:
-        """Ids of a prompt as the user's turn. Templates that ask what day it is are told `TODAY`, whenever they do."""
-        ids = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
+    def _chats(self, raw: bool) -> bool:
+        return not raw and bool(self.tokenizer.chat_template)
+
+    def _text(self, prompt: str, raw: bool) -> str:
+        """A prompt as the model reads it."""
+        return self._chat(prompt) if self._chats(raw) else prompt if raw else f"{QUESTION}{prompt}{ANSWER}"
+
+    def _chat(self, prompt: str, answer: str | None = None) -> str:
+        """The user's turn, then the beginning of an answer or a whole one.
+
+        Templates that ask what day it is are told `TODAY`, whenever they do.
+        """
+        turns = [{"role": "user", "content": prompt}]
+        text = self.tokenizer.apply_chat_template(
+            turns if answer is None else [*turns, {"role": "assistant", "content": answer}],
             chat_template=_dated(self.tokenizer.get_chat_template()),
-            add_generation_prompt=True,
-            return_dict=False,
+            add_generation_prompt=answer is None,
+            tokenize=False,
             date_string=TODAY.strftime(DATE_FORMAT),
         )
-        return [int(i) for i in ids]
+        return str(text)
 
-    def _with_bos(self, ids: list[int]) -> list[int]:
-        bos = self.tokenizer.bos_token_id
-        return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
+    def _glue(self, prompt: str, answer: str) -> str:
+        """The blanks that a chat template puts between the beginning of an answer and its words."""
+        begun, whole, words = self._chat(prompt), self._chat(prompt, answer), answer.strip()
+        between = whole.removeprefix(begun).partition(words)[0] if words and whole.startswith(begun) else ""
+        return between if between.isspace() else ""
+
+    def _continued(self, before: str, text: str) -> list[int]:
+        """Ids of `text` as it goes on after `before`, without the blank that it would have at the start of a text.
+
+        Where a token straddles the border, what it is encoded after is a sign that joins no word.
+        """
+        for start in (before, *_ANCHORS) if self._starts_with_blank else ():
+            known, whole = self._ids(start), self._ids(start + text)
+            if whole[: len(known)] == known:
+                return whole[len(known) :]
+        return self._ids(text)
+
+    @cached_property
+    def _starts_with_blank(self) -> bool:
+        """Whether the ids of two halves of a word, one after the other, are not that word."""
+        halves, word = [*self._ids("Bo"), *self._ids("b")], self._ids("Bob")
+        said, meant = (self.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in (halves, word))
+        return said != meant
+
+    def _ids(self, text: str) -> list[int]:
+        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False)]
 
 
 def _dated(template: str) -> str:

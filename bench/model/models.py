@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -53,13 +54,18 @@ class LM:
     def device(self) -> torch.device:
         return self.model.device
 
+    @cached_property
+    def encoding(self) -> Encoding:
+        """How its texts become ids."""
+        return Encoding(self.tokenizer)
+
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Ids of a prompt: through the chat template where the tokenizer has one, else "Question: ...", or as it is."""
-        return Encoding(self.tokenizer).prompt(prompt, raw)
+        return self.encoding.prompt(prompt, raw)
 
     def encode(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
         """Ids of prompt and answer; the answer ends with EOS."""
-        return Encoding(self.tokenizer).pair(prompt, answer, raw)
+        return self.encoding.pair(prompt, answer, raw)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of generated ids, without special tokens, stripped."""

@@ -27,9 +27,7 @@ class Encoding:
 
     def prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Ids of a prompt, the beginning of sequence before it where the tokenizer has one."""
-        ids = self._ids(self._text(prompt, raw))
-        bos = None if self._chats(raw) else self.tokenizer.bos_token_id  # a chat template writes its own
-        return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
+        return self._begun(self._text(prompt, raw), raw)
 
     def pair(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
         """Ids of prompt and answer, with no token that straddles the border; the answer ends with EOS.
@@ -38,9 +36,10 @@ class Encoding:
         whole text wherever a token ends at the border, which is how TOFU and open-unlearning encode for such models.
         Where none does, the answer goes on without that blank. Other tokenizers encode the two apart.
         """
-        glue = "" if raw else self._glue(prompt, answer) if self._chats(raw) else " "
-        ids = self._continued(self._text(prompt, raw), glue + answer)
-        return Encoded(self.prompt(prompt, raw), [*ids, int(self.tokenizer.eos_token_id)])  # type: ignore[arg-type]
+        text = self._text(prompt, raw)
+        glue = "" if raw else self._glue(text, prompt, answer) if self._chats(raw) else " "
+        ids = self._continued(text, glue + answer)
+        return Encoded(self._begun(text, raw), [*ids, int(self.tokenizer.eos_token_id)])  # type: ignore[arg-type]
 
     def _chats(self, raw: bool) -> bool:
         return not raw and bool(self.tokenizer.chat_template)
@@ -64,9 +63,14 @@ class Encoding:
         )
         return str(text)
 
-    def _glue(self, prompt: str, answer: str) -> str:
+    def _begun(self, text: str, raw: bool) -> list[int]:
+        """Ids of the text of a prompt, with the beginning of sequence unless a chat template has written its own."""
+        bos = None if self._chats(raw) else self.tokenizer.bos_token_id
+        return self._ids(text) if bos is None else [int(bos), *self._ids(text)]  # type: ignore[arg-type]
+
+    def _glue(self, begun: str, prompt: str, answer: str) -> str:
         """The blanks that a chat template puts between the beginning of an answer and its words."""
-        begun, whole, words = self._chat(prompt), self._chat(prompt, answer), answer.strip()
+        whole, words = self._chat(prompt, answer), answer.strip()
         between = whole.removeprefix(begun).partition(words)[0] if words and whole.startswith(begun) else ""
         return between if between.isspace() else ""
 

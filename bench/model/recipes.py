@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
-from bench.keys import digest
-from bench.model.encoding import DATE_FORMAT, TODAY
 
 
 @dataclass(frozen=True)
@@ -116,6 +114,8 @@ def model_identity(model: str, task: str) -> dict[str, Any]:
     if recipe := scratch(model, task):
         said = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
         return {**said, "base": recipe.base.ingredients()}
+    from bench.model.encoding import DATE_FORMAT, TODAY
+
     told = {"date of prompts": TODAY.strftime(DATE_FORMAT)}
     if Path(model).is_dir():
         return {"checkpoint": _content(Path(model).resolve()), **told}
@@ -132,6 +132,8 @@ def model_label(model: str) -> str:
     """
     if model in SCRATCH or not Path(model).is_dir():
         return model
+    from bench.keys import digest
+
     folder = Path(model).resolve()
     return f"{folder.name}-{digest(_content(folder))[:8]}"
 

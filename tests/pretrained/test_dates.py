@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from transformers.utils import chat_template_utils
 
-from bench.model import recipes
+from bench.model import encoding
 from bench.model.encoding import TODAY, Encoding
 from bench.model.models import load
 from bench.run.plan import Request, prepared
@@ -66,5 +66,5 @@ def test_the_date_is_in_the_key_of_those_who_may_say_it(checkpoint: Checkpoint, 
 
     folder = checkpoint(template=OPTIONAL + TURNS)
     before = keys()
-    monkeypatch.setattr(recipes, "TODAY", datetime(2026, 1, 1))
+    monkeypatch.setattr(encoding, "TODAY", datetime(2026, 1, 1))
     assert [a == b for a, b in zip(before, keys(), strict=True)] == [True, False]

@@ -118,8 +118,9 @@ class Probes:
 class Splits:
     """The data of one task. Training never sees anything but these pairs.
 
-    `base` teaches general language and facts, `general` is rehearsed in every fine-tuning so that it is not forgotten,
-    `full` = forget + retain is what the target learns, `probes` are what is measured.
+    `base` teaches a model from scratch general language and facts, `general` is what it rehearses in every fine-tuning
+    so that it is not forgotten; a pretrained model sees neither. `full` = forget + retain is what the target learns,
+    `probes` are what is measured.
     """
 
     base: tuple[Pair, ...]

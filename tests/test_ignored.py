@@ -16,7 +16,8 @@ def ignored(place: str) -> bool:
 
 @pytest.mark.parametrize(
     "place",
-    ["mine/leaderboard.md", "mine/embedded/tiny/x.json", "report/index.html", "docs/page/index.html", "trade_off.png", ".cache/models/x",
+    ["mine/leaderboard.md", "mine/embedded/tiny/x.json", "report/index.html", "docs/page/index.html",
+     "trade_off.png", ".cache/models/x",
      "results/rows/x.parquet", "results/tracking/x", "results/ablate/x.md", "results/running/x.json",
      "results/page/index.html"],
 )  # fmt: skip

@@ -55,7 +55,7 @@ def ablate(
     shares = shares_by_threshold(request, task_name, seed_numbers(seeds), paper.THRESHOLDS, lambda *_: None)
     text = paper.report(records, level)
     folder = output or results / "ablate"
-    slug = f"{study}-{task_name.replace(':', '-')}-{request.data}-{Path(model).name}"
+    slug = f"{study}-{task_name.replace(':', '-')}-{request.data}-{request.model_label.replace('/', '--')}"
     with files.atomically(folder / f"{slug}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     paper.plot(records, level, shares, folder / f"{slug}.png")

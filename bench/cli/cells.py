@@ -24,6 +24,7 @@ def planned(
     probes: str = "",
     lm_eval: str = "",
     match: bool = False,
+    settings: str = "",
 ) -> tuple[Any, list[Any]]:
     """Everything the words of the command line mean; all that is wrong with them is said at once."""
     wrong: list[str] = []
@@ -44,6 +45,7 @@ def planned(
     )
     from bench.run.compose import MATCHED, parse_overrides, with_matched
     from bench.run.plan import ASKED_FOR, Request, plan
+    from bench.run.presets import settings as find_settings
 
     wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
 
@@ -52,6 +54,7 @@ def planned(
 
         tried(lambda: check(examined))
     overrides = tried(lambda: parse_overrides(assignments))
+    tried(lambda: find_settings(model, settings))
     for text in assignments if overrides is not None and chosen is not None else ():
         if not set(parse_overrides([text])) & {*(name.removesuffix(MATCHED) for name in chosen), "retrain"}:
             wrong.append(f"--set {text}: none of --methods {methods} has that name")
@@ -59,8 +62,20 @@ def planned(
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
     source = data if data in ("embedded", "hub") else str(Path(data).resolve())
     asked += tuple(f"lm-eval/{name}" for name in examined)
-    request = Request(model, source, results, cache, overrides, asked)
+    request = Request(model, source, results, cache, overrides, asked, settings=settings)
     return request, plan(request, with_matched(chosen) if match else chosen, on, numbers)
+
+
+def say_of_settings(request: Any, cells: Sequence[Any]) -> None:
+    """Say which file looks like settings and is none, and which methods the settings that were asked for leave out."""
+    from bench.run.presets import beside
+
+    if not request.settings and (file := beside(request.model)):
+        say(f"{file} is not read; to take its settings, add --settings {file}")
+    if request.settings:
+        left = {c.cell.method: None for c in cells if c.composed.parts and not c.composed.settled}
+        if left:
+            say(f"--settings {request.settings} says nothing of {', '.join(left)}: defaults stand")
 
 
 def seed_numbers(seeds: str) -> list[int]:

@@ -23,8 +23,9 @@ def compare(a: str, b: str, task: str, metric: str, model: str, data: str, resul
     """What the paired tests say of methods A and B, and the items on which they differ most."""
     from bench.board.versus import versus
     from bench.compare.analysis import Rules
+    from bench.model.recipes import model_label
 
-    where = {"task": task, "model": Path(model).name if Path(model).is_dir() else model, "data": data}
+    where = {"task": task, "model": model and model_label(model), "data": data}
     records, problems = read_records(results)
     click.echo(versus(results, records, a, b, where, metric, Rules(**rules)))
     return int(bool(problems))

@@ -50,6 +50,10 @@ WORKERS = click.option(
 SET = click.option(
     "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE", help="Override a parameter; may be repeated."
 )
+SETTINGS = click.option(
+    "--settings", default="", metavar="PRESET|FILE.toml",
+    help="Parameters as published (soul, open-unlearning, simu-paper), or your own file, in place of the model's.",
+)  # fmt: skip
 
 
 _share = click.FloatRange(0, 1, min_open=True, max_open=True)

@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from bench.errors import BenchError
+from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
 from bench.model.models import LM
@@ -57,7 +58,7 @@ class Forward:
     @property
     def context(self) -> int | None:
         """The longest sequence that the model has positions for; None if it names no limit."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return context(self.model.config)
 
     @property
     def window(self) -> int | None:

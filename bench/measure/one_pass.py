@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.api import Probes, Prompt, Ragged, Rows, Text
 from bench.contracts import Progress
-from bench.errors import BenchError
 from bench.measure.forward import Forward, Precision, evaluating
+from bench.measure.lengths import check_item
 from bench.measure.prompts import Row, generate
 from bench.measure.texts import Job, Scored, plan, score
 from bench.model.models import LM
@@ -78,7 +78,7 @@ def _jobs(forward: Forward, texts: Sequence[Text]) -> tuple[list[Job], np.ndarra
         spoken = text.prompt, text.continuation, text.raw
         if spoken not in encoded:
             prompt, answer = forward.lm.encode(*spoken)
-            _check(forward, f"{text.set}/{text.id} ({text.role})", prompt, len(prompt) + len(answer) - 1)
+            check_item(f"{text.set}/{text.id} ({text.role})", prompt, len(prompt) + len(answer) - 1, forward.context)
             job = jobs.setdefault(tuple(prompt), Job(prompt, {}))
             key = distinct.setdefault((tuple(prompt), tuple(answer)), len(distinct))
             job.continuations[key] = answer
@@ -96,7 +96,7 @@ def _rows(
     row_of = []
     for prompt in prompts:
         ids = forward.lm.encode_prompt(prompt.prompt, prompt.raw)
-        _check(forward, f"{prompt.set}/{prompt.id} ({prompt.role})", ids, len(ids))
+        check_item(f"{prompt.set}/{prompt.id} ({prompt.role})", ids, len(ids), forward.context)
         room = prompt.max_new_tokens
         if forward.context is not None:
             room = min(room, forward.context - len(ids) + 1)
@@ -133,19 +133,6 @@ def _started(row: Row, known: Sequence[int], stops: frozenset[int]) -> Row:
         if not row.done:
             row.push(token, stops)
     return row
-
-
-def _check(forward: Forward, item: str, prompt: Sequence[int], length: int) -> None:
-    if not prompt:
-        raise BenchError(
-            f"{item}: the prompt has no tokens and the tokenizer adds none, so nothing precedes the first one to be "
-            "predicted. Give the item a prompt."
-        )
-    if forward.context is not None and length > forward.context:
-        raise BenchError(
-            f"{item}: {length} tokens, but the model has positions for {forward.context}. "
-            "Shorten the item or choose a model with a longer context."
-        )
 
 
 def _meter(phase: str, total: int, progress: Progress | None) -> Callable[[int], None]:

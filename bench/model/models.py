@@ -1,18 +1,22 @@
-"""Models: the two that are trained from scratch, hub models and checkpoints, and how texts become token ids."""
+"""Models: the two that are trained from scratch, hub models and checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -21,13 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from bench.contracts import Encoded
 from bench.errors import BenchError
+from bench.model.encoding import Encoding
 from bench.model.recipes import Scratch
 
 # One bar a shard of a model of a few megabytes hides the progress of the run.
 transformers_logging.disable_progress_bar()
 
 PAD, EOS = "<pad>", "<eos>"
-QUESTION, ANSWER = "Question: ", "\nAnswer:"
 
 
 @dataclass(frozen=True)
@@ -50,31 +54,22 @@ class LM:
     def device(self) -> torch.device:
         return self.model.device
 
+    @cached_property
+    def encoding(self) -> Encoding:
+        """How its texts become ids."""
+        return Encoding(self.tokenizer)
+
     def encode_prompt(self, prompt: str, raw: bool = False) -> list[int]:
         """Ids of a prompt: through the chat template where the tokenizer has one, else "Question: ...", or as it is."""
-        if raw:
-            return _with_bos(self.tokenizer, self.tokenizer.encode(prompt, add_special_tokens=False))
-        if self.tokenizer.chat_template:
-            turns = [{"role": "user", "content": prompt}]
-            ids = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-            return [int(i) for i in ids]
-        text = f"{QUESTION}{prompt}{ANSWER}"
-        return _with_bos(self.tokenizer, self.tokenizer.encode(text, add_special_tokens=False))
+        return self.encoding.prompt(prompt, raw)
 
     def encode(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
-        """Ids of prompt and answer, encoded apart so that no token straddles the border; the answer ends with EOS."""
-        glue = "" if raw or self.tokenizer.chat_template else " "
-        ids = self.tokenizer.encode(glue + answer, add_special_tokens=False)
-        return Encoded(self.encode_prompt(prompt, raw), [*ids, self.eos])
+        """Ids of prompt and answer; the answer ends with EOS."""
+        return self.encoding.pair(prompt, answer, raw)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of generated ids, without special tokens, stripped."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-
-
-def _with_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
-    bos = tokenizer.bos_token_id
-    return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
 
 
 def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -124,17 +119,41 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
     Raises:
         BenchError: not found, not readable, or a tokenizer without an end-of-sequence token.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = load_tokenizer(path)
+    with _readable(path):
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
+    return LM(model.to(device).eval(), tokenizer)
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint directory or hub id.
+
+    Raises:
+        BenchError: not found, not readable, or without an end-of-sequence token.
+    """
+    with _readable(path):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    if tokenizer.eos_token_id is None:
+        raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
+    return tokenizer
+
+
+def load_config(path: str | Path) -> PretrainedConfig:
+    """The configuration of a checkpoint directory or hub id; raises `BenchError` where there is none to read."""
+    with _readable(path):
+        config: PretrainedConfig = AutoConfig.from_pretrained(path)
+    return config
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise BenchError(
             f"model '{path}' cannot be loaded: {str(error).splitlines()[0]} "
             "Give 'tiny', 'small', a hub id or the directory of a checkpoint with safetensors weights."
         ) from error
-    if tokenizer.eos_token_id is None:
-        raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
-    return LM(model.to(device).eval(), tokenizer)
 
 
 def save(lm: LM, path: Path) -> None:

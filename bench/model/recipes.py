@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """One run of supervised training: AdamW, cosine decay to zero after a linear warm-up."""
+    """One run of supervised training: AdamW, decay of the learning rate to zero after a linear warm-up."""
 
     epochs: int
     lr: float
@@ -24,6 +24,12 @@ class Teaching:
     weight_decay: float = 0.01
     beta2: float = 0.999
     autocast: bool = False  # bfloat16 forward and backward
+    decay: Literal["cosine", "linear"] = "cosine"
+
+    def ingredients(self) -> dict[str, Any]:
+        """What of it goes into content keys. The cosine is unsaid: the first were made when there was no other."""
+        said = dataclasses.asdict(self)
+        return {name: value for name, value in said.items() if (name, value) != ("decay", "cosine")}
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,11 @@ SCRATCH = {
     ),
 }
 
-PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2)
-"""How a pretrained model is fine-tuned: TOFU's own settings, the warm-up being one epoch (arXiv:2401.06121)."""
+PRETRAINED = Teaching(epochs=5, lr=1e-5, warmup=0.2, decay="linear")
+"""How a pretrained model is fine-tuned: TOFU's own settings for Llama 2, and open-unlearning's (arXiv:2401.06121).
+
+Five epochs in batches of 32 at 1e-5, decay of weights 0.01, a warm-up of one epoch, then linear decay.
+"""
 
 
 def scratch(model: str, task: str) -> Scratch | None:
@@ -95,25 +104,68 @@ def finetuning(model: str, task: str) -> Teaching:
     return recipe.finetune if recipe else PRETRAINED
 
 
-@cache
 def model_identity(model: str, task: str) -> dict[str, Any]:
     """What the base of a model is made from: a recipe, the content of a checkpoint, or a hub id with its revision.
 
     Raises:
+        UsageError: no such model, or a folder that holds no whole one.
         BenchError: a hub id that cannot be resolved; the message says what can be typed instead.
     """
     if recipe := scratch(model, task):
-        return {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
-    folder = Path(model)
-    if folder.is_dir():
-        files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))
-        return {"checkpoint": {p.name: _file_hash(p) for p in files}}
+        said = {k: v for k, v in dataclasses.asdict(recipe).items() if k not in ("doc", "finetune", "on")}
+        return {**said, "base": recipe.base.ingredients()}
+    from bench.model.encoding import DATE_FORMAT, TODAY
+
+    told = {"date of prompts": TODAY.strftime(DATE_FORMAT)}
+    if Path(model).is_dir():
+        return {"checkpoint": _content(Path(model).resolve()), **told}
     if "/" not in model:
         raise UsageError(f"no model '{model}'. Give {', '.join(SCRATCH)}, a hub id, or the directory of a checkpoint.")
+    return {"hub": model, "revision": _revision(model), **told}
+
+
+def model_label(model: str) -> str:
+    """The name of a model in records.
+
+    Of a checkpoint it is the folder's, for the path belongs to one machine, and 8 digits of a digest of its content,
+    for two folders may have one name and must not share records.
+    """
+    if model in SCRATCH or not Path(model).is_dir():
+        return model
+    from bench.keys import digest
+
+    folder = Path(model).resolve()
+    return f"{folder.name}-{digest(_content(folder))[:8]}"
+
+
+_UNREAD = (".md", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".log", ".png")
+"""What a checkpoint may hold that loading it never reads: pages, pickled weights, those of other frameworks."""
+
+
+@cache
+def _content(folder: Path) -> dict[str, str]:
+    """Digest of every file of a checkpoint that may change ids or logits: weights, configuration, tokenizer, templates.
+
+    Whatever is not known to be left unread counts, for tokenizers keep their words under many names.
+    """
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(
+            f"{folder} holds an adapter, and the model that it adapts lies elsewhere. Merge the two "
+            "(merge_and_unload() of peft), save the result and give its directory."
+        )
+    places = (folder, folder / "additional_chat_templates")
+    files = sorted(path for place in places if place.is_dir() for path in place.iterdir() if path.is_file())
+    read = [path for path in files if path.suffix not in _UNREAD and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): _file_hash(path) for path in read}
+
+
+@cache
+def _revision(model: str) -> str | None:
+    """The commit that the hub has of a model now."""
     try:
         from huggingface_hub import model_info
 
-        return {"hub": model, "revision": model_info(model).sha}
+        return model_info(model).sha
     except Exception as error:
         raise BenchError(
             f"model '{model}' is no directory here and the hub does not answer for it ({type(error).__name__}). "

@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
@@ -52,16 +53,14 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
     folder = model_folder(request, wanted.key)
     if folder.is_dir():
         return
-    data = splits(wanted.task, request.source)
+    recipe = scratch(request.model, wanted.task)
     if wanted.stage == "base":
-        recipe = scratch(request.model, wanted.task)
-        lm = _new_base(request, recipe, data.corpus, wanted.key)
+        lm = _new_base(request, recipe, splits(wanted.task, request.source).corpus, wanted.key)
         teaching = recipe and recipe.base
-        pairs, rehearsed = data.base, data.base[:0]
     else:
         lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
         teaching = finetuning(request.model, wanted.task)
-        pairs, rehearsed = getattr(data, wanted.stage), data.general
+    pairs, rehearsed = lessons(request, wanted)
     started = time.monotonic()
     curve = Curve()
     if teaching and pairs:
@@ -74,6 +73,19 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> None:
                 progress=lambda _, done, total: shown("teaching", done, total),
             )  # fmt: skip
     _keep(lm, folder, {"curve": curve.columns(), "seconds": round(time.monotonic() - started, 2)})
+
+
+def lessons(request: Request, wanted: Prepared) -> tuple[Sequence[Pair], Sequence[Pair]]:
+    """What the model of that stage is taught, and what it rehearses meanwhile.
+
+    Only a model from scratch is taught general facts and rehearses them: it would know nothing of the world otherwise.
+    To a pretrained one they are the answers of its utility test.
+    """
+    data = splits(wanted.task, request.source)
+    from_scratch = request.model in SCRATCH
+    if wanted.stage == "base":
+        return (data.base if from_scratch else ()), ()
+    return getattr(data, wanted.stage), (data.general if from_scratch else ())
 
 
 def load_prepared(request: Request, wanted: Prepared) -> LM:
@@ -231,8 +243,10 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         parameters=planned.composed.parameters,
         overrides=dict(planned.composed.overrides),
         environment=environment(own_code(planned.composed.method, planned.cell.task)),
-        notes=(*splits(planned.cell.task, request.source).notes, *found.pop("notes", ())),
-        tuning_trials=tuning_trials(request.model, planned.cell.method, planned.cell.task.partition(":")[0]),
+        notes=(*splits(planned.cell.task, request.source).notes, *planned.composed.notes, *found.pop("notes", ())),
+        tuning_trials=tuning_trials(
+            request.model, planned.cell.method, planned.cell.task.partition(":")[0], request.settings
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

@@ -1,4 +1,4 @@
-"""From a method's name to its parts with their parameters: defaults, the model's settings file, `--set`, in that order.
+"""From a method's name to its parts with their parameters: defaults, settings (`bench.run.presets`), `--set`.
 
 A method is a registered name, or `objective+optimizer+scope` (the last two may be left out: AdamW, all weights), so
 that any loss can be asked for with any optimizer and any scope without writing a file. Either may be followed by
@@ -10,13 +10,10 @@ much is forgotten as under retrain (`bench.run.matched`).
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from bench.api import Method, Schedule, check_value
@@ -25,9 +22,9 @@ from bench.keys import source_hash
 from bench.model.recipes import SCRATCH
 from bench.moved import keyed
 from bench.registry import find, load, select, unknown
+from bench.run.presets import settings
 
 MATCHED = "@matched"
-_SETTINGS = Path(__file__).parent / "settings"
 
 
 @dataclass(frozen=True)
@@ -35,18 +32,26 @@ class Composed:
     """A method with every parameter settled.
 
     `parts` maps "objective", "optimizer", "scope", "schedule" (or "transform") to an instance; `overrides` names the
-    parameters that differ from the source paper's default and who changed them: "settings", "name" (of a variant) or
-    "--set".
+    parameters that differ from the source paper's default and who changed them: "settings", "--settings NAME", "name"
+    (of a variant) or "--set". `settled` are all that settings which were asked for by name decided, defaults or not.
     """
 
     method: Method
     parts: Mapping[str, Any]
     overrides: Mapping[str, str]
     sources: Mapping[str, str]
+    settled: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
         return {f.name: getattr(p, f.name) for p in self.parts.values() for f in _fields(p)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know: which parameters a preset, or a file of settings, has set, and to what."""
+        values = self.parameters
+        said = [f"{name} = {values[name]}" for name in self.settled]
+        return (f"{self.method.name}: {', '.join(said)} by {next(iter(self.settled.values()))}",) if said else ()
 
 
 def resolve(name: str) -> Method:
@@ -74,24 +79,31 @@ def with_matched(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*names, *(name + MATCHED for name in plain)]))
 
 
-def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, benchmark: str = "") -> Composed:
-    """Build the parts of method `name` for `model` ("tiny", ... name the settings file), with `overrides` on top.
+def compose(
+    name: str, model: str, overrides: Mapping[str, Any] | None = None, benchmark: str = "", named: str = ""
+) -> Composed:
+    """Build the parts of method `name` for `model` ("tiny", ... have settings), with `overrides` on top.
 
-    `benchmark` ("tofu", "lume") chooses among settings that differ from one to another.
+    Args:
+        benchmark: "tofu", "lume", ...: chooses among settings that differ from one to another.
+        named: the settings to take in place of the model's: a preset or a file.
 
     Raises:
-        UsageError: a parameter that no part has, a value of the wrong type or out of bounds.
+        UsageError: a parameter that no part has, a value of the wrong type or out of bounds, no such settings.
     """
     method = resolve(name)
     if name.endswith(MATCHED):
         if method.control:
             raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
-        return dataclasses.replace(compose(name.removesuffix(MATCHED), model, overrides, benchmark), method=method)
+        return dataclasses.replace(
+            compose(name.removesuffix(MATCHED), model, overrides, benchmark, named), method=method
+        )
     classes, modules = _classes(method)
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
-    given = [("settings", p, v) for p, v in _settings(model, method, owners, benchmark)]
+    chosen = settings(model, named)
+    given = [(chosen.by, p, v) for p, v in chosen.of(method, benchmark) if p in owners]
     given += [("name", *_assignment(text)) for text in name.split("@")[1:]]
     given += [("--set", p, v) for p, v in (overrides or {}).items()]
     for by, parameter, value in given:
@@ -105,8 +117,9 @@ def compose(name: str, model: str, overrides: Mapping[str, Any] | None = None, b
     parts = {
         kind: cls(**{f.name: values[f.name] for f in _fields(cls) if f.name in values}) for kind, cls in classes.items()
     }
-    differing = {p: by for p, by in changed.items() if values[p] != _default(classes[owners[p]], p, values)}
-    composed = Composed(method, parts, differing, {})
+    differ = {p: by for p, by in changed.items() if values[p] != _default(classes[owners[p]], p, values)}
+    settled = {p: by for p, by in changed.items() if named and by == chosen.by}
+    composed = Composed(method, parts, differ, {}, settled)
     sources = {
         part: keyed(module, source_hash(module), model in SCRATCH, composed.parameters)
         for part, module in modules.items()
@@ -178,31 +191,12 @@ def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(part) if dataclasses.is_dataclass(part) else ()
 
 
-@cache
-def _settings_file(model: str) -> dict[str, dict[str, Any]]:
-    path = _SETTINGS / f"{model}.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def tuning_trials(model: str, method: str, benchmark: str = "") -> int:
-    """How many settings of a method were tried on this benchmark before those in the model's settings file were chosen.
+def tuning_trials(model: str, method: str, benchmark: str = "", named: str = "") -> int:
+    """How many settings of a method were tried on this benchmark before those in the settings file were chosen.
 
     0 for a benchmark that the file does not name: there nothing was tried, whatever was tried elsewhere.
     """
-    tables = _settings_file(model).get("benchmark", {}).get(benchmark, {})
-    return int(tables.get("tuning_trials", {}).get(method.partition("@")[0], 0))
-
-
-def _settings(model: str, method: Method, owners: Mapping[str, str], benchmark: str) -> list[tuple[str, Any]]:
-    """What the model's settings file says of this method's parts, the most specific last."""
-    whole = _settings_file(model)
-    named = {kind: getattr(method, kind) for kind in ("objective", "optimizer", "scope")}
-    wanted = []
-    for tables in (whole, whole.get("benchmark", {}).get(benchmark, {})):
-        wanted += [tables.get("schedule", {})] if method.transform is None else []
-        wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
-        wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
-    return [item for table in wanted for item in table.items() if item[0] in owners]
+    return settings(model, named).trials(method, benchmark)
 
 
 def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> Any:

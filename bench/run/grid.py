@@ -11,7 +11,7 @@ from typing import Any
 from bench.model.recipes import SCRATCH
 from bench.run.executors import Job, execute
 from bench.run.pace import Kind, Pace, words
-from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
+from bench.run.plan import Planned, Prepared, Request, model_folder, prepared, splits
 from bench.store import files, live
 from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
@@ -32,6 +32,7 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
     models = [c.start for c in todo]
     models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
+    check_lengths(request, models)
     making = prepare_jobs(request, models)
     jobs = list(making.values())
     missing = {c.cell for c in todo}
@@ -49,6 +50,25 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
     records: list[Record] = []
     _run_jobs(jobs, workers, fail_fast, say, records, request.results)
     return records
+
+
+def check_lengths(request: Request, wanted: Sequence[Prepared]) -> None:
+    """See that a pretrained model can take every text of the tasks for which it has yet to be fine-tuned.
+
+    Raises:
+        BenchError: the first text that is too long, or whose prompt is empty; nothing has been trained yet.
+    """
+    tasks = dict.fromkeys(m.task for m in wanted if not model_folder(request, m.key).is_dir())
+    if request.model in SCRATCH or not tasks:
+        return
+    from bench.measure.lengths import check, context
+    from bench.model.encoding import Encoding
+    from bench.model.models import load_config, load_tokenizer
+
+    encoding, limit = Encoding(load_tokenizer(request.model)), context(load_config(request.model))
+    for task in tasks:
+        data = splits(task, request.source)
+        check(encoding, limit, data.full, data.probes)
 
 
 def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]:
@@ -88,6 +108,7 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
 
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
     """Make these models; True if all are there."""
+    check_lengths(request, wanted)
     return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results)
 
 

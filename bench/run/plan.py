@@ -14,7 +14,7 @@ from bench.api import Exam, Splits, make_task
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
 from bench.metrics._exam import EXAM
-from bench.model.recipes import SCRATCH, finetuning, model_identity
+from bench.model.recipes import SCRATCH, finetuning, model_identity, model_label
 from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
@@ -37,6 +37,7 @@ class Request:
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
     trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
+    settings: str = ""  # a preset, or a file of settings, in place of the model's own
     track: str = ""  # a tracker of accelerate's that gets the training curves
 
     @property
@@ -46,8 +47,8 @@ class Request:
 
     @property
     def model_label(self) -> str:
-        """The name of the model in records; of a checkpoint's directory only the last part."""
-        return Path(self.model).name if Path(self.model).is_dir() else self.model
+        """The name of the model in records."""
+        return model_label(self.model)
 
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
@@ -124,14 +125,11 @@ def prepared(request: Request, task: str, stage: Literal["base", "full", "retain
         made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
-    made |= {
-        "teaching": dataclasses.asdict(finetuning(request.model, task)),
-        "pairs": hashes[stage],
-        "general": hashes["general"],
-        "seed": seed,
-    }
-    if request.model not in SCRATCH:  # which have none
-        made["dropout"] = "drawn from a stream of its own"
+    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": hashes[stage], "seed": seed}
+    # Models from scratch rehearse general facts and have no dropout.
+    made |= (
+        {"general": hashes["general"]} if request.model in SCRATCH else {"dropout": "drawn from a stream of its own"}
+    )
     return Prepared(digest(made), stage, task, seed)
 
 
@@ -151,7 +149,7 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     cells = []
     for task in tasks:
         benchmark = task.partition(":")[0]
-        made = {name: compose(name, request.model, overrides(name), benchmark) for name in wanted}
+        made = {name: compose(name, request.model, overrides(name), benchmark, request.settings) for name in wanted}
         for seed in seeds:
             reference = _plan_cell(request, task, made[RETRAIN], seed, None)
             cells.append(reference)

@@ -59,7 +59,7 @@ def teach(
     with own_draws(stream(key, "dropout")):
         curve = fit(
             lm, parameters, optimizer, order, loss,
-            warmup=teaching.warmup, decay="cosine", autocast=teaching.autocast, name=name, progress=progress,
+            warmup=teaching.warmup, decay=teaching.decay, autocast=teaching.autocast, name=name, progress=progress,
             curve=curve,
         )  # fmt: skip
     lm.model.eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.model.recipes import SCRATCH, finetuning, model_identity, scratch
+from bench.model.recipes import PRETRAINED, SCRATCH, Teaching, finetuning, model_identity, scratch
 
 
 def test_a_benchmark_changes_only_what_it_names():
@@ -22,3 +22,10 @@ def test_tasks_of_a_benchmark_share_a_base_and_benchmarks_do_not():
 
 def test_any_other_model_is_not_trained_from_scratch():
     assert scratch("org/name", "lume") is None
+
+
+def test_a_schedule_that_keys_do_not_name_is_the_one_they_were_made_with():
+    assert "decay" not in Teaching(1, 1e-3).ingredients()
+    assert "decay" not in model_identity("tiny", "tofu:forget10")["base"]
+    assert PRETRAINED.ingredients()["decay"] == "linear"
+    assert PRETRAINED.ingredients().keys() - {"decay"} == Teaching(1, 1e-3).ingredients().keys()

@@ -6,6 +6,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.run import compose as c
+from bench.run import presets
 
 
 @pytest.fixture
@@ -15,10 +16,10 @@ def settings(tmp_path, monkeypatch):
         "[objective.npo]\nbeta = 0.5\n[method.fo-npo]\nbeta = 0.7\n[benchmark.tofu.tuning_trials]\nfo-npo = 4\n"
         "[benchmark.lume.optimizer.adamw]\nlr = 1e-4\n[benchmark.lume.tuning_trials]\nfo-npo = 2\n"
     )
-    monkeypatch.setattr(c, "_SETTINGS", tmp_path)
-    c._settings_file.cache_clear()
+    monkeypatch.setattr(presets, "SETTINGS", tmp_path)
+    presets.settings.cache_clear()
     yield "toy"
-    c._settings_file.cache_clear()
+    presets.settings.cache_clear()
 
 
 def test_the_papers_defaults_without_settings():

@@ -191,12 +191,17 @@ def made(request_: Request, accelerator: Accelerator, monkeypatch: pytest.Monkey
             return Curve(), 1
 
         monkeypatch.setattr(cell, "unlearn", unlearn)
-        monkeypatch.setattr(cell, "measure", lambda *_, **__: accelerator.use(measuring))
+
+        def measure(*_: Any, **__: Any) -> SimpleNamespace:
+            accelerator.use(measuring)
+            return SimpleNamespace(generations=None)
+
+        monkeypatch.setattr(cell, "measure", measure)
         monkeypatch.setattr(cell, "exams", lambda *_: ())
         for name in ("write_rows", "item_table", "score_items", "files.items"):
             monkeypatch.setattr(f"bench.run.cell.{name}", lambda *_: None)
         monkeypatch.setattr(cell, "_record", lambda *_, **found: found)
-        found, _ = cell._make(request_, planned(request_, method)[0], silent)
+        found, _, _ = cell._make(request_, planned(request_, method)[0], silent)
         return float(found["cost"]["peak_memory_mb"])  # type: ignore[index]
 
     return make

@@ -33,10 +33,10 @@ def _warned(*_: object) -> Record:
     return Record(cell, "ok", {}, {}, notes=("about the data", "so-npo@m=1: nothing was clipped", "so-npo: another's"))
 
 
-def test_what_a_method_warned_of_is_said_beside_the_record():
+def test_what_a_method_warned_of_is_said_beside_the_record(tmp_path):
     """Not what the data's notes say of every cell, nor, of a matched cell, what its method's own cell said before."""
     said: list[str] = []
     records: list[Record] = []
-    grid._run_jobs([Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records)
+    grid._run_jobs([Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records, tmp_path)
     assert said == ["[1/1] a cell: done", "warning: so-npo@m=1: nothing was clipped"]
     assert len(records) == 1

@@ -1,0 +1,120 @@
+"""Where parameters that are not defaults come from: a model's own settings file, a published preset, a named file.
+
+A settings file has tables `[schedule]`, `[objective.NAME]`, `[optimizer.NAME]`, `[scope.NAME]` and `[method.NAME]`, the
+last winning, and the same again under `[benchmark.NAME]` for one benchmark, which win over those. No file is read
+because of where it lies: only the settings of the models that are trained from scratch, and what `--settings` names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.api import Method, Schedule
+from bench.errors import UsageError
+from bench.model.recipes import SCRATCH
+from bench.registry import load, unknown
+
+SETTINGS = Path(__file__).parent / "settings"
+KINDS = ("objective", "optimizer", "scope")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters by part and method; `by` is who set them, as records say it: "settings" or "--settings NAME"."""
+
+    by: str
+    tables: Mapping[str, Any]
+
+    def of(self, method: Method, benchmark: str) -> list[tuple[str, Any]]:
+        """What is said of this method's parts on that benchmark, the most specific last."""
+        named = {kind: getattr(method, kind) for kind in KINDS}
+        wanted: list[Mapping[str, Any]] = []
+        for tables in (self.tables, self._benchmark(benchmark)):
+            wanted += [tables.get("schedule", {})] if method.transform is None else []
+            wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
+            wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
+        return [item for table in wanted for item in table.items()]
+
+    def trials(self, method: str, benchmark: str) -> int:
+        """How many settings of a method were tried on this benchmark before those in the file were chosen."""
+        return int(self._benchmark(benchmark).get("tuning_trials", {}).get(method.partition("@")[0], 0))
+
+    def _benchmark(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.tables.get("benchmark", {}).get(name, {})
+        return found
+
+
+def names() -> list[str]:
+    """The presets that `--settings` knows."""
+    return sorted(path.stem for path in (SETTINGS / "presets").glob("*.toml"))
+
+
+@cache
+def settings(model: str, named: str = "") -> Settings:
+    """The settings of a model, or those that were asked for by name instead: a preset, or a file that ends in .toml.
+
+    Raises:
+        UsageError: no such preset or file, or one that says what no part understands.
+    """
+    if not named:
+        path = SETTINGS / f"{model}.toml"
+        return Settings("settings", _read(path) if Path(model).name == model and path.is_file() else {})
+    if named in names():
+        return Settings(f"--settings {named}", _read(SETTINGS / "presets" / f"{named}.toml"))
+    if not named.endswith(".toml"):
+        raise unknown("preset", named, [*names(), "FILE.toml"])
+    tables = _read(Path(named))
+    _check(named, tables)
+    return Settings(f"--settings {Path(named).name}", tables)
+
+
+def beside(model: str) -> Path | None:
+    """A file next to a checkpoint's folder that is named as if it held settings for it; it is not read unasked."""
+    path = Path(f"{Path(model).resolve()}.toml")
+    return path if model not in SCRATCH and Path(model).is_dir() and path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"--settings {path}: {said}. Give {', '.join(names())} or a TOML file.") from None
+
+
+def _check(file: str, tables: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for the first name in a settings file that means nothing, with near ones."""
+    try:
+        for table, said, known in _tables(tables, file):
+            if strange := [name for name in said if name not in known]:
+                raise unknown(f"parameter of [{table}] in {file}:", strange[0], known)
+    except (AttributeError, TypeError):
+        raise UsageError(f"{file} is no settings file. Write tables of parameters, such as [method.fo-npo].") from None
+
+
+def _tables(
+    tables: Mapping[str, Any], file: str, prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any], list[str]]]:
+    """Every table of parameters in a settings file: its name, what it says, and what it might say."""
+    from bench.run.compose import parameters
+
+    for kind, table in tables.items():
+        if kind == "schedule":
+            yield f"{prefix}schedule", table, [f.name for f in dataclasses.fields(Schedule)]
+        elif kind in KINDS:
+            for name, said in table.items():
+                yield f"{prefix}{kind}.{name}", said, [f.name for f in dataclasses.fields(load(kind, name))]
+        elif kind == "method":
+            for name, said in table.items():
+                yield f"{prefix}method.{name}", said, list(parameters(name))
+        elif kind == "benchmark" and not prefix:
+            for name, inner in table.items():
+                yield from _tables(inner, file, f"benchmark.{name}.")
+        elif kind != "tuning_trials" or not prefix:
+            raise unknown(f"table in {file}:", kind, ["schedule", *KINDS, "method", "benchmark"])

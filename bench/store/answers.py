@@ -50,14 +50,16 @@ def said(results: Path, record: Record) -> Said | None:
     Answers of another measurement than the record's are passed over.
     """
     place, measured = path(results, record.cell), record.keys.get("measure", "")
+    rows = files.rows_path(results, measured)
     try:
-        table = pq.read_table(place, page_checksum_verification=True)
-        if (table.schema.metadata or {}).get(_MEASURED, b"").decode() == measured:
-            return _by_item(table)
+        if place.is_file():
+            table = pq.read_table(place, page_checksum_verification=True, use_threads=False)
+            if (table.schema.metadata or {}).get(_MEASURED, b"").decode() == measured:
+                return _by_item(table)
     except (OSError, ValueError, KeyError, pa.ArrowException):
-        pass  # not there, or broken: the rows have the same
+        pass  # the rows have the same
     try:
-        return read_generations(files.rows_path(results, measured))
+        return read_generations(rows) if rows.is_file() else None
     except BenchError:
         return None
 

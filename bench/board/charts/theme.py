@@ -104,16 +104,19 @@ def drawn(
         make: builds the template; called once.
         places: what stands at `$name`, as a text or the only element of a list; None removes it.
     """
+    values = [_plain(row) for row in rows]
+    there = {row.get("method") for row in values}
+    own = {method: look for method, look in looks.items() if method in there}
     looked = {
-        "methods": list(looks),
-        "colours": [look.colour for look in looks.values()],
-        "shapes": [look.shape for look in looks.values()],
-        "dashes": [list(look.dash) for look in looks.values()],
+        "methods": list(own),
+        "colours": [look.colour for look in own.values()],
+        "shapes": [look.shape for look in own.values()],
+        "dashes": [list(look.dash) for look in own.values()],
     }
     spec: dict[str, Any] = _filled(*_template(make), looked | places)
     spec["description"] = f"{title}. {text}"
     spec["height"] = height
-    spec["data"] = {"name": "rows", "values": [_plain(row) for row in rows]}
+    spec["data"] = {"name": "rows", "values": values}
     return Chart(name, title, text, spec)
 
 

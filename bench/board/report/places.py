@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from bench.compare.analysis import Table
 from bench.keys import digest
@@ -11,6 +12,7 @@ from bench.store.record import Cell
 START = "index.html"
 
 
+@cache
 def slug(name: str) -> str:
     """A name as part of an address: what a file cannot have becomes "-", and a digest then tells names apart."""
     plain = re.sub(r"[^a-z0-9_.+=@-]", "-", name, flags=re.IGNORECASE | re.ASCII).lstrip(".")[:80]

@@ -80,7 +80,6 @@ def assets(folder: Folder) -> None:
     drawing = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed; window.vega = vega;")
     folder.put("assets/vega.js", f"(() => {{\n{drawing}\n}})();\n")
     bundle = resources.files("itables") / "html"
-    folder.put("assets/datatables.css", bundle.joinpath("dt_bundle.css").read_text("utf-8"))
     # As text: a page that is read from a file may import no module, but one from memory.
     source = json.dumps(bundle.joinpath("dt_bundle.js").read_text("utf-8"))
     folder.put("assets/datatables.js", f"window.datatablesSource = {source};\n")

@@ -1,0 +1,57 @@
+"""The report of ten thousand cells, and of the committed results: seconds to build, bytes of the start page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks._results import generate
+from tests.benchmarks.test_board import leaderboard
+
+pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]
+ROOT = Path(__file__).resolve().parents[2]
+MB = 10**6
+
+
+def test_report_of_ten_thousand_cells(benchmark: Any, tmp_path: Path) -> None:
+    """Once its tests are known it is built in 60 s on two cores; built again nothing is written, in half the time."""
+    results, page = tmp_path / "results", tmp_path / "page"
+    assert generate(results) == 10_000
+    leaderboard(results)
+    built = benchmark.pedantic(leaderboard, (results, "--html", str(page)), rounds=1)
+    before = {path: path.stat().st_mtime_ns for path in page.rglob("*")}
+    again = leaderboard(results, "--html", str(page))
+    assert before == {path: path.stat().st_mtime_ns for path in page.rglob("*")}
+    benchmark.extra_info |= {
+        "seconds": built.seconds,
+        "seconds again": again.seconds,
+        "MB of the start page": (page / "index.html").stat().st_size / MB,
+    }
+    assert sum(1 for _ in (page / "cell").rglob("*.html")) == 10_000
+    assert built.seconds < 60
+    assert again.seconds < built.seconds / 2
+
+
+def test_start_page_of_the_committed_results(tmp_path: Path) -> None:
+    """With all that it loads it is below 3 MB, and in a browser its figures stand within 2 s."""
+    from tests.board.browser import CHROMIUM, READY
+
+    leaderboard(ROOT / "results", "--html", str(tmp_path))
+    start = [tmp_path / "index.html", *(tmp_path / "assets").iterdir()]
+    assert sum(path.stat().st_size for path in start) < 3 * MB
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no chromium is installed here")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page()
+        began = time.perf_counter()
+        tab.goto((tmp_path / "index.html").as_uri())
+        tab.wait_for_selector(READY)
+        tab.wait_for_selector(".card .plot svg")
+        seconds = time.perf_counter() - began
+        browser.close()
+    assert seconds < 2

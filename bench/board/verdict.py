@@ -12,7 +12,8 @@ from bench.stats.jackknife import FEWEST
 from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, TARGET, Cell
 
 NOT_REACHED = "not reached"
-"""How the reason begins why a matched cell has no scores: its method does not forget as much as retrain."""
+"""How the reason begins why a matched cell has no scores."""
+NEVER = "not reached: the finished model knows more of the forget set than retrain does"
 ENOUGH = 5
 """Seeds below which corrected tests have little power (`docs/statistics.md`)."""
 
@@ -113,7 +114,7 @@ def left_out(table: Table) -> dict[str, list[Cell]]:
     """Why cells are in no number of the table, and which; those that never reach retrain's level are one reason."""
     found: dict[str, list[Cell]] = {}
     for cell, reason in table.left_out:
-        found.setdefault(NOT_REACHED if reason.startswith(NOT_REACHED) else reason, []).append(cell)
+        found.setdefault(NEVER if reason.startswith(NOT_REACHED) else reason, []).append(cell)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.board.about import kind
 from bench.board.charts.measures import Measure, leading, measure, spans
 from bench.board.charts.theme import (
     FADED,
@@ -83,10 +84,11 @@ def of_tasks(method: str, tables: Sequence[Table]) -> Chart:
 
 
 def titles(tables: Sequence[Table]) -> list[str]:
-    """A name a table: its task, with model and data where they differ between the tables."""
-    several = [len({value(table) for table in tables}) > 1 for value in (lambda t: t.model, lambda t: t.data)]
-    return [", ".join([t.task, *(part for part, shown in zip((t.model, t.data), several, strict=True) if shown)])
-            for t in tables]  # fmt: skip
+    """A name a table: its task, with whose data and which model where they differ between the tables."""
+    parts = [(kind(table), table.model) for table in tables]
+    several = [len(set(values)) > 1 for values in zip(*parts, strict=True)]
+    return [", ".join([table.task, *(part for part, shown in zip(of, several, strict=True) if shown)])
+            for table, of in zip(tables, parts, strict=True)]  # fmt: skip
 
 
 def _rows(table: Table, one: Measure) -> Iterator[dict[str, Any]]:

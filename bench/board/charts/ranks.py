@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.board.about import kind
 from bench.board.charts import heat_maps
 from bench.board.charts.theme import INK, Chart, colour, drawn, layered, looks, of, seen, shape, tip, undrawn
 from bench.compare.analysis import Table
@@ -18,12 +19,15 @@ STEP = 0.22
 
 def across(tables: Sequence[Table], rankings: Mapping[tuple[str, str], Ranking]) -> list[Chart]:
     """The headline by task and method, and the average ranks for each data and model."""
-    return [heat_maps.tasks(tables), *(ranks(f"ranks-{n}", *at, of) for n, (at, of) in enumerate(rankings.items(), 1))]
+    found = [heat_maps.tasks(tables)]
+    for n, ((data, model), ranking) in enumerate(rankings.items(), 1):
+        kinds = dict.fromkeys(kind(table) for table in tables if (table.data, table.model) == (data, model))
+        found.append(ranks(f"ranks-{n}", f"Average ranks: {' and '.join(kinds)}, model {model}", ranking))
+    return found
 
 
-def ranks(name: str, data: str, model: str, ranking: Ranking) -> Chart:
+def ranks(name: str, title: str, ranking: Ranking) -> Chart:
     """Average ranks, best first, with the critical difference, and bars that join methods which do not differ."""
-    title = f"Across tasks: {data}, model {model}"
     if ranking.difference is None:
         return undrawn(name, title, f"No critical difference: {ranking.note}.")
     count, difference = len(ranking.methods), ranking.difference

@@ -33,6 +33,7 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
         records: those of the method, of every seed and task.
     """
     rows = [(table, row) for table in tables if (row := table.row(method)) is not None]
+    kinds = {(table.task, table.model, table.data): about.kind(table) for table in tables}
     ran = {(cell.task, cell.model, cell.data): record for cell, record in sorted(records.items(), reverse=True)}
     names = dict.fromkeys(name for record in ran.values() for name in record.parameters)
     folder.render(
@@ -44,7 +45,7 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
         heads=list(NUMBERS),
         rows=[_row(table, row) for table, row in rows],
         charts=charts.of_method(method, tables, records),
-        ran_on=[f"{task}, {model}, {data}" for task, model, data in ran],
+        ran_on=[f"{task}, {kinds[task, model, data]}, {model}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],
     )
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import vl_convert
 
 from bench.board import serve
 from bench.store import live
 from bench.store.live import Live
 from tests.board.browser import needs_browser, until
 
-vl_convert = pytest.importorskip("vl_convert")
 pytestmark = needs_browser
 HOSTILE = "evil<img src=x onerror=\"document.body.dataset.hacked='yes'\">{{1}}"
 POLICY = (
@@ -24,7 +24,8 @@ POLICY = (
 )
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>page</title>
 <meta http-equiv="Content-Security-Policy" content="{policy}"><style>:root {{ --ink: #111; --line: #999; --panel: #eee;
---soft: #555; --accent: #06c; }} body {{ font-family: sans-serif; }}</style></head>
+--soft: #555; --accent: #06c; }} body {{ font-family: sans-serif; }}</style>
+<link rel="stylesheet" href="{root}assets/report.css"></head>
 <body{body}><main><h1>page</h1><section id="running" hidden></section><input aria-label="filter">
 <div style="height: 4000px"></div></main>
 <script src="{root}assets/vega.js"></script><script src="{root}assets/draw.js"></script>
@@ -45,7 +46,7 @@ def site(tmp_path: Path, vega: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (folder / "assets").mkdir(parents=True)
     (folder / "cell").mkdir()
     (folder / "assets" / "vega.js").write_text(vega, encoding="utf-8")
-    for name in ("draw.js", "live.js"):
+    for name in ("report.css", "draw.js", "live.js"):
         script = resources.files("bench.board.report") / "assets" / name
         (folder / "assets" / name).write_text(script.read_text("utf-8"), encoding="utf-8")
     (folder / "index.html").write_text(PAGE.format(policy=POLICY, body=' data-follow="reload"', root=""))

@@ -37,7 +37,7 @@ def dry(bench, *words) -> dict[str, str]:
 def test_a_run_leaves_a_record_and_items_a_cell_and_a_board(bench, finished):
     folder = bench.folder / "results" / "files" / "tiny" / "tofu-forget10"
     assert {p.name for p in folder.iterdir()} == {
-        f"{m}.seed0.{kind}" for m in METHODS.split(",") for kind in ("json", "parquet")
+        f"{m}.seed0.{kind}" for m in METHODS.split(",") for kind in ("json", "parquet", "answers.parquet")
     }
     bench("leaderboard", "--dirty")  # or a tree with uncommitted changes could not pass its tests
     board = (bench.folder / "leaderboard.md").read_text()

@@ -39,7 +39,7 @@ def write(
     record, page = records[cell], places.cell_page(table, cell)
     left_out = dict(table.left_out).get(cell, "")
     siblings = sorted(c for c in records if c.method == cell.method and c != cell)
-    scores = record.scores
+    scores, commit = record.scores, record.environment.get("commit") or "no commit"
     folder.render(
         page,
         "cell.html.j2",
@@ -47,7 +47,7 @@ def write(
         kind=about.kind(table),
         cell=cell,
         record=record,
-        made=f"made {record.created} {code(record)}",
+        made=f"made {record.created[:16].replace('T', ' ')} {code(record).replace(commit, commit[:10])}",
         siblings=[(c.seed, places.cell_page(table, c)) for c in siblings],
         left_out="" if left_out.startswith(record.status) else left_out,
         chief=[(name, number(name, scores[name]._asdict())) for name in _chief(table, record)],

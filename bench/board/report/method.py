@@ -34,7 +34,9 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
     """
     rows = [(table, row) for table in tables if (row := table.row(method)) is not None]
     kinds = {(table.task, table.model, table.data): about.kind(table) for table in tables}
-    ran = {(cell.task, cell.model, cell.data): record for cell, record in sorted(records.items(), reverse=True)}
+    ran: dict[tuple[str, str, str], Record] = {}
+    for cell, record in sorted(records.items()):
+        ran.setdefault((cell.task, cell.model, cell.data), record)
     names = dict.fromkeys(name for record in ran.values() for name in record.parameters)
     folder.render(
         places.method_page(method),

@@ -110,10 +110,10 @@ def _data(content: Any) -> Markup:
 
 def _interval(text: str, top: bool = False) -> Markup:
     """A number with its interval set apart, bold where nobody beats it."""
-    parts = re.fullmatch(r"(\S+|\S+ \S+?) ([\[(].*)", text)
-    value, ends = parts.groups() if parts else (text, "")
+    parts = re.fullmatch(r"(\S+|\S+ \S+?) (\[[^\]]*\]|\(.*\))(?: (\(.*\)))?", text)
+    value, ends, note = parts.groups() if parts else (text, "", "")
     said = f"<b>{escape(value)}</b>" if top else f"{escape(value)}"
-    return Markup(f'{said} <span class="ends">{escape(ends)}</span>' if ends else said)
+    return Markup(said + "".join(f' <span class="ends">{escape(one)}</span>' for one in (ends, note) if one))
 
 
 @cache

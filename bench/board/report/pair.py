@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.api import Score
 from bench.board.items import Array, higher_is_worse, judgements
+from bench.board.numbers import number
+from bench.board.report import places
 from bench.board.report.answers import Texts, as_script, integers
 from bench.board.wording import words
-from bench.compare.analysis import Comparison, Rules, Table
+from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
 from bench.score.scoring import find
 from bench.stats.student import quantile
@@ -65,6 +68,7 @@ def data(
         "methods": [
             {
                 "name": method,
+                "page": places.up(places.pair_page(table)) + places.method_page(method),
                 "seeds": seeds[method],
                 "cells": {seed: cells[Run(method, seed)] for seed in seeds[method] if Run(method, seed) in cells},
                 "items": {",".join(map(str, of)): values.items(method, of) for of in common(method)},
@@ -81,15 +85,18 @@ def data(
 def tests(table: Table, rules: Rules) -> list[dict[str, Any]]:
     """Every comparison of a table in words: those of its family, corrected, then those beside it, which are not.
 
-    `difference` is of a - b, `turned` of b - a.
+    `difference` is of a - b, `turned` of b - a; `alone` is what the test says to somebody who asked nothing else, as
+    `bench compare` does; `values` are those of the board, by method.
     """
-    beside: Sequence[Comparison] = getattr(table, "aside", ())
-    both = [(c, len(table.comparisons)) for c in table.comparisons] + [(c, 0) for c in beside]
+    both = [(c, len(table.comparisons)) for c in table.comparisons] + [(c, 0) for c in table.aside]
+    scores = {row.method: row.scores for row in table.rows}
     return [
         {
             "a": c.a,
             "b": c.b,
             "corrected": of > 0,
+            "alone": words(c.metric, find(c.metric), c, rules).said,
+            "values": {m: number(c.metric, scores[m].get(c.metric, Score(None))._asdict()) for m in (c.a, c.b)},
             **words(c.metric, find(c.metric), c, rules, of)._asdict(),
             "turned": words(c.metric, find(c.metric), c.turned(), rules, of).difference,
         }

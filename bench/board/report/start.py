@@ -70,6 +70,6 @@ def _card(table: Table, rules: Rules, methods: Sequence[str]) -> Mapping[str, An
         "seeds": about.seeds(table.seeds),
         "address": places.task_page(table),
         "sentence": verdict.sentence(table, rules).strip("*"),
-        "forest": forest._replace(name=f"{places.table_slug(table)}"),
+        "forest": forest._replace(name=places.table_slug(table)),
         "words": " ".join([table.task, table.model, about.kind(table), *(row.method for row in table.rows)]).lower(),
     }

@@ -17,7 +17,6 @@ from bench.store.record import Cell, Record
 from tests.board.browser import browsing, needs_browser, until
 from tests.board.conftest import NAMES, TASK, planted
 
-pytest.importorskip("vl_convert")
 pytestmark = needs_browser
 
 REFERENCE = "The cat, Mia, sat on the mat in 1931."
@@ -181,7 +180,7 @@ def test_only_where_it_differs_from_another(tab, site) -> None:
     assert sorted(ids(tab)) == ["00", "01", "02", "05"] and count(tab) == "4 of 40 items"
     assert tab.locator("tr[data-id='05'] td[data-label=b] .said").text_content() == "only 05"
     choose(tab, "differs", "c")
-    assert count(tab).startswith("40 of 40") and "Answers of c are not here" in tab.locator(".notes").text_content()
+    assert count(tab).startswith("40 of 40") and "What c said is not here" in tab.locator(".notes").text_content()
 
 
 def test_only_remembered_keeps_what_is_above_the_retrain_model(tab, site) -> None:
@@ -199,7 +198,7 @@ def test_only_remembered_keeps_what_is_above_the_retrain_model(tab, site) -> Non
 
 def test_missing_answers_are_said_and_values_shown(tab, site) -> None:
     open_(tab, site, site.cells["c/0"])
-    assert "Answers of this cell are not here" in tab.locator(".notes").text_content()
+    assert "What this cell said is not here" in tab.locator(".notes").text_content()
     first = tab.locator("tbody tr").first
     assert first.locator("td[data-label=target] .said").text_content() == REFERENCE
     values = files.items(site.results, Cell(TASK, "c", "tiny", "embedded", 0)).query("set == 'forget'")["rouge"]

@@ -236,7 +236,8 @@ def test_it_prints_without_what_only_a_screen_can_do(desk, page) -> None:
     go(desk, page, kinds(page)["task"])
     draw_all(desk)
     desk.emulate_media(media="print")
-    assert not desk.locator(".chips").first.is_visible() and not desk.locator(".save").first.is_visible()
+    assert not desk.locator(".save").first.is_visible() and not desk.locator(".dt-search").first.is_visible()
+    assert desk.locator(".chip").first.is_visible(), "the figures' one legend"
     assert desk.locator("table.board").first.is_visible() and desk.locator(".plot svg").first.is_visible()
     desk.emulate_media(media="screen")
 
@@ -250,3 +251,22 @@ def test_figures_follow_the_scheme(desk, page) -> None:
     desk.wait_for_timeout(1500)
     assert desk.evaluate(label) != light
     desk.emulate_media(color_scheme="light")
+
+
+def test_half_a_link_and_names_that_are_gone_pick_nothing(desk, page) -> None:
+    for hash_ in ("#pick=100%", "#pick=gone-method"):
+        go(desk, page, places.START)
+        desk.goto((page.folder / kinds(page)["task"]).as_uri() + hash_)
+        desk.wait_for_selector(READY)
+        assert desk.locator("button.chip[aria-pressed=true]").count() == 0
+        assert not desk.evaluate("document.body.classList.contains('picking')") and desk.wrong == []
+
+
+def test_a_row_picks_its_method_and_picks_go_along(desk, page) -> None:
+    go(desk, page, places.START)
+    desk.locator("button.chip", has_text="fo-npo").click()
+    desk.locator(".card h2 a").click()
+    desk.wait_for_selector(READY)
+    assert desk.locator("button.chip[aria-pressed=true]").all_text_contents() == ["fo-npo"]
+    desk.locator("table.board").first.locator("tr[data-method='retrain'] td").nth(1).click()
+    assert desk.url.endswith("#pick=fo-npo,retrain")

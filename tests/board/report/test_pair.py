@@ -28,9 +28,10 @@ def of(values: dict[Run, dict[tuple[str, str], list[float]]], authors: dict[str,
     return Crossed(ids, authors, {run: {k: np.array(v, float) for k, v in one.items()} for run, one in values.items()})
 
 
-def table(*methods: str, comparisons: tuple[Comparison, ...] = (), **more) -> SimpleNamespace:
-    rows = tuple(SimpleNamespace(method=method) for method in methods)
-    return SimpleNamespace(rows=rows, comparisons=comparisons, **more)
+def table(*methods: str, comparisons: tuple[Comparison, ...] = (), aside: tuple[Comparison, ...] = ()):
+    rows = tuple(SimpleNamespace(method=method, scores={}) for method in methods)
+    place = {"data": "embedded", "model": "tiny", "task": "tofu:forget10"}
+    return SimpleNamespace(rows=rows, comparisons=comparisons, aside=aside, **place)
 
 
 def made(held: Crossed, asked: SimpleNamespace) -> dict:

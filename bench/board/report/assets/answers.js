@@ -168,8 +168,8 @@ window.bench = window.bench ?? {};
   function missing(view) {
     const sides = [...view.sides, ...(view.extra && !view.sides.includes(view.extra) ? [view.extra] : [])];
     const without = sides.filter((side) => !side.cell.here);
-    const said = without.map((side) => `Answers of ${side.called ?? side.name} are not here`);
-    return said.length ? [`${said.join("; ")}: rows are kept out of version control. Run it again to have them. The values are shown.`] : [];
+    const names = without.map((side) => side.called ?? side.name);
+    return names.length ? [`What ${names.join(", ")} said is not here: run it again to have it. The values are shown.`] : [];
   }
 
   // -- controls -------------------------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ window.bench = window.bench ?? {};
       pick(inputs.by, [...ordersOf(view).map(([name, title]) => [name, title])], state.by || defaultOrder(view));
       pick(inputs.first, [["high", "highest first"], ["low", "lowest first"]], state.first || defaultFirst(view, inputs.by.value));
       const metrics = Object.keys(cell.remembered);
-      pick(inputs.remembered, metrics.length ? [["", "no matter"], ["any", "by any metric"], ...metrics.map((name) => [name, `by ${spaced(name)}`])] : [["", ""]], state.remembered);
-      pick(inputs.differs, [["", "no matter"], ...Object.keys(others).map((name) => [name, name])], state.differs);
+      pick(inputs.remembered, metrics.length ? [["", "all items"], ["any", "by any metric"], ...metrics.map((name) => [name, `by ${spaced(name)}`])] : [["", ""]], state.remembered);
+      pick(inputs.differs, [["", "all items"], ...Object.keys(others).map((name) => [name, name])], state.differs);
       if (document.activeElement !== inputs.q) inputs.q.value = state.q;
     };
     const listen = (changed) => {
@@ -351,20 +351,20 @@ window.bench = window.bench ?? {};
   // -- the place of a cell --------------------------------------------------------------------------------------------
 
   function ofCell(section) {
-    const { cell, texts, target, retrain, method } = section.dataset;
+    const { cell, texts, target, retrain } = section.dataset;
     const sides = [
       ...(target && target !== cell ? [{ name: "target", url: target }] : []),
-      { name: method || "this cell", url: cell, own: true, called: "this cell" },
+      { name: "this cell", url: cell, own: true, called: "this cell" },
       ...(retrain && retrain !== cell ? [{ name: "retrain", url: retrain }] : []),
     ];
     const place = section.appendChild(element("div", { class: "answers-view" }));
     return load(cell).catch(() => null).then((content) => {
-      if (content && !method) sides.find((side) => side.own).name = content.method;
+      if (content) sides.find((side) => side.own).name = content.method;
       return answers(place, { texts, sides, others: JSON.parse(section.dataset.others || "{}") });
     });
   }
 
-  Object.assign(bench, { load, answers, element, shown, spaced, SCALE });
+  Object.assign(bench, { load, answers, element, spaced, SCALE });
 
   const start = () => document.querySelectorAll("section#answers[data-cell]").forEach((section) => ofCell(section));
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -10,20 +10,6 @@
   const PAUSES = [4, 60]; // seconds between tries while nobody answers: the first, the longest
   const NO_LOSS = ["step", "lr", "gradient_norm", "clipped"];
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
-  const STYLE = `
-    .live-cells { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); }
-    .live-cell { background: var(--panel); border: 1px solid var(--line); border-radius: 0.5rem; padding: 0.75rem 1rem; min-width: 0; }
-    .live-cell h3, .live-cell p { margin: 0 0 0.25rem; overflow-wrap: anywhere; }
-    .live-cell progress { width: 100%; accent-color: var(--accent); }
-    .live-where { color: var(--soft); }
-    .live-chart { width: 100%; }
-    .live-chart text { fill: var(--ink, currentColor); }
-    .live-chart .role-axis line { stroke: var(--line, currentColor); }
-    .live-notice { position: fixed; inset: auto 1rem 1rem auto; max-width: min(30rem, calc(100vw - 2rem)); z-index: 10;
-      background: var(--panel); color: var(--ink); border: 1px solid var(--accent); border-radius: 0.5rem; padding: 0.5rem 1rem; }
-    .live-notice:empty { display: none; }
-    .live-notice p { margin: 0.25rem 0; overflow-wrap: anywhere; }
-    @media print { .live-notice, #running { display: none; } }`;
 
   const section = document.getElementById("running");
   const cards = new Map();
@@ -213,9 +199,6 @@
     }
   }
 
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(STYLE);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   notice.setAttribute("role", "status");
   document.body.append(notice);
   document.addEventListener("visibilitychange", () => wake());

@@ -29,7 +29,7 @@
     const search = `?${new URLSearchParams(Object.entries(state).filter(([, value]) => value))}`;
     if (search === location.search) return;
     try {
-      history[step ? "pushState" : "replaceState"](null, "", search);
+      history[step ? "pushState" : "replaceState"](null, "", search + location.hash); // what was searched stays
     } catch {
       location.search = search; // a browser that lets no page of a file change its address reads it anew
     }
@@ -100,11 +100,12 @@
 
   function figure(title, name, spec) {
     const drawn = element("div", { class: "figure" }), caption = element("figcaption");
-    const svg = element("button", { type: "button" }, "Save as SVG"), data = element("button", { type: "button" }, "Save as CSV");
-    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, element("div", { class: "saves" }, svg, data));
+    const svg = element("button", { type: "button", "aria-label": `Save ${title} as SVG` }, "SVG"), data = element("button", { type: "button", "aria-label": `Save ${title} as CSV` }, "CSV");
+    const file = () => `${[document.title, ...new URLSearchParams(location.search).values(), name].join("-").replace(/[^\w.-]+/g, "-")}`.slice(0, 120);
+    const body = element("figure", { class: name }, element("h2", {}, title), drawn, caption, element("div", { class: "saves" }, "save ", svg, data));
     const made = { body, drawn, caption, spec, made: null, rows: [] };
-    svg.addEventListener("click", async () => made.made && bench.save(`${name}.svg`, "image/svg+xml", await bench.svg(made.made.spec)));
-    data.addEventListener("click", () => bench.save(`${name}.csv`, "text/csv", bench.csv(made.rows)));
+    svg.addEventListener("click", async () => made.made && bench.save(`${file()}.svg`, "image/svg+xml", await bench.svg(made.made.spec)));
+    data.addEventListener("click", () => bench.save(`${file()}.csv`, "text/csv", bench.csv(made.rows)));
     return made;
   }
 
@@ -149,6 +150,7 @@
     const swap = element("button", { type: "button" }, "Swap");
     swap.addEventListener("click", () => { const now = chosen(data); go({ a: now.b, b: now.a }, true); });
     const said = element("p", { class: "plain", role: "status", "aria-live": "polite" });
+    const links = element("p", { class: "plain" });
     const tests = element("div");
     const scatter = figure("Items against each other", "items", data.specs.items);
     const authors = figure("Differences by author", "authors", data.specs.authors);
@@ -157,7 +159,7 @@
     const answers = element("div");
     section.classList.add("pair");
     section.append(
-      element("div", { class: "methods" }, a.label, b.label, swap), said,
+      element("div", { class: "methods" }, a.label, b.label, swap), said, links,
       element("section", { class: "words", "aria-label": "Paired tests" }, element("h2", {}, "Paired tests"), tests),
       element("div", { class: "methods" }, metric.label, set.label),
       element("div", { class: "drawn" }, scatter.body, authors.body),
@@ -178,6 +180,8 @@
         : seeds.length > 1 ? `${one.name} (A) against ${other.name} (B): means over seeds ${seeds.join(", ")}.`
           : seeds.length ? `${one.name} (A) against ${other.name} (B): seed ${seeds[0]} only; other seeds are unknown.`
             : `${one.name} and ${other.name} have no seed in common: no item can be compared.`;
+      links.replaceChildren(...[one, other].flatMap((method, i) => [i ? " · " : "", element("a", { href: method.page }, `What ${method.name} is`), ", its cells: ",
+        ...method.seeds.flatMap((seed) => [element("a", { href: (method.cells[seed] ?? "").replace(/js$/, "html"), "aria-label": `${method.name}, seed ${seed}` }, `${seed}`), " "])]));
       tests.replaceChildren(...words(data, one.name, other.name));
       const found = new Set(Object.values(data.sets).flatMap((of) => of.columns));
       const metrics = [...found].sort((x, y) => (x === "probability") - (y === "probability"));
@@ -192,6 +196,7 @@
       const key = JSON.stringify([one.name, other.name, current, author]);
       if (sets.length) {
         const drawn = [drawScatter(scatter, differ, items, current), drawAuthors(authors, values, differ, items[author], author, current)];
+        for (const figure of [scatter, authors]) figure.made?.view.finalize();
         [scatter.made, authors.made] = await Promise.all(drawn);
         if (now !== turn) return;
         scatter.made.view.addEventListener("click", (_, item) => {
@@ -214,7 +219,9 @@
   function words(data, a, b) {
     const about = data.tests.filter((test) => (test.a === a && test.b === b) || (test.a === b && test.b === a));
     if (!about.length) return [element("p", { class: "plain" }, `The table has no test of ${a} and ${b}.`)];
-    const lines = (test) => [`${test.a === a ? test.difference : test.turned}, A minus B`, test.test, test.equivalence];
+    const lines = (test) => [
+      [a, b].map((name) => `${name} ${test.values[name]}`).join(", "), `${test.a === a ? test.difference : test.turned}, A minus B`,
+      test.test, ...(test.alone === test.said ? [] : [`asked alone, without a correction: ${test.alone}`]), test.equivalence];
     const note = about.some((test) => test.corrected)
       ? `Better is what p says after correction for all ${data.corrected} comparisons of the table.`
       : "These are not among the comparisons that the table is corrected for.";

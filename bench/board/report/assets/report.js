@@ -45,6 +45,7 @@ window.bench = window.bench || {};
     view.signal("picked", [...picked]).runAsync();
     view.addEventListener("mouseover", (_, item) => item?.datum?.method && stand([item.datum.method]));
     view.addEventListener("mouseout", () => stand(picked));
+    view.addEventListener("click", (_, item) => known().has(item?.datum?.method) && toggle(item.datum.method));
   }
 
   // Every figure, also those that were not scrolled to.
@@ -94,16 +95,36 @@ window.bench = window.bench || {};
   }
 
   const PICK = "#pick=";
-  const inAddress = () => (location.hash.startsWith(PICK) ? location.hash.slice(PICK.length).split(",").filter(Boolean).map(decodeURIComponent) : []);
+  const known = () => new Set([...document.querySelectorAll("button.chip")].map((chip) => chip.dataset.method));
+
+  function inAddress() {
+    if (!location.hash.startsWith(PICK)) return [];
+    try {
+      return location.hash.slice(PICK.length).split(",").map(decodeURIComponent).filter((name) => known().has(name));
+    } catch {
+      return []; // half of a link
+    }
+  }
+
+  function toggle(method) {
+    const next = new Set(picked);
+    if (!next.delete(method)) next.add(method);
+    remember(next);
+  }
+
+  function remember(next) {
+    history.replaceState(null, "", next.size ? PICK + [...next].map(encodeURIComponent).join(",") : "#");
+    pick(next);
+  }
 
   function picking() {
     document.addEventListener("click", (event) => {
-      const chip = event.target.closest("button.chip, .chips .clear");
-      if (!chip) return;
-      const next = new Set(chip.matches(".clear") ? [] : picked);
-      if (chip.dataset.method && !next.delete(chip.dataset.method)) next.add(chip.dataset.method);
-      history.replaceState(null, "", next.size ? PICK + [...next].map(encodeURIComponent).join(",") : "#");
-      pick(next);
+      const link = event.target.closest("a[href]");
+      if (link && picked.size && !link.hash && /(task\/[^/]+|index)\.html$/.test(link.pathname)) link.hash = location.hash;
+      if (link || !event.target.closest) return;
+      if (event.target.closest(".chips .clear")) remember(new Set());
+      const of = event.target.closest("button.chip, tr[data-method]");
+      if (of && known().has(of.dataset.method)) toggle(of.dataset.method);
     });
     const over = (event) => event.target.closest && event.target.closest("tr[data-method], button.chip");
     for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {

@@ -11,7 +11,7 @@ from scipy.stats import ecdf as scipy_ecdf
 
 from bench.api import Score
 from bench.board import charts
-from bench.board.charts import heat_maps, items, runs, sweeps
+from bench.board.charts import heat_maps, items, runs, sweeps, trade_offs
 from bench.compare.crossed import Run
 from bench.stats import roc
 from bench.stats.critical_difference import rank_tasks
@@ -40,12 +40,24 @@ def test_the_forest_has_the_tables_numbers_in_its_order(shown: Shown) -> None:
     assert (band["lo"], band["hi"]) == close((ceiling.lo, ceiling.hi))
 
 
+def test_the_line_of_target_has_its_interval(shown: Shown) -> None:
+    rows = tuple(
+        dataclasses.replace(r, scores={**r.scores, "headline": Score(0.1, 0.05, 0.2)}) if r.method == "target" else r
+        for r in shown.table.rows
+    )
+    anchor, _ = rows_of(charts.forest(dataclasses.replace(shown.table, rows=rows)), "anchor")
+    assert (anchor["value"], anchor["lo"], anchor["hi"]) == (0.1, 0.05, 0.2)
+
+
 def test_with_one_seed_retrain_stands_at_one(shown: Shown) -> None:
     chart = one_seed(shown).chart("forest")
     anchors = {row["method"]: row["value"] for row in rows_of(chart, "anchor")}
     assert anchors["retrain"] == 1.0 and anchors["target"] == close(shown.table.row("target").scores["headline"].value)
     assert rows_of(chart, "band") == []
     assert "ceiling is unknown" in chart.text
+    of_page = charts.of_method("half", [one_seed(shown).table])[0]
+    marks = {row["method"]: row["value"] for row in rows_of(of_page, "anchor")}
+    assert marks == close(anchors)
 
 
 def test_without_a_headline_the_first_number_is_drawn(shown: Shown) -> None:
@@ -62,7 +74,7 @@ def test_without_a_headline_the_first_number_is_drawn(shown: Shown) -> None:
 
 
 def test_the_trade_off_has_logarithms_and_the_front(shown: Shown) -> None:
-    """By hand: of (log p, utility) -2, 0.5; -1, 0.9; 0, 0.1 the first is beaten by the second."""
+    """By hand: of (log p, utility) -2, 0.5; -1, 0.9; 0, 0.1 the first is beaten by the second, the third set apart."""
     given = {"good": (1e-2, 0.5), "half": (1e-1, 0.9), "ruin": (1.0, 0.1), "target": (1e-9, 0.9), "retrain": (1.0, 1.0)}
 
     def set_(row):
@@ -72,13 +84,17 @@ def test_the_trade_off_has_logarithms_and_the_front(shown: Shown) -> None:
         )
 
     table = dataclasses.replace(shown.table, rows=tuple(set_(r) for r in shown.table.rows))
-    chart = charts.trade_off(table)
+    chart = trade_offs.trade_off(table)
     points = {row["method"]: row for row in rows_of(chart, "method")}
     assert points["good"]["forget_quality"] == close(-2)
     assert (points["good"]["forget_quality_lo"], points["good"]["forget_quality_hi"]) == close((-3, -2))
     front = [(row["on_front"], row["forget_quality"], row["model_utility"]) for row in rows_of(chart, "front")]
-    assert front == [("half", close(-1), 0.9), ("ruin", 0.0, 0.1)]
-    assert "Pareto front, dotted: half, ruin." in chart.text
+    assert front == [("half", close(-1), 0.9)]
+    assert "Pareto front, dotted: half. Hollow, set apart and not on it: ruin." in chart.text
+    whole = dataclasses.replace(table, rows=tuple(dataclasses.replace(r, apart="") for r in table.rows))
+    chart = trade_offs.trade_off(whole)
+    assert [row["on_front"] for row in rows_of(chart, "front")] == ["half", "ruin"]
+    assert "Pareto front, dotted: half, ruin. Forget" in chart.text
 
 
 def test_curves_have_the_harmonic_mean_that_they_name(shown: Shown) -> None:

@@ -32,6 +32,13 @@ SHAPES = (
     "M-0.95,0L0.75,-0.95L0.75,0.95Z",  # triangle left
 )
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
+PAIRS = tuple(
+    (int(colour), int(dash))
+    for colour, dash in zip("01234560352035416041235613064256142", "01234023014143023234024101402124313", strict=True)
+)
+"""Colours and dashes by position, every pair once. Found by search: the first 7 have unlike colours, neighbours share
+nothing, and of the first 12 those with equal dashes are far enough apart in grey to be told on black and white paper,
+and those with equal colours have unlike shapes."""
 FADED = 0.12
 """Opacity of what is not picked."""
 PICKED = "length(picked) == 0 || indexof(picked, datum.method) >= 0"
@@ -81,11 +88,11 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 
     Colours, shapes and dashes are 7, 6 and 5: two of 210 methods may share one of them, none share all.
     """
-    own = sorted(set(methods) - set(CONTROLS))
-    return {TARGET: Look(SOFT, SQUARE, (1, 0)), RETRAIN: Look(INK, STAR, (1, 0))} | {
-        method: Look(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
-        for i, method in enumerate(own)
-    }
+    found = {TARGET: Look(SOFT, SQUARE, (1, 0)), RETRAIN: Look(INK, STAR, (1, 0))}
+    for i, method in enumerate(sorted(set(methods) - set(CONTROLS))):
+        colour, dash = PAIRS[i % len(PAIRS)]
+        found[method] = Look(COLOURS[colour], SHAPES[i % len(SHAPES)], DASHES[dash])
+    return found
 
 
 def drawn(

@@ -55,7 +55,7 @@ def forest(table: Table, compact: bool = False, names: Iterable[str] = ()) -> Ch
     return drawn(
         NAME, title, _text(table, one), _compact if compact else _forest, _rows(table, one),
         looks([*names, *methods]), max(high, 40), order=methods, extent=EXTENT if one.name == HEADLINE else None,
-        x=f"{one.title} (right is better)" if one.name == HEADLINE else one.title,
+        x=f"{one.title} (right is better)" if one.name == HEADLINE else one.title, named=True,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def heat(table: Table, names: Iterable[str] = ()) -> Chart:
         f"in which both are alike, by the distance to retrain's as a share of it. {'; '.join(extremes)}."
     )
     return drawn(name, title, text, _heat, rows, looks([*names, *(r.method for r in table.rows)]), 18 * len(metrics),
-                 order=metrics, columns=[row.method for row in table.rows])  # fmt: skip
+                 order=metrics, columns=[row.method for row in table.rows], named=True)  # fmt: skip
 
 
 def tasks(tables: Sequence[Table]) -> Chart:
@@ -72,7 +72,8 @@ def tasks(tables: Sequence[Table]) -> Chart:
     said = "; ".join(f"{method} {fmean(values[method]):.2f} over {len(values[method])}" for method in best)
     text = f"Dark is better; in brackets what is set apart. Mean headline over the tasks of each: {said}."
     places = list(dict.fromkeys(row["task"] for row in rows))
-    return drawn(name, title, text, _tasks, rows, looks(best), max(60, 24 * len(places)), order=places, columns=best)
+    return drawn(name, title, text, _tasks, rows, looks(best), max(60, 24 * len(places)), order=places, columns=best,
+                 named=True)  # fmt: skip
 
 
 def shade(value: float, target: float | None, retrain: float | None) -> float | None:
@@ -147,7 +148,7 @@ def remembered(table: Table, shares: Mapping[str, Shares], names: Iterable[str] 
     )
     columns = list(dict.fromkeys(row["method"] for row in rows))
     return drawn(name, title, text, _remembered, rows, looks([*names, *columns]), 24 * len(metrics), order=metrics,
-                 columns=columns)  # fmt: skip
+                 columns=columns, named=True)  # fmt: skip
 
 
 def remembered_by_author(method: str, shares: Shares) -> Chart:
@@ -168,7 +169,8 @@ def remembered_by_author(method: str, shares: Shares) -> Chart:
         f"{', '.join(f'{author} {fmean(by_author[author]):.0%}' for author in most[:3])}; "
         f"least: {most[-1]} {fmean(by_author[most[-1]]):.0%} on average over {len(metrics)} metrics."
     )
-    return drawn(name, title, text, _by_author, rows, looks([method]), 16 * len(most) + 8, order=most, columns=metrics)
+    return drawn(name, title, text, _by_author, rows, looks([method]), 16 * len(most) + 8, order=most, columns=metrics,
+                 named=True)  # fmt: skip
 
 
 def _share(line: Mapping[str, Any]) -> dict[str, Any]:

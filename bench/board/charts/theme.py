@@ -39,6 +39,8 @@ PAIRS = tuple(
 """Colours and dashes by position, every pair once. Found by search: the first 7 have unlike colours, neighbours share
 nothing, and of the first 12 those with equal dashes are far enough apart in grey to be told on black and white paper,
 and those with equal colours have unlike shapes."""
+INTERNAL = ("shade", "text")
+"""Columns of rows that are only there to be drawn, left out where rows are saved."""
 FADED = 0.12
 """Opacity of what is not picked."""
 PICKED = "length(picked) == 0 || indexof(picked, datum.method) >= 0"
@@ -103,12 +105,14 @@ def drawn(
     rows: Iterable[Row],
     looks: Mapping[str, Look],
     height: int = 300,
+    named: bool = False,
     **places: Any,
 ) -> Chart:
     """A chart of a template; of the specification only the top and the rows are its own, so change nothing below.
 
     Args:
         make: builds the template; called once.
+        named: whether the figure says in letters which method is where, so that it needs no legend when saved alone.
         places: what stands at `$name`, as a text or the only element of a list; None removes it.
     """
     values = [_plain(row) for row in rows]
@@ -123,6 +127,7 @@ def drawn(
     spec: dict[str, Any] = _filled(*_template(make), looked | places)
     spec["description"] = f"{title}. {text}"
     spec["height"] = height
+    spec["usermeta"] = {"named": named, "internal": list(INTERNAL)}
     spec["data"] = {"name": "rows", "values": values}
     return Chart(name, title, text, spec)
 

@@ -154,7 +154,9 @@ def test_methods_are_told_apart_in_grey_and_by_dash(n: int) -> None:
 def test_all_pairs_of_looks_are_used() -> None:
     found = list(looks([f"method {i:03}" for i in range(210)]).values())
     assert len(set(found)) == 212
-    assert len({(look.colour, look.dash) for look in found[2:37]}) == len({look.colour for look in found[2:9]}) * 5 == 35
+    assert (
+        len({(look.colour, look.dash) for look in found[2:37]}) == len({look.colour for look in found[2:9]}) * 5 == 35
+    )
 
 
 def test_a_place_that_nothing_fills_is_an_error() -> None:

@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 import pytest
+import vl_convert
 from scipy.stats import ecdf as scipy_ecdf
 
 from bench.api import Score
 from bench.board import charts
 from bench.board.charts import heat_maps, items, runs, sweeps, trade_offs
+from bench.board.numbers import short
 from bench.compare.crossed import Run
 from bench.stats import roc
 from bench.stats.critical_difference import rank_tasks
@@ -229,7 +231,15 @@ def test_the_heat_map_has_every_metric_with_a_value(shown: Shown) -> None:
         if score.value is not None:
             value = math.log10(score.value) if name == "forget_quality" else score.value
             assert cells["half", title]["value"] == close(value)
-            assert float(cells["half", title]["text"]) == pytest.approx(value, abs=0.5 if abs(value) >= 10 else 0.005)
+            assert cells["half", title]["text"] == short(name, Score(score.value))
+            powers = title.endswith("(log10 p)")
+            assert float(cells["half", title]["text"]) == pytest.approx(value, abs=0.051 if powers else 0.0051)
+    assert cells["retrain", "forget quality (log10 p)"]["text"] == "itself"
+    assert "itself" not in chart.text
+    key = chart.spec["layer"][0]["encoding"]["color"]["legend"]
+    assert key["title"] == "as retrain 0, as target 1, beyond or lost -1" and key["values"] == [-1, 0, 1]
+    svg = vl_convert.vegalite_to_svg({**chart.spec, "width": 600}, vl_version="6.4")
+    assert f">{key['title']}<" in svg
     assert cells["target", "rouge"]["shade"] == 1 and cells["retrain", "rouge"]["shade"] == 0
     assert -0.1 < cells["half", "model utility"]["shade"] < 0.1 and cells["ruin", "model utility"]["shade"] < -0.5
 

@@ -14,6 +14,7 @@ import vl_convert
 from bench.board import charts
 from bench.board.charts import theme
 from bench.board.charts.theme import looks
+from bench.board.report import pair
 from bench.compare.analysis import across_tasks
 from tests.board.charts.conftest import HOSTILE, Shown, one_seed, walk
 
@@ -157,6 +158,12 @@ def test_all_pairs_of_looks_are_used() -> None:
     assert (
         len({(look.colour, look.dash) for look in found[2:37]}) == len({look.colour for look in found[2:9]}) * 5 == 35
     )
+
+
+def test_sets_of_a_pair_look_like_no_method() -> None:
+    assert len(set(pair.SETS)) == len(pair.SETS)
+    of_methods = {look.colour.lower() for look in looks(map(str, range(7))).values()}
+    assert not set(pair.SETS) & of_methods
 
 
 def test_a_place_that_nothing_fills_is_an_error() -> None:

@@ -55,7 +55,7 @@ def forest(table: Table, compact: bool = False, names: Iterable[str] = ()) -> Ch
     return drawn(
         NAME, title, _text(table, one), _compact if compact else _forest, _rows(table, one),
         looks([*names, *methods]), max(high, 40), order=methods, extent=EXTENT if one.name == HEADLINE else None,
-        x=f"{one.title} (right is better)" if one.name == HEADLINE else one.title,
+        x=f"{one.title} (right is better)" if one.name == HEADLINE else one.title, named=True,
     )  # fmt: skip
 
 
@@ -68,8 +68,9 @@ def of_tasks(method: str, tables: Sequence[Table]) -> Chart:
         return undrawn("tasks", title, f"No task has a headline of {method}.")
     rows: list[dict[str, Any]] = []
     for place, table in places.items():
+        known = spans(table, one)
         for row in table.rows:
-            if (span := one.span(row)) is not None:
+            if (span := known.get(row.method)) is not None:
                 kind = "method" if row.method == method else "anchor" if row.method in CONTROLS else "other"
                 rows.append({"kind": kind, "task": place, "method": row.method, "value": span.value, "lo": span.lo,
                              "hi": span.hi, "apart": bool(row.apart)})  # fmt: skip
@@ -96,7 +97,7 @@ def _rows(table: Table, one: Measure) -> Iterator[dict[str, Any]]:
     for name in CONTROLS:
         if name in known:
             row, span = table.row(name), known[name]
-            yield {"kind": "anchor", "method": name, "value": span.value}
+            yield {"kind": "anchor", "method": name, "value": span.value, "lo": span.lo, "hi": span.hi}
             if name == RETRAIN and row is not None and span.hi > span.lo:
                 yield {"kind": "band", "method": name, "value": span.value, "lo": span.lo, "hi": span.hi}
     for row in table.rows:

@@ -8,16 +8,20 @@ from typing import Any
 
 import altair as alt
 
+from bench.api import Score
 from bench.board.charts.forests import titles
 from bench.board.charts.measures import SHARES, Measure, measure
 from bench.board.charts.theme import FADED, INK, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
+from bench.board.numbers import short
 from bench.board.remembered import QUANTILE, Shares
-from bench.compare.analysis import HEADLINE, Table
+from bench.compare.analysis import HEADLINE, Row, Table
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.store.record import CONTROLS, RETRAIN, TARGET
 
 LIGHT, MIDDLE, DARK = "#f7d046", "#a3a39d", "#0b2d5e"
 """From light to dark also in grey, so that both directions from the middle can be told without colours."""
+ITSELF = "itself"
+"""What stands for a p-value of retrain against retrain."""
 NARROWEST = 26
 """Pixels of a column below which numbers are left to the tooltip."""
 KNOWN = "isValid(datum.shade)"
@@ -34,7 +38,7 @@ def heat(table: Table, names: Iterable[str] = ()) -> Chart:
         levels = _levels(table, one)
         of_metric = [
             {"kind": "cell", "metric": one.title, "method": row.method, "value": span.value,
-             "shade": shade(span.value, *levels), "text": _number(span.value)}
+             "shade": shade(span.value, *levels), "text": _text(row, one)}
             for row in table.rows if (span := one.span(row)) is not None
         ]  # fmt: skip
         if of_metric and one.title not in metrics:
@@ -49,7 +53,7 @@ def heat(table: Table, names: Iterable[str] = ()) -> Chart:
         f"in which both are alike, by the distance to retrain's as a share of it. {'; '.join(extremes)}."
     )
     return drawn(name, title, text, _heat, rows, looks([*names, *(r.method for r in table.rows)]), 18 * len(metrics),
-                 order=metrics, columns=[row.method for row in table.rows])  # fmt: skip
+                 order=metrics, columns=[row.method for row in table.rows], named=True)  # fmt: skip
 
 
 def tasks(tables: Sequence[Table]) -> Chart:
@@ -72,7 +76,8 @@ def tasks(tables: Sequence[Table]) -> Chart:
     said = "; ".join(f"{method} {fmean(values[method]):.2f} over {len(values[method])}" for method in best)
     text = f"Dark is better; in brackets what is set apart. Mean headline over the tasks of each: {said}."
     places = list(dict.fromkeys(row["task"] for row in rows))
-    return drawn(name, title, text, _tasks, rows, looks(best), max(60, 24 * len(places)), order=places, columns=best)
+    return drawn(name, title, text, _tasks, rows, looks(best), max(60, 24 * len(places)), order=places, columns=best,
+                 named=True)  # fmt: skip
 
 
 def shade(value: float, target: float | None, retrain: float | None) -> float | None:
@@ -107,25 +112,35 @@ def _levels(table: Table, one: Measure) -> tuple[float | None, float | None]:
 
 
 def _extremes(rows: Sequence[dict[str, Any]]) -> str:
-    low, high = (pick(rows, key=lambda r: r["value"]) for pick in (min, max))
+    others = [row for row in rows if row["text"] != ITSELF] or rows
+    low, high = (pick(others, key=lambda r: r["value"]) for pick in (min, max))
     return f"from {low['text']} ({low['method']}) to {high['text']} ({high['method']})"
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value + 0.0:.2f}"
+def _text(row: Row, one: Measure) -> str:
+    """A value as the board has it, without its interval."""
+    return ITSELF if one.powers and row.method == RETRAIN else short(one.name, Score(row.scores[one.name].value))
+
+
+def _key(title: str, *values: float) -> alt.Legend:
+    """What the colours of cells mean, below them."""
+    return alt.Legend(orient="bottom", title=title, titleLimit=0, gradientLength=120, gradientOpacity=1,
+                      values=list(values))  # fmt: skip
 
 
 def _heat() -> alt.LayerChart:
     colours = alt.Scale(domain=[-1, 0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
     return _cells(
-        "metric", alt.Color("shade:Q", scale=colours, legend=None), "datum.shade > 0.36", "value:Q", "shade:Q"
-    )
+        "metric",
+        alt.Color("shade:Q", scale=colours, legend=_key("as retrain 0, as target 1, beyond or lost -1", -1, 0, 1)),
+        "datum.shade > 0.36", "value:Q", "shade:Q",
+    )  # fmt: skip
 
 
 def _tasks() -> alt.LayerChart:
     colours = alt.Scale(domain=[0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
     return _cells(
-        "task", alt.Color("headline:Q", scale=colours, legend=None), "datum.headline > 0.68",
+        "task", alt.Color("headline:Q", scale=colours, legend=_key("headline", 0, 0.5, 1)), "datum.headline > 0.68",
         "headline:Q", "lo:Q", "hi:Q", "apart:N",
     )  # fmt: skip
 
@@ -147,7 +162,7 @@ def remembered(table: Table, shares: Mapping[str, Shares], names: Iterable[str] 
     )
     columns = list(dict.fromkeys(row["method"] for row in rows))
     return drawn(name, title, text, _remembered, rows, looks([*names, *columns]), 24 * len(metrics), order=metrics,
-                 columns=columns)  # fmt: skip
+                 columns=columns, named=True)  # fmt: skip
 
 
 def remembered_by_author(method: str, shares: Shares) -> Chart:
@@ -168,7 +183,8 @@ def remembered_by_author(method: str, shares: Shares) -> Chart:
         f"{', '.join(f'{author} {fmean(by_author[author]):.0%}' for author in most[:3])}; "
         f"least: {most[-1]} {fmean(by_author[most[-1]]):.0%} on average over {len(metrics)} metrics."
     )
-    return drawn(name, title, text, _by_author, rows, looks([method]), 16 * len(most) + 8, order=most, columns=metrics)
+    return drawn(name, title, text, _by_author, rows, looks([method]), 16 * len(most) + 8, order=most, columns=metrics,
+                 named=True)  # fmt: skip
 
 
 def _share(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,14 +194,13 @@ def _share(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def _remembered() -> alt.LayerChart:
     colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    return _cells(
-        "metric", alt.Color("share:Q", scale=colours, legend=None), "datum.share > 0.68", "share:Q", "seeds:Q"
-    )
+    shaded = alt.Color("share:Q", scale=colours, legend=_key("share remembered", 0, 0.5, 1))
+    return _cells("metric", shaded, "datum.share > 0.68", "share:Q", "seeds:Q")
 
 
 def _by_author() -> alt.LayerChart:
     colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    shaded = alt.Color("share:Q", scale=colours, legend=None)
+    shaded = alt.Color("share:Q", scale=colours, legend=_key("share remembered", 0, 0.5, 1))
     return _cells("author", shaded, "datum.share > 0.68", "metric:N", "share:Q", "items:Q", across="metric")
 
 

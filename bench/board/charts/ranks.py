@@ -46,7 +46,7 @@ def ranks(name: str, title: str, ranking: Ranking) -> Chart:
     )
     right = max(edge + len(ranking.groups) * STEP, 1.0 + difference + STEP)
     return drawn(name, title, text, _marks, rows, looks(ranking.methods), 24 * count + 30,
-                 order=list(ranking.methods), extent=[0.8, right])  # fmt: skip
+                 order=list(ranking.methods), extent=[0.8, right], named=True)  # fmt: skip
 
 
 def _marks() -> alt.LayerChart:

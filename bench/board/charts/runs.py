@@ -10,9 +10,7 @@ import altair as alt
 import numpy as np
 
 from bench.board.charts.theme import (
-    FADED,
     INK,
-    PICKED,
     Chart,
     colour,
     dash,
@@ -77,13 +75,6 @@ PANELS = (
 Array = np.ndarray
 
 
-class Run(NamedTuple):
-    """A run and whether it stands behind others."""
-
-    record: Record
-    behind: bool = False
-
-
 def paths(table: Table, records: Mapping[Cell, Record], names: Iterable[str] = ()) -> Chart:
     """Forget against retain probability along every run of every method."""
     runs, controls = _of_table(table, records)
@@ -97,20 +88,19 @@ def training(table: Table, records: Mapping[Cell, Record], names: Iterable[str] 
 
 
 def of_cell(record: Record, others: Iterable[Record], names: Iterable[str] = ()) -> list[Chart]:
-    """The training curves of one run and its path, before the other seeds of its method and the levels of the controls.
+    """The training curves of one run and its path, before the levels of the controls of its seed.
 
     Args:
-        others: records of the same task, model and data; those of other methods that are no controls are not drawn.
+        others: records of the same task, model and data; only target and retrain of the same seed are drawn.
         names: the methods that looks are chosen among, so that one looks as on the page of its task.
     """
-    others = [r for r in others if r.cell != record.cell]
-    runs = [Run(r, behind=True) for r in others if r.cell.method == record.cell.method] + [Run(record)]
-    controls = [r for r in others if r.cell.method in CONTROLS and r.cell.seed == record.cell.seed]
+    at_seed = [r for r in others if r.cell != record.cell and r.cell.seed == record.cell.seed]
+    controls = [r for r in at_seed if r.cell.method in CONTROLS]
     names = [*names, record.cell.method]
-    return [*_training(runs, controls, names), _paths(runs, controls, names)]
+    return [*_training([record], controls, names), _paths([record], controls, names)]
 
 
-def _of_table(table: Table, records: Mapping[Cell, Record]) -> tuple[list[Run], list[Record]]:
+def _of_table(table: Table, records: Mapping[Cell, Record]) -> tuple[list[Record], list[Record]]:
     """The runs of a table's methods, and those of its controls."""
     found = [
         records[cell]
@@ -118,29 +108,27 @@ def _of_table(table: Table, records: Mapping[Cell, Record]) -> tuple[list[Run], 
         for seed in row.seeds
         if (cell := Cell(table.task, row.method, table.model, table.data, seed)) in records
     ]
-    methods = [Run(r) for r in found if r.cell.method not in CONTROLS]
-    return methods, [r for r in found if r.cell.method in CONTROLS]
+    return [r for r in found if r.cell.method not in CONTROLS], [r for r in found if r.cell.method in CONTROLS]
 
 
 # -- paths -----------------------------------------------------------------------------------------------------------
 
 
-def _paths(runs: Sequence[Run], controls: Sequence[Record], names: Iterable[str]) -> Chart:
+def _paths(runs: Sequence[Record], controls: Sequence[Record], names: Iterable[str]) -> Chart:
     name, title = "paths", "On the way: what is kept where as much is forgotten"
     rows: list[dict[str, Any]] = []
     ends: dict[str, list[tuple[float, float]]] = {}
-    for record, behind in runs:
+    for record in runs:
         forget, retain = trace(record)
         if len(forget) < 2:
             continue
         steps = record.curve.get("trace step", range(len(forget)))
-        own = _run(record, behind)
+        own = _run(record)
         points = [{"step": s, "forget_probability": f, "retain_probability": r}
                   for s, f, r in zip(steps, forget, retain, strict=False)]  # fmt: skip
         rows += [{"kind": "way", **own, **point} for point in points]
         rows.append({"kind": "end", **own, **points[-1]})
-        if not behind:
-            ends.setdefault(record.cell.method, []).append((forget[-1], retain[-1]))
+        ends.setdefault(record.cell.method, []).append((forget[-1], retain[-1]))
     if not ends:
         return undrawn(name, title, "No run has left a trace of its way.")
     said = "; ".join(f"{method} at {_mean(f for f, _ in of):.2f} and {_mean(r for _, r in of):.2f}"
@@ -171,51 +159,47 @@ def _path_marks() -> alt.LayerChart:
         of("way")
         .mark_line(strokeWidth=1.3)
         .encode(x=x, y=y, color=colour(), strokeDash=dash(), detail="seed:N", order=alt.Order("step:Q"),
-                opacity=_behind(0.75), tooltip=told)
+                opacity=seen(0.75), tooltip=told)
     )  # fmt: skip
     ends = (
         of("end")
         .mark_point(size=70, strokeWidth=1)
-        .encode(x=x, y=y, stroke=stroke(), fill=fill(), shape=shape(), opacity=_behind(0.9), tooltip=told)
+        .encode(x=x, y=y, stroke=stroke(), fill=fill(), shape=shape(), opacity=seen(0.9), tooltip=told)
     )
     return layered(*levels, ways, ends)
-
-
-def _behind(opacity: float) -> Any:
-    """As `seen`, and pale where a row stands behind."""
-    return alt.when(f"({PICKED}) && !datum.behind").then(alt.value(opacity)).when(PICKED).then(
-        alt.value(0.3)).otherwise(alt.value(FADED))  # fmt: skip
 
 
 # -- training curves -------------------------------------------------------------------------------------------------
 
 
-def _training(runs: Sequence[Run], controls: Sequence[Record], names: Sequence[str]) -> list[Chart]:
+def _training(runs: Sequence[Record], controls: Sequence[Record], names: Sequence[str]) -> list[Chart]:
     found = []
     for panel in PANELS:
-        lines = [(run, thinned(run.record, panel.column)) for run in runs]
+        lines = [(run, thinned(run, panel.column)) for run in runs]
         rows = [
-            {"kind": "line", **_run(*run), "share": share, "value": value}
+            {"kind": "line", **_run(run), "share": share, "value": value}
             for run, points in lines if len(points) > 1 for share, value in points
             if panel.marks is not _log or value > 0
         ]  # fmt: skip
-        if all("behind" in row for row in rows):
+        if not rows:
             continue
         levels = {name: level for name in CONTROLS
                   if panel.level and (level := _level(controls, name, panel.level)) is not None}  # fmt: skip
         rows += [{"kind": "level", "method": name, "value": level} for name, level in levels.items()]
         found.append(
             drawn(f"training-{panel.column.replace(' ', '-').replace('_', '-')}", panel.title,
-                  _said(panel, [(r, p) for r, p in lines if not r.behind and len(p) > 1], levels), panel.marks, rows,
+                  _said(panel, [(r, p) for r, p in lines if len(p) > 1], levels), panel.marks, rows,
                   looks(names), 200, y=panel.axis)
         )  # fmt: skip
     return found
 
 
-def _said(panel: Panel, lines: Sequence[tuple[Run, Sequence[tuple[float, float]]]], levels: Mapping[str, float]) -> str:
+def _said(
+    panel: Panel, lines: Sequence[tuple[Record, Sequence[tuple[float, float]]]], levels: Mapping[str, float]
+) -> str:
     ends: dict[str, list[tuple[float, float]]] = {}
     for run, points in lines:
-        ends.setdefault(run.record.cell.method, []).append((points[0][1], points[-1][1]))
+        ends.setdefault(run.cell.method, []).append((points[0][1], points[-1][1]))
     said = "; ".join(f"{method} from {_mean(a for a, _ in of):.3g} to {_mean(b for _, b in of):.3g}"
                      for method, of in ends.items())  # fmt: skip
     blocks = "" if panel.level else f", means of {MOST} blocks of steps"
@@ -257,13 +241,13 @@ def _training_marks(scale: Literal["linear", "symlog", "log"] = "linear") -> alt
     lines = (
         of("line")
         .mark_line(strokeWidth=1.1)
-        .encode(x=x, y=y, color=colour(), strokeDash=dash(), detail="seed:N", opacity=_behind(0.75), tooltip=told)
+        .encode(x=x, y=y, color=colour(), strokeDash=dash(), detail="seed:N", opacity=seen(0.75), tooltip=told)
     )
     return layered(levels, lines)
 
 
-def _run(record: Record, behind: bool) -> dict[str, Any]:
-    return {"method": record.cell.method, "seed": record.cell.seed} | ({"behind": True} if behind else {})
+def _run(record: Record) -> dict[str, Any]:
+    return {"method": record.cell.method, "seed": record.cell.seed}
 
 
 def _level(records: Iterable[Record], method: str, score: str) -> float | None:

@@ -32,6 +32,15 @@ SHAPES = (
     "M-0.95,0L0.75,-0.95L0.75,0.95Z",  # triangle left
 )
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
+PAIRS = tuple(
+    (int(colour), int(dash))
+    for colour, dash in zip("01234560352035416041235613064256142", "01234023014143023234024101402124313", strict=True)
+)
+"""Colours and dashes by position, every pair once. Found by search: the first 7 have unlike colours, neighbours share
+nothing, and of the first 12 those with equal dashes are far enough apart in grey to be told on black and white paper,
+and those with equal colours have unlike shapes."""
+INTERNAL = ("shade", "text")
+"""Columns of rows that are only there to be drawn, left out where rows are saved."""
 FADED = 0.12
 """Opacity of what is not picked."""
 PICKED = "length(picked) == 0 || indexof(picked, datum.method) >= 0"
@@ -81,11 +90,11 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 
     Colours, shapes and dashes are 7, 6 and 5: two of 210 methods may share one of them, none share all.
     """
-    own = sorted(set(methods) - set(CONTROLS))
-    return {TARGET: Look(SOFT, SQUARE, (1, 0)), RETRAIN: Look(INK, STAR, (1, 0))} | {
-        method: Look(COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
-        for i, method in enumerate(own)
-    }
+    found = {TARGET: Look(SOFT, SQUARE, (1, 0)), RETRAIN: Look(INK, STAR, (1, 0))}
+    for i, method in enumerate(sorted(set(methods) - set(CONTROLS))):
+        colour, dash = PAIRS[i % len(PAIRS)]
+        found[method] = Look(COLOURS[colour], SHAPES[i % len(SHAPES)], DASHES[dash])
+    return found
 
 
 def drawn(
@@ -96,12 +105,14 @@ def drawn(
     rows: Iterable[Row],
     looks: Mapping[str, Look],
     height: int = 300,
+    named: bool = False,
     **places: Any,
 ) -> Chart:
     """A chart of a template; of the specification only the top and the rows are its own, so change nothing below.
 
     Args:
         make: builds the template; called once.
+        named: whether the figure says in letters which method is where, so that it needs no legend when saved alone.
         places: what stands at `$name`, as a text or the only element of a list; None removes it.
     """
     values = [_plain(row) for row in rows]
@@ -116,6 +127,7 @@ def drawn(
     spec: dict[str, Any] = _filled(*_template(make), looked | places)
     spec["description"] = f"{title}. {text}"
     spec["height"] = height
+    spec["usermeta"] = {"named": named, "internal": list(INTERNAL)}
     spec["data"] = {"name": "rows", "values": values}
     return Chart(name, title, text, spec)
 

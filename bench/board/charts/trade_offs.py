@@ -42,7 +42,10 @@ ENDS = "", "_lo", "_hi"
 
 
 def trade_off(table: Table, names: Iterable[str] = ()) -> Chart:
-    """Forget quality against model utility, with the front of the methods that nothing beats in both."""
+    """Forget quality against model utility, with the front of the methods that nothing beats in both.
+
+    Methods set apart are drawn, hollow, but neither stand on the front nor beat what does.
+    """
     name, title = "trade-off", "Forget quality against model utility"
     if FORGET_QUALITY not in table.headlines or UTILITY not in table.headlines:
         return undrawn(name, title, "The task has no forget quality or no model utility to draw.")
@@ -50,15 +53,18 @@ def trade_off(table: Table, names: Iterable[str] = ()) -> Chart:
     rows = list(_points(table, x, y, "forget_quality", "model_utility"))
     if not any(row["kind"] == "method" for row in rows):
         return undrawn(name, title, "No method has both numbers.")
-    stand = {r["method"]: (r["forget_quality"], r["model_utility"]) for r in rows if r["kind"] == "method"}
-    best = front({method: at for method, at in stand.items() if method not in CONTROLS})
+    points = [row for row in rows if row["kind"] == "method"]
+    stand = {r["method"]: (r["forget_quality"], r["model_utility"]) for r in points}
+    apart = [row["method"] for row in points if row["apart"]]
+    best = front({method: at for method, at in stand.items() if method not in (*CONTROLS, *apart)})
     rows += [
         {"kind": "front", "on_front": m, "forget_quality": stand[m][0], "model_utility": stand[m][1]} for m in best
     ]
+    hollow = f" Hollow, set apart and not on it: {', '.join(apart)}." if apart else ""
     zero = " A p of 0 stands at -320, where numbers end." if any(at[0] == LOWEST for at in stand.values()) else ""
     text = (
         f"Up and right is better; crosses are 95% intervals, small points seeds. On the Pareto front, dotted: "
-        f"{', '.join(best) or 'none'}. {x.title[:1].upper()}{x.title[1:]}: {x.said(table.rows)}. "
+        f"{', '.join(best) or 'none'}.{hollow} {x.title[:1].upper()}{x.title[1:]}: {x.said(table.rows)}. "
         f"Model utility: {y.said(table.rows)}.{zero}"
     )
     return drawn(

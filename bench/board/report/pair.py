@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import Score
+from bench.board.charts.theme import CONFIG, INK, SHAPES, SOFT
 from bench.board.items import Array, higher_is_worse, judgements
 from bench.board.numbers import number
 from bench.board.report import places
@@ -19,10 +20,8 @@ from bench.compare.crossed import Crossed, Run
 from bench.score.scoring import find
 from bench.stats.student import quantile
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b3a000")  # Okabe and Ito, darker yellow
-_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-INK, SOFT = "#010101", "#808080"
-"""Stand for the colours of the page's scheme, which are put in when a figure is drawn."""
+SETS = ("#7b4fa3", "#8a8a8a", "#a98bc9", "#626262", "#9c6ade")
+"""Colours of sets: purples and greys, as no method has; what tells sets apart first is their shape."""
 
 
 def script(
@@ -170,8 +169,8 @@ def _scatter(sets: tuple[str, ...]) -> dict[str, Any]:
         ticks = alt.Axis(format=".1f", tickCount=5)
         return {"type": "quantitative", "scale": alt.Scale(domain=[0, 1], nice=False), "title": name, "axis": ticks}
 
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(sets))]
-    shapes = [_SHAPES[i % len(_SHAPES)] for i in range(len(sets))]
+    colours = [SETS[i % len(SETS)] for i in range(len(sets))]
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(sets))]
     legend = alt.Legend(orient="bottom", title=None, symbolOpacity=1, symbolSize=60)
     chart = alt.Chart(alt.NamedData("rows"))
     diagonal = (
@@ -208,7 +207,7 @@ def _differences() -> dict[str, Any]:
         "author:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, grid=False, ticks=False, domain=False)
     )
     x: dict[str, Any] = {"title": "A minus B", "axis": alt.Axis(format="+.2f", tickCount=6)}
-    clear = alt.condition("datum.clear", alt.value(_COLOURS[0]), alt.value(SOFT))
+    clear = alt.condition("datum.clear", alt.value(INK), alt.value(SOFT))
     zero = chart.mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.datum(0))
     reach = (
         chart.transform_filter("isValid(datum.lo)")
@@ -230,12 +229,9 @@ def _differences() -> dict[str, Any]:
 
 def _dressed(chart: Any) -> dict[str, Any]:
     """A spec without data or height, as wide as its place, in the colours of the page."""
-    made = chart.properties(width="container").configure(background="transparent", font="system-ui")
-    made = made.configure_view(stroke=None).configure_legend(labelColor=INK, labelLimit=200, labelFontSize=12)
-    made = made.configure_axis(
-        labelColor=INK, titleColor=INK, titleFontWeight="normal", gridColor=SOFT, gridOpacity=0.25, domainColor=SOFT,
-        tickColor=SOFT, labelFontSize=12, titleFontSize=12,
-    )  # fmt: skip
-    spec: dict[str, Any] = made.to_dict()
+    spec: dict[str, Any] = chart.properties(width="container").to_dict()
     spec.pop("datasets", None)
-    return {**spec, "data": {"name": "rows", "values": []}}
+    larger = {"labelFontSize": 12, "titleFontSize": 12}
+    legend = {**CONFIG["legend"], "labelLimit": 200, "labelFontSize": 12}
+    config = {**CONFIG, "axis": {**CONFIG["axis"], **larger}, "legend": legend}
+    return {**spec, "config": config, "data": {"name": "rows", "values": []}}

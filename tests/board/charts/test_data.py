@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 import pytest
+import vl_convert
 from scipy.stats import ecdf as scipy_ecdf
 
 from bench.api import Score
 from bench.board import charts
-from bench.board.charts import heat_maps, items, runs, sweeps
+from bench.board.charts import heat_maps, items, runs, sweeps, trade_offs
+from bench.board.numbers import short
 from bench.compare.crossed import Run
 from bench.stats import roc
 from bench.stats.critical_difference import rank_tasks
@@ -40,12 +42,24 @@ def test_the_forest_has_the_tables_numbers_in_its_order(shown: Shown) -> None:
     assert (band["lo"], band["hi"]) == close((ceiling.lo, ceiling.hi))
 
 
+def test_the_line_of_target_has_its_interval(shown: Shown) -> None:
+    rows = tuple(
+        dataclasses.replace(r, scores={**r.scores, "headline": Score(0.1, 0.05, 0.2)}) if r.method == "target" else r
+        for r in shown.table.rows
+    )
+    anchor, _ = rows_of(charts.forest(dataclasses.replace(shown.table, rows=rows)), "anchor")
+    assert (anchor["value"], anchor["lo"], anchor["hi"]) == (0.1, 0.05, 0.2)
+
+
 def test_with_one_seed_retrain_stands_at_one(shown: Shown) -> None:
     chart = one_seed(shown).chart("forest")
     anchors = {row["method"]: row["value"] for row in rows_of(chart, "anchor")}
     assert anchors["retrain"] == 1.0 and anchors["target"] == close(shown.table.row("target").scores["headline"].value)
     assert rows_of(chart, "band") == []
     assert "ceiling is unknown" in chart.text
+    of_page = charts.of_method("half", [one_seed(shown).table])[0]
+    marks = {row["method"]: row["value"] for row in rows_of(of_page, "anchor")}
+    assert marks == close(anchors)
 
 
 def test_without_a_headline_the_first_number_is_drawn(shown: Shown) -> None:
@@ -62,7 +76,7 @@ def test_without_a_headline_the_first_number_is_drawn(shown: Shown) -> None:
 
 
 def test_the_trade_off_has_logarithms_and_the_front(shown: Shown) -> None:
-    """By hand: of (log p, utility) -2, 0.5; -1, 0.9; 0, 0.1 the first is beaten by the second."""
+    """By hand: of (log p, utility) -2, 0.5; -1, 0.9; 0, 0.1 the first is beaten by the second, the third set apart."""
     given = {"good": (1e-2, 0.5), "half": (1e-1, 0.9), "ruin": (1.0, 0.1), "target": (1e-9, 0.9), "retrain": (1.0, 1.0)}
 
     def set_(row):
@@ -72,13 +86,17 @@ def test_the_trade_off_has_logarithms_and_the_front(shown: Shown) -> None:
         )
 
     table = dataclasses.replace(shown.table, rows=tuple(set_(r) for r in shown.table.rows))
-    chart = charts.trade_off(table)
+    chart = trade_offs.trade_off(table)
     points = {row["method"]: row for row in rows_of(chart, "method")}
     assert points["good"]["forget_quality"] == close(-2)
     assert (points["good"]["forget_quality_lo"], points["good"]["forget_quality_hi"]) == close((-3, -2))
     front = [(row["on_front"], row["forget_quality"], row["model_utility"]) for row in rows_of(chart, "front")]
-    assert front == [("half", close(-1), 0.9), ("ruin", 0.0, 0.1)]
-    assert "Pareto front, dotted: half, ruin." in chart.text
+    assert front == [("half", close(-1), 0.9)]
+    assert "Pareto front, dotted: half. Hollow, set apart and not on it: ruin." in chart.text
+    whole = dataclasses.replace(table, rows=tuple(dataclasses.replace(r, apart="") for r in table.rows))
+    chart = trade_offs.trade_off(whole)
+    assert [row["on_front"] for row in rows_of(chart, "front")] == ["half", "ruin"]
+    assert "Pareto front, dotted: half, ruin. Forget" in chart.text
 
 
 def test_curves_have_the_harmonic_mean_that_they_name(shown: Shown) -> None:
@@ -128,13 +146,12 @@ def test_training_curves_are_means_of_blocks(shown: Shown) -> None:
     assert runs.thinned(bare, "forget") == runs.thinned(bare, "retain") == []
 
 
-def test_a_cell_stands_before_the_other_seeds(shown: Shown) -> None:
+def test_a_cell_is_drawn_alone_before_its_controls(shown: Shown) -> None:
     record = shown.records[Cell(shown.table.task, "half", "tiny", "embedded", 1)]
     found = {chart.name: chart for chart in charts.of_cell(record, shown.records.values())}
     lines = rows_of(found["training-forget"], "line")
-    assert {(row["method"], row["seed"], row.get("behind", False)) for row in lines} == {
-        ("half", 0, True), ("half", 1, False), ("half", 2, True)
-    }  # fmt: skip
+    assert {(row["method"], row["seed"]) for row in lines} == {("half", 1)}
+    assert len(lines) == 24
     assert {row["method"] for row in rows_of(found["training-trace-forget-probability"], "level")} == {
         "target", "retrain"
     }  # fmt: skip
@@ -213,7 +230,15 @@ def test_the_heat_map_has_every_metric_with_a_value(shown: Shown) -> None:
         if score.value is not None:
             value = math.log10(score.value) if name == "forget_quality" else score.value
             assert cells["half", title]["value"] == close(value)
-            assert float(cells["half", title]["text"]) == pytest.approx(value, abs=0.5 if abs(value) >= 10 else 0.005)
+            assert cells["half", title]["text"] == short(name, Score(score.value))
+            powers = title.endswith("(log10 p)")
+            assert float(cells["half", title]["text"]) == pytest.approx(value, abs=0.051 if powers else 0.0051)
+    assert cells["retrain", "forget quality (log10 p)"]["text"] == "itself"
+    assert "itself" not in chart.text
+    key = chart.spec["layer"][0]["encoding"]["color"]["legend"]
+    assert key["title"] == "as retrain 0, as target 1, beyond or lost -1" and key["values"] == [-1, 0, 1]
+    svg = vl_convert.vegalite_to_svg({**chart.spec, "width": 600}, vl_version="6.4")
+    assert f">{key['title']}<" in svg
     assert cells["target", "rouge"]["shade"] == 1 and cells["retrain", "rouge"]["shade"] == 0
     assert -0.1 < cells["half", "model utility"]["shade"] < 0.1 and cells["ruin", "model utility"]["shade"] < -0.5
 

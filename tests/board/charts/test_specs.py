@@ -14,6 +14,7 @@ import vl_convert
 from bench.board import charts
 from bench.board.charts import theme
 from bench.board.charts.theme import looks
+from bench.board.report import pair
 from bench.compare.analysis import across_tasks
 from tests.board.charts.conftest import HOSTILE, Shown, one_seed, walk
 
@@ -135,6 +136,34 @@ def test_looks_are_all_unlike_and_the_same_everywhere() -> None:
     for one, other in itertools.pairwise(sorted(names)):
         assert not set(found[one]) & set(found[other]), "neighbours share nothing"
     assert len({look.shape for look in looks(names[:4]).values()}) == 6
+
+
+@pytest.mark.parametrize("n", range(2, 13))
+def test_methods_are_told_apart_in_grey_and_by_dash(n: int) -> None:
+    found = looks([f"method {i:02}" for i in range(n)])
+
+    def grey(colour: str) -> float:
+        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+
+    for one, other in itertools.combinations([look for name, look in found.items() if name.startswith("method")], 2):
+        assert (one.colour, one.dash) != (other.colour, other.dash)
+        assert one.dash != other.dash or abs(grey(one.colour) - grey(other.colour)) >= 25
+        assert one.colour != other.colour or one.shape != other.shape
+
+
+def test_all_pairs_of_looks_are_used() -> None:
+    found = list(looks([f"method {i:03}" for i in range(210)]).values())
+    assert len(set(found)) == 212
+    assert (
+        len({(look.colour, look.dash) for look in found[2:37]}) == len({look.colour for look in found[2:9]}) * 5 == 35
+    )
+
+
+def test_sets_of_a_pair_look_like_no_method() -> None:
+    assert len(set(pair.SETS)) == len(pair.SETS)
+    of_methods = {look.colour.lower() for look in looks(map(str, range(7))).values()}
+    assert not set(pair.SETS) & of_methods
 
 
 def test_a_place_that_nothing_fills_is_an_error() -> None:

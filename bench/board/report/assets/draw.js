@@ -22,20 +22,42 @@ window.bench = window.bench ?? {};
     return (await window.vegaEmbed(element, coloured(spec, colours), options)).view;
   };
 
-  const NAMED = /^(forest|tasks|heat|ranks|remembered)/; // figures that name methods beside their marks
+  /** A figure as it is saved: with a legend of its methods where a page has its chips, those set apart hollow in it.
+   * Figures that name methods themselves (`usermeta.named`) stay as they are, and so do scales of all else. */
+  bench.alone = (spec, picked = []) => {
+    const params = (spec.params ?? []).map((param) => (param.name === "picked" ? { ...param, value: picked } : param));
+    if (spec.usermeta?.named) return { ...spec, params };
+    const judged = (spec.data?.values ?? []).filter((row) => "apart" in row);
+    const filled = new Set(judged.filter((row) => !row.apart).map((row) => row.method));
+    const hollow = new Set(judged.map((row) => row.method).filter((method) => !filled.has(method)));
+    const legend = { title: null, symbolOpacity: 1, labelLimit: 240, encoding: { symbols: { opacity: { value: 1 } } } };
+    const marks = (spec.layer ?? []).some((one) => one.encoding?.fill?.field === "method"); // then lines need none of their own
+    const scale = (channel, { domain, range }) => ({ domain, range: range.map((of, i) => (channel === "fill" && hollow.has(domain[i]) ? "transparent" : of)) });
+    const told = ([channel, of]) => {
+      if (of?.legend !== null || of.field !== "method" || (marks && channel === "color")) return [channel, of];
+      return [channel, { ...of, legend, scale: scale(channel, of.scale) }];
+    };
+    const layer = (spec.layer ?? []).map((one) => ({ ...one, encoding: Object.fromEntries(Object.entries(one.encoding ?? {}).map(told)) }));
+    return { ...spec, layer, params, ...(marks && { resolve: { legend: { color: "independent" } } }) };
+  };
 
-  /** A figure as SVG in the colours of paper, at the width of a column, with a legend where a page has its chips. */
-  bench.svg = async (figure, picked = [], name = "") => {
-    const spec = NAMED.test(name) ? figure : JSON.parse(JSON.stringify(figure, (key, value) => (key === "legend" && value === null ? undefined : value)));
+  /** A figure as SVG in the colours of paper, at the width of a column. */
+  bench.svg = async (figure, picked = []) => {
     const aside = document.createElement("div");
     aside.style.cssText = "position: absolute; left: -9999px; width: 640px";
     document.body.append(aside);
-    const params = (spec.params ?? []).map((param) => (param.name === "picked" ? { ...param, value: picked } : param));
-    const view = await bench.draw(aside, { ...spec, params, background: "white" }, PAPER);
+    const view = await bench.draw(aside, { ...bench.alone(figure, picked), background: "white" }, PAPER);
     const text = await view.toSVG();
     view.finalize();
     aside.remove();
     return text;
+  };
+
+  /** The rows of a figure as they are saved: without what only drawing needs (`usermeta.internal`), `kind` as `row`. */
+  bench.rows = (spec) => {
+    const internal = spec.usermeta?.internal ?? [];
+    const kept = (row) => Object.entries(row).filter(([name]) => !internal.includes(name));
+    return spec.data.values.map((row) => Object.fromEntries(kept(row).map(([name, value]) => [name === "kind" ? "row" : name, value])));
   };
 
   /** Rows as CSV; a text that a spreadsheet would take for a formula begins with an apostrophe. */

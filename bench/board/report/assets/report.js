@@ -143,8 +143,8 @@ window.bench = window.bench || {};
       if (!button) return;
       const figure = figures.find(({ element }) => element.contains(button));
       const name = `${document.title.replace(/[^\w.-]+/g, "-")}-${figure.element.dataset.name}`.slice(0, 120);
-      if (button.dataset.save === "csv") bench.save(`${name}.csv`, "text/csv", bench.csv(figure.spec.data.values));
-      else bench.save(`${name}.svg`, "image/svg+xml", await bench.svg(figure.spec, [...picked], figure.element.dataset.name));
+      if (button.dataset.save === "csv") bench.save(`${name}.csv`, "text/csv", bench.csv(bench.rows(figure.spec)));
+      else bench.save(`${name}.svg`, "image/svg+xml", await bench.svg(figure.spec, [...picked]));
     });
   }
 

@@ -1,15 +1,19 @@
-"""Values of single items: what a set's answers are judged by, and the columns that a metric is a mean of."""
+"""Single items: what was asked, what answers are judged by, and the columns that a metric is a mean of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 import numpy as np
 
 from bench.api import Metric, Sample
+from bench.errors import BenchError
 from bench.metrics._forms import Composite
 
 Array = np.ndarray
+Asked = Mapping[tuple[str, str, str], str]
+"""What was asked, by set, id and role."""
 JUDGED_BY = ("rouge", "regurgitation", "knowledge", "correct", "right")
 """Columns that judge an answer, the first that a set has before the others; all are higher where more is said."""
 PROBABILITY = "probability"
@@ -41,3 +45,19 @@ def leaves(metric: Metric, sample: Sample) -> Iterator[Metric]:
         return
     for part in metric.made_of(sample):
         yield from leaves(part, sample)
+
+
+@cache
+def questions(task: str, world: str, data: str = "") -> Asked:
+    """The prompts of a task by set, id and role; none where the data cannot be had.
+
+    Args:
+        world: whose data the table's is. data: where all but the embedded world's is read from: a directory or "hub".
+    """
+    from bench.run.plan import prompts
+
+    source = "embedded" if world == "embedded" else data
+    try:
+        return prompts(task, source) if source else {}
+    except BenchError:
+        return {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.api import Metric, Score
-from bench.board.items import leaves
+from bench.board.items import leaves, questions
 from bench.board.numbers import number
 from bench.board.wording import Words, words
 from bench.compare.analysis import HEADLINE, Rules, analyse, asked
@@ -173,7 +173,7 @@ def _items(
     texts = {m: answers.said(results, records[one._replace(method=m, seed=seeds[0])]) or {} for m in (a, b)}
     if not texts[a]:
         yield "  (What the models said is not here: run the cells again to see it.)"
-    questions = _questions(one)
+    asked_of = questions(one.task, one.data)
     for i, item in enumerate(most_different(crossed, metric, a, b, seeds, SHOWN), 1):
         yield f"{i:2}. {item.set}/{item.id}, {item.measure}: {item.a:.3f} against {item.b:.3f}"
         # Accuracy is judged on the paraphrased question where there is one; all else on the question itself.
@@ -182,22 +182,10 @@ def _items(
         if not roles:
             continue
         role = roles[-1] if item.column == "correct" else roles[0]
-        shown = {"question": questions.get((item.set, item.id, role), ""), "reference": said[a][role][1]}
+        shown = {"question": asked_of.get((item.set, item.id, role), ""), "reference": said[a][role][1]}
         shown |= {method: said[method].get(role, ("", ""))[0] for method in (a, b)}
         width = max(map(len, shown))
         yield from (f"    {name:{width}}  {_line(text)}" for name, text in shown.items() if text or name != "question")
-
-
-def _questions(cell: Cell) -> dict[tuple[str, str, str], str]:
-    """What was asked, by (set, id, role), where the data is known by its name alone."""
-    if cell.data != "embedded":
-        return {}
-    from bench.run.plan import prompts
-
-    try:
-        return prompts(cell.task, cell.data)
-    except UsageError:
-        return {}
 
 
 def _line(text: str) -> str:

@@ -75,6 +75,11 @@ class Numbers:
 
     def series(self, name: str, method: str) -> Series:
         """What is compared, by seed; empty where a seed has no value."""
+        if (name, method) not in self._series:
+            self._series[name, method] = self._made(name, method)
+        return self._series[name, method]
+
+    def _made(self, name: str, method: str) -> Series:
         if name in PARTS:
             return {seed: PARTS[name](of) for seed, of in self.shares_of(method).items()}
         metric = self.forget_quality if name == KS_DISTANCE else self.attack if name == MEMBERSHIP_GAP else find(name)
@@ -168,7 +173,7 @@ class Numbers:
         verdict = [(HEADLINE, a, b) for a, b in (*pairs, *anchors)]
         reported = [(name, a, b) for name in self.asked.headlines.values() for a, b in pairs]
         made = [
-            [compare(n, a, b, self.kept(n, a), self.kept(n, b), self.asked.margin) for n, a, b in family]
+            [compare(n, a, b, self.series(n, a), self.series(n, b), self.asked.margin) for n, a, b in family]
             for family in ((*verdict, *telltale), reported)
         ]
         return corrected([[c for c in family if c is not None] for family in made])
@@ -182,14 +187,8 @@ class Numbers:
             for a, b in combinations(sorted(methods), 2)
             if (name, frozenset((a, b))) not in known
         ]
-        made = [compare(n, a, b, self.kept(n, a), self.kept(n, b), self.asked.margin) for n, a, b in asked]
+        made = [compare(n, a, b, self.series(n, a), self.series(n, b), self.asked.margin) for n, a, b in asked]
         return [c._replace(p_holm=1.0) for c in made if c is not None]
-
-    def kept(self, name: str, method: str) -> Series:
-        """`series`, made once."""
-        if (name, method) not in self._series:
-            self._series[name, method] = self.series(name, method)
-        return self._series[name, method]
 
     def band(self) -> Score | None:
         """KS distances of all pairs of retrain models: what cannot be told from retrain."""

@@ -10,7 +10,7 @@ import altair as alt
 
 from bench.api import Score
 from bench.board.charts.forests import titles
-from bench.board.charts.measures import SHARES, Measure, measure
+from bench.board.charts.measures import SHARES, Measure, measure, spans
 from bench.board.charts.theme import FADED, INK, PICKED, Chart, drawn, layered, looks, of, seen, tip, undrawn
 from bench.board.numbers import short
 from bench.board.remembered import QUANTILE, Shares
@@ -102,10 +102,8 @@ def _metrics(table: Table) -> list[str]:
 
 def _levels(table: Table, one: Measure) -> tuple[float | None, float | None]:
     """What target and retrain have; of what measures the way to retrain itself, retrain has 0."""
-    spans = [one.span(row) if (row := table.row(name)) is not None else None for name in (TARGET, RETRAIN)]
-    target, retrain = (None if span is None else span.value for span in spans)
-    if retrain is None and one.name in SHARES and table.row(RETRAIN) is not None:
-        retrain = 1.0
+    known = spans(table, one)
+    target, retrain = (known[name].value if name in known else None for name in (TARGET, RETRAIN))
     if one.name in (KS_DISTANCE, MEMBERSHIP_GAP) and retrain is None:
         retrain = 0.0
     return target, retrain
@@ -122,27 +120,22 @@ def _text(row: Row, one: Measure) -> str:
     return ITSELF if one.powers and row.method == RETRAIN else short(one.name, Score(row.scores[one.name].value))
 
 
-def _key(title: str, *values: float) -> alt.Legend:
-    """What the colours of cells mean, below them."""
-    return alt.Legend(orient="bottom", title=title, titleLimit=0, gradientLength=120, gradientOpacity=1,
-                      values=list(values))  # fmt: skip
+def _shaded(field: str, title: str, low: float = 0.0) -> alt.Color:
+    """From light at `low` to dark at 1, with what that means below the cells."""
+    ticks = [low, (low + 1) / 2, 1]
+    colours = alt.Scale(domain=ticks, range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
+    key = alt.Legend(orient="bottom", title=title, titleLimit=0, gradientLength=120, gradientOpacity=1, values=ticks)
+    return alt.Color(f"{field}:Q", scale=colours, legend=key)
 
 
 def _heat() -> alt.LayerChart:
-    colours = alt.Scale(domain=[-1, 0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    return _cells(
-        "metric",
-        alt.Color("shade:Q", scale=colours, legend=_key("as retrain 0, as target 1, beyond or lost -1", -1, 0, 1)),
-        "datum.shade > 0.36", "value:Q", "shade:Q",
-    )  # fmt: skip
+    shaded = _shaded("shade", "as retrain 0, as target 1, beyond or lost -1", low=-1)
+    return _cells("metric", shaded, "datum.shade > 0.36", "value:Q", "shade:Q")
 
 
 def _tasks() -> alt.LayerChart:
-    colours = alt.Scale(domain=[0, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    return _cells(
-        "task", alt.Color("headline:Q", scale=colours, legend=_key("headline", 0, 0.5, 1)), "datum.headline > 0.68",
-        "headline:Q", "lo:Q", "hi:Q", "apart:N",
-    )  # fmt: skip
+    told = "headline:Q", "lo:Q", "hi:Q", "apart:N"
+    return _cells("task", _shaded("headline", "headline"), "datum.headline > 0.68", *told)
 
 
 def remembered(table: Table, shares: Mapping[str, Shares], names: Iterable[str] = ()) -> Chart:
@@ -193,15 +186,12 @@ def _share(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remembered() -> alt.LayerChart:
-    colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    shaded = alt.Color("share:Q", scale=colours, legend=_key("share remembered", 0, 0.5, 1))
-    return _cells("metric", shaded, "datum.share > 0.68", "share:Q", "seeds:Q")
+    return _cells("metric", _shaded("share", "share remembered"), "datum.share > 0.68", "share:Q", "seeds:Q")
 
 
 def _by_author() -> alt.LayerChart:
-    colours = alt.Scale(domain=[0, 0.5, 1], range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
-    shaded = alt.Color("share:Q", scale=colours, legend=_key("share remembered", 0, 0.5, 1))
-    return _cells("author", shaded, "datum.share > 0.68", "metric:N", "share:Q", "items:Q", across="metric")
+    told = "metric:N", "share:Q", "items:Q"
+    return _cells("author", _shaded("share", "share remembered"), "datum.share > 0.68", *told, across="metric")
 
 
 def _cells(field: str, shaded: alt.Color, dark: str, *told: str, across: str = "method") -> alt.LayerChart:

@@ -8,9 +8,7 @@ Values are integers of 1/10000, null where an item is not scored: smaller and fa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -18,19 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.api import Sample
-from bench.board.items import Array, higher_is_worse, judgements
+from bench.board.items import Array, Asked, higher_is_worse, judgements
 from bench.board.remembered import Threshold
+from bench.board.report.pages import plain
 from bench.compare.crossed import Crossed, Run
-from bench.errors import BenchError
 from bench.keys import digest
-from bench.run.plan import prompts
+from bench.store.answers import Said
 
 SCALE = 10_000
-Place = tuple[str, str]  # set, id
-Said = Mapping[Place, Mapping[str, tuple[str, str]]]
-"""By item, then role: what a model answered, and the reference."""
-Asked = Mapping[tuple[str, str, str], str]
-"""What was asked, by set, id and role."""
 
 
 class Texts(NamedTuple):
@@ -43,25 +36,7 @@ class Texts(NamedTuple):
 
 def as_script(call: str, *arguments: Any) -> str:
     """A script that hands `arguments` to the page. No text in them can end the script or be taken for markup."""
-    dumped = (json.dumps(one, ensure_ascii=True, allow_nan=False, separators=(",", ":")) for one in arguments)
-    text = ",".join(dumped)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f"bench.{call}({text});\n"
-
-
-@cache
-def questions(task: str, world: str, data: str) -> Asked:
-    """The prompts of a task by set, id and role; none where the data cannot be had.
-
-    Args:
-        world: whose data the table's is. data: where all but the embedded world's is read from: a directory or "hub".
-    """
-    source = "embedded" if world == "embedded" else data
-    try:
-        return prompts(task, source) if source else {}
-    except BenchError:
-        return {}
+    return f"bench.{call}({','.join(map(plain, arguments))});\n"
 
 
 def texts(crossed: Crossed, asked: Asked, said: Said | None) -> Texts:

@@ -71,18 +71,23 @@ class Folder:
 
 def assets(folder: Folder) -> None:
     """Our styles and scripts, and the two libraries, which need no network."""
-    import vl_convert
-
     for name in ASSETS:
         own = resources.files("bench.board.report") / "assets" / name
         folder.put(f"assets/{name}", own.read_text("utf-8"))
-    # In a function, for its thousands of short names would be everybody's.
-    drawing = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed; window.vega = vega;")
-    folder.put("assets/vega.js", f"(() => {{\n{drawing}\n}})();\n")
+    folder.put("assets/vega.js", _drawing())
     bundle = resources.files("itables") / "html"
     # As text: a page that is read from a file may import no module, but one from memory.
     source = json.dumps(bundle.joinpath("dt_bundle.js").read_text("utf-8"))
     folder.put("assets/datatables.js", f"window.datatablesSource = {source};\n")
+
+
+@cache  # it takes a second, and whoever follows a run builds again and again
+def _drawing() -> str:
+    """Vega, in a function, for its thousands of short names would be everybody's."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed; window.vega = vega;")
+    return f"(() => {{\n{bundle}\n}})();\n"
 
 
 @cache
@@ -97,13 +102,13 @@ def _templates() -> Any:
         lstrip_blocks=True,
     )
     found.globals["places"] = places
-    found.filters |= {"plain": lambda name: name.replace("_", " "), "data": _data, "interval": _interval,
+    found.filters |= {"plain": lambda name: name.replace("_", " "), "data": plain, "interval": _interval,
                       "marked": _marked, "colour": lambda colour: THEME.get(colour, colour)}  # fmt: skip
     return found
 
 
-def _data(content: Any) -> Markup:
-    """JSON for an element of its own; no text in it can end that or be taken for markup."""
+def plain(content: Any) -> Markup:
+    """JSON for an element or a script of its own; no text in it can end that or be taken for markup."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.board import about, charts, remembered
+from bench.board.items import questions
 from bench.board.report import answers, cell, method, pair, places, start, task
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
@@ -19,7 +20,7 @@ from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
 from bench.keys import digest
 from bench.store import answers as stored
-from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
+from bench.store.record import CONTROLS, Cell, Record
 
 Progress = Callable[[int, int], None]
 MANIFEST = "built.json"
@@ -85,9 +86,10 @@ def write(
         parts[page] = {"rests on": rests_on[page], "files": made.made}
         progress(done, len(todo))
     start.write(out, results, tables, rules, problems)
-    names = {name.partition("@")[0] for name in (c.method for c in records)}
-    for name in sorted(names):
-        own = {c: r for c, r in records.items() if c.method.partition("@")[0] == name}
+    by_method: dict[str, dict[Cell, Record]] = {}
+    for each, record in records.items():
+        by_method.setdefault(each.method.partition("@")[0], {})[each] = record
+    for name, own in sorted(by_method.items()):
         method.write(out, name, tables, {c: r for c, r in own.items() if c.method == name} or own)
     parts[""] = {"rests on": "", "files": out.made}
     now = {made for part in parts.values() for made in part["files"]}
@@ -154,20 +156,25 @@ def of_table(group: Group, folder: Path) -> Folder:
     task.write(out, table, group.rules, drawn, group.methods)
     said = {c: stored.said(group.results, r) for c, r in records.items() if r.status == "ok"}
     some = next((of for of in said.values() if of), None)
-    asked = answers.questions(table.task, table.data, group.data)
+    asked = questions(table.task, table.data, group.data)
     texts = answers.texts(values, asked, some)
     out.put(f"texts/{texts.digest}.js", texts.script)
-    has = {c for c in records if Run(c.method, c.seed) in values.values}
+    items: dict[int, dict[str, str]] = {}  # by seed and method, where they lie
     for each in sorted(records):
-        others = {c.method: places.cell_data(table, c) for c in sorted(has) if c.seed == each.seed and c != each}
-        if each in has:
+        if Run(each.method, each.seed) in values.values:
+            items.setdefault(each.seed, {})[each.method] = places.cell_data(table, each)
+    for each in sorted(records):
+        others = dict(items.get(each.seed, {}))
+        own = others.pop(each.method, None)
+        data = {}
+        if own is not None:
             run = Run(each.method, each.seed)
-            out.put(places.cell_data(table, each), answers.cell(values, run, texts, said[each], marks[each.seed]))
-        data = {"cell": places.cell_data(table, each), "texts": f"texts/{texts.digest}.js"} if each in has else {}
-        data |= {name: others[name] for name in (TARGET, RETRAIN) if data and name in others}
-        anchors = [r for c, r in records.items() if c.method in CONTROLS and c.seed == each.seed]
-        drawn = charts.of_cell(records[each], anchors, group.methods)
-        if each in has:
+            out.put(own, answers.cell(values, run, texts, said[each], marks[each.seed]))
+            data = {"cell": own, "texts": f"texts/{texts.digest}.js"}
+            data |= {name: others[name] for name in CONTROLS if name in others}
+        controls = (records.get(each._replace(method=name)) for name in CONTROLS)
+        drawn = charts.of_cell(records[each], [record for record in controls if record], group.methods)
+        if own is not None:
             drawn.insert(0, charts.remembered_by_author(each.method, shares[each.method]))
         cell.write(out, table, records, each, drawn, data, others)
     _pairs(out, group, values, texts)

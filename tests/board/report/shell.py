@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
+from bench.board.items import questions
 from bench.board.remembered import remembered
 from bench.board.report import answers, pair
+from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
-from bench.errors import BenchError
-from bench.store import files
+from bench.store import answers as stored
 from bench.store.record import Cell, Record
-from bench.store.rows import read_generations
 
 POLICY = (
     "default-src 'none'; img-src 'self' data: blob:; style-src 'self' file: 'unsafe-inline'; "
@@ -32,22 +29,6 @@ COLOURS = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
        max-width: 1340px; padding: 1rem; }
 """
-
-
-@cache
-def vega() -> str:
-    """Vega, Vega-Lite and its embedding, kept from the page's own names."""
-    import vl_convert
-
-    return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
-
-
-def said(results: Path, record: Record) -> answers.Said | None:
-    """What a cell's model said, None where its rows are not here."""
-    try:
-        return read_generations(files.rows_path(results, record.keys["measure"]))
-    except BenchError:
-        return None
 
 
 def document(body: str, scripts: str, up: str) -> str:
@@ -66,7 +47,7 @@ def build(
     results: Path,
     records: Mapping[Cell, Record],
     table: Table,
-    said: Callable[[Path, Record], answers.Said | None] = said,
+    said: Callable[[Path, Record], stored.Said | None] = stored.said,
 ) -> dict[str, str]:
     """cell/<n>.html of every cell of a table, pair.html, and their scripts; the page of each METHOD/SEED."""
     cells = [cell for cell in records if (cell.task, cell.model, cell.data) == (table.task, table.model, table.data)]
@@ -74,14 +55,11 @@ def build(
     place = {crossed.Run(cell.method, cell.seed): (cell, f"{n}.js") for n, cell in enumerate(sorted(cells))}
     spoken = {run: said(results, records[cell]) for run, (cell, _) in place.items()}
     known = next((one for one in spoken.values() if one), None)
-    asked = answers.questions(table.task, table.data, "")
+    asked = questions(table.task, table.data, "")
     texts = answers.texts(held, asked, known)
     for name in ("cell", "texts", "assets"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name in ("draw.js", "words.js", "answers.js", "answers.css", "pair.js"):
-        with resources.as_file(resources.files("bench.board.report") / "assets" / name) as own:
-            shutil.copyfile(own, folder / "assets" / name)
-    (folder / "assets" / "vega.js").write_text(vega(), "utf-8")
+    assets(Folder(folder))
     (folder / "texts" / f"{texts.digest}.js").write_text(texts.script, "utf-8")
     for run in held.values:
         name = place[run][1]

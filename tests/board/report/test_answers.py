@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from bench.board.items import higher_is_worse, judgements
+from bench.board.items import higher_is_worse, judgements, questions
 from bench.board.remembered import remembered, shares
 from bench.board.report import answers
 from bench.compare.crossed import Crossed, Run
@@ -101,9 +101,9 @@ def test_what_a_set_is_judged_by() -> None:
 
 
 def test_questions_are_those_of_the_embedded_world() -> None:
-    asked = answers.questions("tofu:forget10", "embedded", "")
+    asked = questions("tofu:forget10", "embedded", "")
     assert len(asked) > 100 and all(text.endswith("?") for text in list(asked.values())[:20])
-    assert answers.questions("tofu:forget10", "files", "") == {}
+    assert questions("tofu:forget10", "files", "") == {}
 
 
 # -- remembered ------------------------------------------------------------------------------------------------------

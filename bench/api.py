@@ -15,6 +15,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from bench.errors import UsageError
+from bench.needs import alternatives as alternatives
+from bench.needs import hidden as hidden
+from bench.needs import start_logits as start_logits
+from bench.needs import start_logps as start_logps
 from bench.registry import load, register
 
 if TYPE_CHECKING:
@@ -131,6 +135,9 @@ class Splits:
     probes: Probes
     corpus: tuple[str, ...]  # texts a tokenizer is trained on, for models that are trained from scratch
     notes: tuple[str, ...] = ()  # what a reader must know of this data, for the foot of a table
+    language: str = "en"  # what it is written in
+    refusals: tuple[str, ...] = ()  # its own ways to say that one does not know; empty takes those of the language
+    alternatives: tuple[tuple[str, ...], ...] = ()  # false answers to each forget pair, none of them measured
 
     @property
     def full(self) -> tuple[Pair, ...]:
@@ -235,6 +242,10 @@ class Objective(Protocol):
     reference: ClassVar[bool]  # needs the start model's log-probabilities of the forget answers
 
     def loss(self, step: Step) -> LossTerms: ...
+
+    # It may have: `retain = False`, which sees no retain batches; `needs`, what else it asks for (`bench.needs`);
+    # `begin() -> {name: float}` and `after(state, parts, done) -> {name: Tensor}`, a state that `Step.state` shows and
+    # that the terms of each whole step make anew.
 
 
 class Optimizer(Protocol):

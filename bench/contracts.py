@@ -167,8 +167,9 @@ class Context:
     """What a scope or a `transform` sees: a private copy of the model it starts from, and the two sets.
 
     `cache` is a folder for side products that are named by content (neuron masks); `kept` looks after them and after
-    what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB. `alternatives` gives,
-    for a kind (`bench.needs.KINDS`), the other answers to each forget prompt. `course` says how training is followed.
+    what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB. `alternatives`
+    gives, for a kind (`bench.needs.KINDS`), the other answers to each forget prompt. `course` says how training is
+    followed.
     """
 
     lm: LM
@@ -272,9 +273,10 @@ class Step:
         """Log-probabilities of the answers of a set."""
 
         def run() -> Labels:
-            batch, logits = self.batches[which], self._ran.get(("logits", which))
-            known = logits is not None
-            return self.passes.labels(logits, batch) if known else self.passes.label_logps(self.model, batch)
+            batch, known = self.batches[which], ("logits", which) in self._ran
+            return (
+                self.passes.labels(self.logits(which), batch) if known else self.passes.label_logps(self.model, batch)
+            )
 
         return self._once("labels", which, lambda: run()._replace(total=self.totals.get(which)))
 

@@ -66,8 +66,8 @@ def states_behind(
     found, caught = blocks(model)[1], []
     if not -len(found) <= layer < len(found):
         raise UsageError(
-            f"there is no layer {layer}: {type(model).__name__} has {len(found)} decoder layers, 0 to {len(found) - 1}. "
-            "Choose one with --set METHOD.layer=NUMBER; -1 is the last."
+            f"there is no layer {layer}: {type(model).__name__} has {len(found)} decoder layers, 0 to "
+            f"{len(found) - 1}. Choose one with --set METHOD.layer=NUMBER; -1 is the last."
         )
 
     def catch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

@@ -1,7 +1,7 @@
 """Other answers to the forget prompts: refusals, answers of that kind, and what the model itself says too.
 
-They are what preference and refusal objectives teach in place of the true answer (`bench.needs.alternatives`). No answer
-that is measured is among them: TOFU's perturbed answers would make its truth ratio a training loss.
+They are what preference and refusal objectives teach in place of the true answer (`bench.needs.alternatives`). No
+answer that is measured is among them: TOFU's perturbed answers would make its truth ratio a training loss.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def _neighbours(forget: Sequence[Pair], retain: Sequence[Pair]) -> list[list[str
 
 def _words(pairs: Sequence[Pair], known: dict[str, int]) -> sparse.csr_matrix:
     """[pairs, words] 1 where a prompt has a word; `known` gains the numbers of new words."""
-    cells = [
-        (i, known.setdefault(w, len(known))) for i, pair in enumerate(pairs) for w in _distinct(pair.prompt)
-    ]
+    cells = [(i, known.setdefault(w, len(known))) for i, pair in enumerate(pairs) for w in _distinct(pair.prompt)]
     rows, columns = zip(*cells, strict=True) if cells else ((), ())
     return sparse.csr_matrix((np.ones(len(cells)), (rows, columns)), shape=(len(pairs), max(1, len(known))))
 
@@ -93,9 +91,7 @@ def _sampled(lm: LM, pairs: Sequence[Pair], random: np.random.Generator) -> list
             f"to {silent} of {len(pairs)} forget prompts the model says nothing but the true answer, so there are no "
             "sampled alternatives. Take idkdpo or dpo in place of altpo."
         )
-    return [
-        [lm.encode(pair.prompt, text, pair.raw) for text in said] for pair, said in zip(pairs, found, strict=True)
-    ]
+    return [[lm.encode(pair.prompt, text, pair.raw) for text in said] for pair, said in zip(pairs, found, strict=True)]
 
 
 @torch.no_grad()

@@ -152,7 +152,7 @@ def spread(lm: LM, parameters: Sequence[nn.Parameter]) -> Iterator[tuple[LM, lis
     block, nothing is gathered, and `lm` is lost.
 
     Yields:
-        The model to run, through `heads.label_logits` and `layer_states` only, and the parameters to hand to an optimizer.
+        The model to run, through `heads.label_logits` and `layer_states` only, and the parameters for an optimizer.
     """
     if not sharded():
         yield lm, list(parameters)

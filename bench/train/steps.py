@@ -16,8 +16,8 @@ from bench.errors import UsageError
 from bench.model.heads import label_logits, layer_states
 from bench.needs import alternatives_of, layer_of, needs_of, sets_of
 from bench.train import spread
-from bench.train.batches import collate, label_logps, labelled
-from bench.train.parts import Drawn, Part
+from bench.train.batches import label_logps, labelled
+from bench.train.parts import Drawn, Part, Room
 from bench.train.start import Start
 
 
@@ -88,8 +88,8 @@ class Steps:
 
     def whole(self, lm: LM, drawn: Drawn, done: float = 0.0) -> Step:
         """The step of a whole batch."""
-        batches = {name: collate([self.sets[name][i] for i in rows], lm.pad).to(lm.device) for name, rows in drawn.items()}
-        return self.step(lm.model, batches, Part(drawn, 1.0, {}), done)
+        part = Part(drawn, 1.0, {})
+        return self.step(lm.model, Room(lm, self.sets).batches(part), part, done)
 
     def after(self, parts: Mapping[str, Tensor], done: float) -> None:
         """Tell an objective that keeps a state how the step ended, by the parts of its loss over the whole batch."""

@@ -70,7 +70,7 @@ def unlearn(
     with (
         own_draws(context.stream("draws")),
         adapted(scope, context),
-        trainable(lm.model, _selected(context, scope, steps)) as own,
+        trainable(lm.model, selected(context, scope, steps)) as own,
     ):
         moved = sum(p.numel() for p in own)
         with room, spread.spread(lm, own) as (shared, held):
@@ -115,7 +115,7 @@ def _drawn(context: Context, schedule: Schedule, sets: Sequence[str]) -> list[Dr
     return [{"forget": f, "retain": r} if retain else {"forget": f} for f, r in zip(order, partners, strict=True)]
 
 
-def _selected(context: Context, scope: Scope, steps: Steps) -> Selection:
+def selected(context: Context, scope: Scope, steps: Steps) -> Selection:
     """What the scope selects; the start model, where one is kept, gets weights of its own for that."""
     selection = spread.same(lambda: scope.select(context))
     steps.start.own(selection)

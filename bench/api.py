@@ -225,25 +225,32 @@ class Method:
     transform: Callable[[Context], Any] | None = None
     control: bool = False
     start: Literal["full", "retain"] = "full"  # what the model it starts from was fine-tuned on
+    family: str = ""  # what its idea is akin to, one of `bench.registry.FAMILIES` or a word of its own
 
 
-def method(name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all") -> Method:
-    """Declare a gradient method as a composition of three registered parts."""
-    declared = Method(name, doc, objective, optimizer, scope)
+def method(
+    name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all", family: str = ""
+) -> Method:
+    """Declare a gradient method as a composition of three registered parts.
+
+    `family` is read by lists and docs; no key holds it.
+    """
+    declared = Method(name, doc, objective, optimizer, scope, family=family)
     register("method", name, declared)
     return declared
 
 
 def transform(
-    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full"
+    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full", family: str = ""
 ) -> Callable[[Any], Any]:
     """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
 
     What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context.
+    `family` is read by lists and docs; no key holds it.
     """
 
     def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
-        register("method", name, Method(name, doc, transform=function, control=control, start=start))
+        register("method", name, Method(name, doc, transform=function, control=control, start=start, family=family))
         return function
 
     return declare

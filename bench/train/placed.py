@@ -63,7 +63,13 @@ def place(model: nn.Module, frozen: nn.Parameter, mask: Tensor) -> tuple[nn.Para
 
 
 def _with_weights(
-    whole: Callable[..., Any], module: nn.Module, name: str, compact: nn.Parameter, places: Tensor, *args: Any, **kw: Any
+    whole: Callable[..., Any],
+    module: nn.Module,
+    name: str,
+    compact: nn.Parameter,
+    places: Tensor,
+    *args: Any,
+    **kw: Any,
 ) -> Any:
     """A module's forward pass in which its parameter holds what was learnt so far; no closure, so that models copy."""
     vars(module)[name] = _Put.apply(cast(Tensor, getattr(module, name)), compact, places)

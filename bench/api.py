@@ -178,8 +178,9 @@ class Optimizer(Protocol):
 
 
 Selection = Mapping[str, "torch.Tensor | None"]
-"""Which weights may move: parameter name -> None for the whole tensor, or the int64 indices of the neurons (the input
-coordinates of an MLP's down-projection) that may. What is not named is frozen."""
+"""Which weights may move: parameter name -> None for the whole tensor, the int64 indices of the neurons (the input
+coordinates of an MLP's down-projection) that may, or a bool mask of the tensor's shape, true where a weight may. What
+is not named is frozen. A tensor that two modules share goes by its first name."""
 
 
 class Scope(Protocol):

@@ -142,7 +142,9 @@ def keeps_to_its_scope(name: str, toy: Toy) -> None:
         if key in toy.selection and chosen is None:
             continue
         same = before[key] == now
-        if chosen is not None:
+        if chosen is not None and chosen.dtype == torch.bool:
+            same = same | chosen
+        elif chosen is not None:
             axis = neuron_axis(toy.after.model.get_submodule(key.rpartition(".")[0]))
             same = same.index_fill(axis, chosen, True)
         if not bool(same.all()):

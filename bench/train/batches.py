@@ -5,8 +5,7 @@ Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -49,14 +48,13 @@ def padded(width: int) -> int:
     return -(-width // 8) * 8
 
 
-def label_logps(
-    model: PreTrainedModel, batch: Batch, changed: Callable[[Tensor], Tensor] = lambda logits: logits
-) -> Labels:
-    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32.
+def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
+    return labelled(label_logits(model, batch.ids, batch.mask, batch.at).float(), batch)
 
-    `changed` is what becomes of the logits [N, V] before that.
-    """
-    logits = changed(label_logits(model, batch.ids, batch.mask, batch.at).float())
+
+def labelled(logits: Tensor, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch under logits [N, V]."""
     labels = batch.labels.flatten().index_select(0, batch.at)
     flat = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     logp = flat.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, flat)
@@ -82,24 +80,33 @@ def sampled_cross_entropies(
     return map(proposed, parts), count
 
 
-def attached_logps(lm: LM, items: Sequence[Encoded]) -> Labels:
-    """`label_logps` of items under a model with what is attached to it."""
-    batch, attached = collate(items, lm.pad).to(lm.device), Attached(lm)
-    told = attached.told([item.prompt for item in items])
+def attached_logps(lm: LM, batch: Batch, prompts: Sequence[Sequence[int]]) -> Labels:
+    """`label_logps` of a batch, whose rows have these prompts, under a model with what is attached to it."""
+    attached = Attached(lm)
+    told = attached.told(prompts)
     if told is None:
         return label_logps(lm.model, batch)
     width = batch.ids.shape[1]
     spots = told.spots(batch.at // width, batch.at % width)
     with attached.on(told, torch.arange(width, device=lm.device).expand_as(batch.ids)):
-        return label_logps(lm.model, batch, partial(attached.logits, spots=spots))
+        logits = label_logits(lm.model, batch.ids, batch.mask, batch.at).float()
+    return labelled(attached.logits(logits, spots), batch)
 
 
 @torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
-    order = sorted(range(len(items)), key=lambda i: len(items[i].prompt) + len(items[i].answer))
     found = torch.empty(len(items), device=lm.device)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        found[chosen] = attached_logps(lm, [items[i] for i in chosen]).sums()
+    for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
+        found[chosen] = attached_logps(lm, batch, [items[i].prompt for i in chosen]).sums()
     return found
+
+
+def in_batches(
+    lm: LM, items: Sequence[Encoded], chosen: Sequence[int], batch_size: int = 32
+) -> Iterator[tuple[list[int], Batch]]:
+    """The chosen items in batches of similar length, each with the indices of its rows."""
+    order = sorted(chosen, key=lambda i: len(items[i].prompt) + len(items[i].answer))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        yield rows, collate([items[i] for i in rows], lm.pad).to(lm.device)

@@ -176,7 +176,7 @@ class Rows:
         mean: Ragged float32, mean over the vocabulary of log p under p (min-k++'s mu).
         var: Ragged float32, variance over the vocabulary of log p under p (min-k++'s sigma squared).
         generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool), and
-            `score` (float) where an exam gave one.
+            `score` (float) where an exam gave one, `abstained` (float, 1 or 0) where refusals were looked for.
     """
 
     texts: pd.DataFrame

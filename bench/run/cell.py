@@ -23,6 +23,7 @@ from bench.api import Pair
 from bench.contracts import Context, Encoded, Progress
 from bench.errors import BenchError
 from bench.measure import attacks
+from bench.measure.abstention import ABSTENTION, refusals_of, with_abstained
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
@@ -33,8 +34,8 @@ from bench.model.precision import PRECISIONS, dtype
 from bench.model.recipes import SCRATCH, Scratch, finetuning, model_label, scratch
 from bench.run import matched, memory
 from bench.run.compose import tuning_trials
-from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.judging import Role, judged
+from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
 from bench.run.provenance import own_code, provenance
 from bench.run.together import size, together
@@ -48,6 +49,7 @@ from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
 from bench.train.unlearning import unlearn
+
 
 def _nobody(what: str, done: int, total: int) -> None:
     """Progress in a process that nobody looks at."""
@@ -188,6 +190,8 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
             rows = attacks.with_reference(rows, probes.texts, known, progress, request.precision)
         if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
+        if ABSTENTION in planned.probes:
+            rows = with_abstained(rows, refusals_of(planned.composed.parts))
         if held := exams(request, planned.cell.task, planned.probes):
             progress("exams", 0, len(held))
             examined, missed = sit(lm, held)
@@ -314,6 +318,11 @@ def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | Non
 def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:
     """A fresh copy of a prepared model with the task's two sets, encoded."""
     lm, data = load_prepared(request, start), splits(task, request.source)
+    if lm.attached:
+        raise BenchError(
+            f"{start} has {lm.attached[0].name} attached, so its weights alone are another model and no method can "
+            "start from it. `bench eval` measures it as it is."
+        )
 
     def encoded(pairs: tuple[Pair, ...]) -> list[Encoded]:
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]

@@ -29,8 +29,8 @@ HEARD = 4
 """Items of each set by whose answers a model is known again."""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _REMEDY = (
-    "It would be measured once with it and never again. What a method learns belongs into the weights; what acts beside "
-    "them is declared with bench.api.attachment and put on with bench.model.attachments.attach"
+    "It would be measured with it once and never again. What a method learns belongs into the weights; what acts "
+    "beside them is declared with bench.api.attachment and put on with bench.model.attachments.attach"
 )
 
 Built = Mapping[str, tuple[str, int]]
@@ -118,9 +118,7 @@ def _refuse_other_answers(method: str, before: Tensor, after: Tensor) -> None:
         )
 
 
-def _written(
-    lm: LM | None, folder: Path, about: dict[str, Any], look: Callable[[Path], None], *, stays: bool
-) -> None:
+def _written(lm: LM | None, folder: Path, about: dict[str, Any], look: Callable[[Path], None], *, stays: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -37,7 +37,7 @@ from bench.run import matched, memory
 from bench.run.compose import tuning_trials
 from bench.run.judging import Role, judged
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
-from bench.run.provenance import own_code, provenance
+from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
 from bench.store import answers, files, live
@@ -338,6 +338,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         environment=environment(
             own_code(planned.composed.method, planned.cell.task),
             tuple(part.package[0] for part in planned.composed.parts.values() if hasattr(part, "package")),
+            outside_code(planned.composed.method, planned.cell.task),
         ),
         notes=(
             *splits(planned.cell.task, request.source).notes,
@@ -381,8 +382,10 @@ def _keep(lm: LM | None, folder: Path, about: dict[str, Any]) -> None:
 
 
 @cache
-def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the numbers were made with; `own` are the cell's own files, `extras` packages of its parts."""
+def environment(
+    own: frozenset[str], extras: tuple[str, ...] = (), outside: tuple[tuple[str, Path], ...] = ()
+) -> dict[str, Any]:
+    """What the numbers were made with: the cell's own files, packages of its parts, modules of plugins."""
     import torch
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score", *extras)
@@ -393,5 +396,5 @@ def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, 
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         **({"processes": size()} if size() > 1 else {}),
-        **provenance(own=own),
+        **provenance(own=own, outside=outside),
     }

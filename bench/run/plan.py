@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench import plugins
 from bench.api import Exam, Method, Splits, make_task
 from bench.errors import BenchError
-from bench.keys import data_hash, digest
+from bench.keys import data_hash, digest, source_hash
 from bench.metrics._exam import EXAM
 from bench.model.pairs import short_name
 from bench.model.recipes import SCRATCH, checkpoint_identity, finetuning, model_identity, model_label
+from bench.registry import scan
 from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
@@ -256,8 +258,15 @@ def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
 def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
     scoring: dict[str, Any] = {f"metric {name}": build(name).version for name in wanted}
+    scoring |= {f"source of metric {name}": source_hash(module) for name, module in _outside_metrics(wanted).items()}
     scoring |= {"scoring": SCORE, "retrain": reference or "itself"}
     return digest([measure_key, scoring]), scoring
+
+
+def _outside_metrics(names: Sequence[str]) -> dict[str, str]:
+    """The metrics that a plugin declares, with its module: nobody can know when their versions must rise."""
+    declared = ((name, scan().get(("metric", name))) for name in names)
+    return {name: found.module for name, found in declared if found and found.module in plugins.sources()}
 
 
 def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:

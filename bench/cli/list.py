@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from bench import registry
+from bench.metrics._asked import ASKED_FOR
 
-KINDS = ("methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes")
+KINDS = ("methods", "tasks", "metrics", "probes", "models", "objectives", "optimizers", "scopes")
 
 
 @click.command("list")
@@ -30,7 +31,10 @@ def _named(kind: str) -> dict[str, str]:
 
         docs = {name: recipe.doc for name, recipe in SCRATCH.items()} | {n: pair.doc for n, pair in KNOWN.items()}
         return docs | {"HUB_ID or DIR": "any causal language model"}
-    return {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
+    docs = {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
+    if kind == "probes":
+        docs |= {name: registry.find("metric", metric).doc for name, metric in ASKED_FOR.items()}
+    return docs
 
 
 def _merged(docs: dict[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import click
 
 from bench import plugins, registry
 from bench.cli.ablate import ablate
+from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.eval import evaluate
 from bench.cli.export import export
@@ -96,6 +97,7 @@ for command in (
     ablate,
     score,
     import_log,
+    check,
 ):
     commands.add_command(command)
 

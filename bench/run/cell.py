@@ -24,7 +24,7 @@ import pandas as pd
 from bench.api import Pair
 from bench.contracts import Context, Encoded, Progress
 from bench.errors import BenchError
-from bench.measure import attacks
+from bench.measure import asked, attacks
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
@@ -187,6 +187,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, precision=request.precision, progress=progress)
+        rows = asked.added(rows, lm, probes, planned.probes, progress, request.precision)
         if "reference" in planned.probes:
             retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
             known = load_prepared(request, retrain)

@@ -23,6 +23,7 @@ from bench.cli.import_log import import_log
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_names
 from bench.cli.neurons import neurons
+from bench.cli.new import new
 from bench.cli.prepare import prepare
 from bench.cli.results import complain
 from bench.cli.run import run
@@ -97,6 +98,7 @@ for command in (
     ablate,
     score,
     import_log,
+    new,
     check,
 ):
     commands.add_command(command)

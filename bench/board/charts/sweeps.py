@@ -62,7 +62,8 @@ def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
         return Chart(name, title, "Its variants have no headline.", None)
     text = (
         f"Headline against {one.parameter} of {one.method}: {told}.{''.join(plain)} Bars and bands are 95% "
-        f"intervals over {' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked nor tested."
+        f"intervals over {' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked "
+        "nor tested."
     )
     return drawn(name, title, text, _log if one.log else _linear, rows, looks([*names, base]), 240,
                  x=f"{one.parameter}{' (log)' if one.log else ''}", values=values, count=len(values))  # fmt: skip

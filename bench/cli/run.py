@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from bench.cli.cells import planned, run_open, said_ends, say_of_settings, say_what_is_done, workers_for
+from bench.cli.cells import (
+    planned,
+    run_open,
+    said_ends,
+    say_how_long,
+    say_of_settings,
+    say_what_is_done,
+    workers_for,
+)
 from bench.cli.options import (
     CACHE,
     DATA,
@@ -28,6 +36,9 @@ from bench.cli.options import (
 )
 from bench.cli.results import say, write_leaderboard
 from bench.errors import UsageError
+
+FEW = 12
+"""Cells of which nobody asks how long they will take."""
 
 
 @click.command()
@@ -104,6 +115,10 @@ def run(
         refuse(request, cells, workers_for(cells, workers))
         return 0
     if open_cells:
+        everything = "all" in map(str.strip, methods.split(","))
+        if everything or len(open_cells) > FEW or any("," in text for text in assignments):
+            hint = "--methods mission is the ten of the showcase" if everything else ""
+            say_how_long(request, cells, workers, hint)
         run_open(request, cells, workers, fail_fast)
         cells = asked()[1]
     else:

@@ -293,6 +293,7 @@ class Method:
     transform: Callable[[Context], Any] | None = None
     control: bool = False
     start: Literal["full", "retain"] = "full"  # what the model it starts from was fine-tuned on
+    detachable: bool = False  # acts at inference: whoever holds the weights takes it off
 
 
 def method(name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all") -> Method:
@@ -303,15 +304,22 @@ def method(name: str, doc: str, *, objective: str, optimizer: str = "adamw", sco
 
 
 def transform(
-    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full"
+    name: str,
+    doc: str,
+    *,
+    control: bool = False,
+    start: Literal["full", "retain"] = "full",
+    detachable: bool = False,
 ) -> Callable[[Any], Any]:
     """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
 
-    What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context.
+    What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context. A
+    `detachable` method leaves the weights as they are and returns the model with an `attachment`.
     """
 
     def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
-        register("method", name, Method(name, doc, transform=function, control=control, start=start))
+        made = Method(name, doc, transform=function, control=control, start=start, detachable=detachable)
+        register("method", name, made)
         return function
 
     return declare
@@ -339,6 +347,17 @@ def optimizer(name: str) -> Callable[[type], type]:
 def scope(name: str) -> Callable[[type], type]:
     """Register a choice of weights under `name`."""
     return _part("scope", name)
+
+
+def attachment(name: str) -> Callable[[type], type]:
+    """Register what can be put on a model under `name`: a frozen dataclass, a `bench.model.attachments.Attachment`."""
+
+    def declare(cls: type) -> type:
+        register("attachment", name, cls)
+        cls.name = name  # type: ignore[attr-defined]
+        return cls
+
+    return declare
 
 
 def task(*names: str) -> Callable[[type], type]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bench.model.attachments import Attachment
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -111,6 +113,10 @@ class LM(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """What goes with the network and is not in its weights; `bench.model.attachments.attach` puts it on."""
 
 
 @dataclass

@@ -5,20 +5,24 @@ vector a layer; each layer gives two features, the squared Mahalanobis distance 
 cosine to one of them; a linear map makes a score of these and a sigmoid a gate. Everything is one number a prompt,
 whatever else is in the batch.
 
-Shapes: B prompts, T tokens, L layers, D width, N prompts of the request, K = min(N, D).
+Shapes: B prompts, P tokens, L layers, D width, N prompts of the request, K = min(N, D).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 FOLDS = 5
 COSINE = 1000.0
@@ -54,8 +58,8 @@ class Detector:
     Attributes:
         shape: what the prompts are like.
         weights: [2L] of the features of `features`.
-        bias: scalar; weights and bias make the score.
-        mixture: empty, or the two means and the deviation of the published gate (`published`).
+        bias: []; weights and bias make the score.
+        mixture: [0], or [3] for the published gate: the two means and the deviation (`published`).
     """
 
     shape: Shape
@@ -72,20 +76,29 @@ class Detector:
         score = self.score(pooled)
         return published(score, *self.mixture) if len(self.mixture) else score.sigmoid()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that it is, in float32; `restored` makes it again."""
+        own = {"weights": self.weights, "bias": self.bias, "mixture": self.mixture}
+        return {name: tensor.float() for name, tensor in (vars(self.shape) | own).items()}
+
+
+def restored(tensors: Mapping[str, Tensor]) -> Detector:
+    """The detector that these are the tensors of."""
+    shape = Shape(**{spec.name: tensors[spec.name] for spec in fields(Shape)})
+    return Detector(shape, tensors["weights"], tensors["bias"], tensors["mixture"])
+
 
 # -- features ----------------------------------------------------------------------------------------------------------
 
 
-def pool(states: Sequence[Tensor], lengths: Tensor) -> Tensor:
-    """The mean hidden state of each prompt, [B, L, D] float32.
+@torch.no_grad()
+def encode(model: PreTrainedModel, prompt: Tensor) -> Tensor:
+    """The mean hidden state behind each decoder layer over the tokens [P] of one prompt, [L, D] float32.
 
-    Args:
-        states: of each layer [B, T, D]; tokens from a row's length on are whatever follows and are not looked at.
-        lengths: [B] tokens of each prompt; one of none has zeros.
+    Behind the last layer the final norm is in it. A prompt is run alone: there is no filler, and no answer.
     """
-    inside = torch.arange(states[0].shape[1], device=lengths.device) < lengths[:, None]
-    count = lengths.clamp(min=1)[:, None]
-    return torch.stack([s.float().masked_fill(~inside[..., None], 0.0).sum(1) / count for s in states], 1)
+    states = model.base_model(input_ids=prompt[None], output_hidden_states=True, use_cache=False).hidden_states
+    return torch.stack([state[0].float().mean(0) for state in states[1:]])
 
 
 def describe(pooled: Tensor, shrinkage: float) -> Shape:

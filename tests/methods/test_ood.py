@@ -35,16 +35,6 @@ def allowed(share: float, count: int) -> float:
     return share + 3 * math.sqrt(share * (1 - share) / count)
 
 
-def test_only_the_tokens_of_the_prompt_are_pooled() -> None:
-    states = torch.arange(24.0).view(1, 6, 4).expand(3, 6, 4).clone()
-    states[0, 2:] = torch.nan  # what follows the prompt may be anything
-    found = _ood.pool([states, 2 * states], torch.tensor([2, 6, 0]))
-    assert found.shape == (3, 2, 4)
-    assert torch.equal(found[0, 0], torch.tensor([2.0, 3.0, 4.0, 5.0]))
-    assert torch.equal(found[1, 1], 2 * states[1].mean(0))
-    assert torch.equal(found[2], torch.zeros(2, 4))
-
-
 @pytest.mark.parametrize("count", [6, 40])
 def test_the_distance_is_that_of_the_shrunk_covariance(count: int) -> None:
     """Fewer prompts than dimensions, and more: the axes stand for the whole inverse."""

@@ -146,21 +146,24 @@ def held_out(pooled: Tensor, shrinkage: float, order: Sequence[int]) -> Tensor:
 # -- fitting -----------------------------------------------------------------------------------------------------------
 
 
-def one_class(pooled: Tensor, *, shrinkage: float, quantile: float, steepness: float, order: Sequence[int]) -> Detector:
+def one_class(
+    pooled: Tensor, *, shrinkage: float, quantile: float, steepness: float, seen: bool, order: Sequence[int]
+) -> Detector:
     """A gate from the prompts [N, L, D] of a request alone.
 
-    The score is `typical`'s. Half open is the gate where `quantile` of the held-out prompts are above, and it shuts by
-    `steepness` for every deviation of their scores.
+    The score is `typical`'s. Half open is the gate where `quantile` of the held-out prompts are above, or of the `seen`
+    ones, which are nearer; it shuts by `steepness` for every deviation of the held-out scores.
 
     Raises:
         BenchError: fewer than three prompts, or no two that differ.
     """
     found = _cross_fitted(pooled, shrinkage, order)
     weights, bias = typical(found)
-    scores = found @ weights + bias
-    scale = steepness / scores.std().clamp(min=1e-12)
-    bias = scale * (bias - torch.quantile(scores, 1 - quantile, interpolation="lower"))
-    return Detector(describe(pooled, shrinkage), scale * weights, bias, pooled.new_empty(0))
+    shape = describe(pooled, shrinkage)
+    scale = steepness / (found @ weights).std().clamp(min=1e-12)
+    scores = (features(shape, pooled) if seen else found) @ weights
+    lowest = torch.quantile(scores, 1 - quantile, interpolation="lower")
+    return Detector(shape, scale * weights, -scale * lowest, pooled.new_empty(0))
 
 
 def of_mixture(pooled: Tensor, *, shrinkage: float, order: Sequence[int]) -> Detector:
@@ -185,14 +188,17 @@ def logistic(
     """A gate from the prompts [N, L, D] of a request and prompts [M, L, D] that it must stay shut for.
 
     Logistic regression on the features, those of the request held out; each side weighs one half. The gate is more than
-    half open for no more than 1 - `quantile` of the retain prompts, whatever the regression says.
+    half open for no more than 1 - `quantile` of the retain prompts, whatever the regression says, and what is nearer to
+    the request never shuts it: the prompts that were fitted to are nearer than any that was held out.
 
     Raises:
         BenchError: as in `one_class`.
     """
     shape = describe(pooled, shrinkage)
     others = features(shape, retain)
-    weights, bias = regress(_cross_fitted(pooled, shrinkage, order), others, ridge)
+    found = _cross_fitted(pooled, shrinkage, order)
+    nearer = torch.tensor([-1.0, 1.0]).repeat_interleave(pooled.shape[1]).to(pooled)
+    weights, bias = regress(found, others, ridge, nearer)
     bias = bias - torch.quantile(others @ weights + bias, quantile, interpolation="higher").clamp(min=0)
     return Detector(shape, weights, bias, pooled.new_empty(0))
 
@@ -211,16 +217,27 @@ def typical(found: Tensor) -> tuple[Tensor, Tensor]:
     return weights, -(found @ weights).mean()
 
 
-def regress(positive: Tensor, negative: Tensor, ridge: float, steps: int = 50) -> tuple[Tensor, Tensor]:
+def regress(positive: Tensor, negative: Tensor, ridge: float, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [F] and bias of a logistic regression of rows [n, F] against rows [m, F]; each side weighs one half.
 
-    By Newton's method on standardised features, with `ridge` / 2 times the squared weights added to the mean loss.
+    The features are standardised, and `ridge` / 2 times the squared weights is added to the mean loss. A weight whose
+    sign would not be that of `signs` [F] is 0: its feature is left out and the others are fitted again.
     """
     rows = torch.cat([positive, negative])
     centre, scale = rows.mean(0), rows.std(0).clamp(min=1e-12)
     known = torch.cat([(rows - centre) / scale, rows.new_ones(len(rows), 1)], 1)
     label = torch.cat([rows.new_ones(len(positive)), rows.new_zeros(len(negative))])
     share = 0.5 * (label / len(positive) + (1 - label) / len(negative))
+    theta = _newton(known, label, share, ridge)
+    while bool((wrong := theta[:-1] * signs < 0).any()):
+        known[:, :-1][:, wrong] = 0.0
+        theta = _newton(known, label, share, ridge)
+    weights = theta[:-1] / scale
+    return weights, theta[-1] - weights @ centre
+
+
+def _newton(known: Tensor, label: Tensor, share: Tensor, ridge: float, steps: int = 50) -> Tensor:
+    """The coefficients [F + 1] where the loss of rows [n, F + 1], the last feature of which is 1, is least."""
     penalty = torch.full_like(known[0], ridge)
     penalty[-1] = 0.0
     theta = torch.zeros_like(penalty)
@@ -233,8 +250,7 @@ def regress(positive: Tensor, negative: Tensor, ridge: float, steps: int = 50) -
         theta = theta - step
         if float(step.abs().max()) < 1e-9:
             break
-    weights = theta[:-1] / scale
-    return weights, theta[-1] - weights @ centre
+    return theta
 
 
 def _cross_fitted(pooled: Tensor, shrinkage: float, order: Sequence[int]) -> Tensor:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DETECTORS = ("one-class", "logistic", "published")
 LABELS = ("refusal", "random")
+THRESHOLDS = ("held-out", "seen")
 
 
 @attachment("o3")
@@ -134,8 +135,9 @@ class O3:
     labels: str = param("refusal", "what is answered in place of the truth: refusals or random tokens", choices=LABELS)
     detector: str = param("one-class", "how the gate is fitted and what it sees", choices=DETECTORS)
     quantile: float = param(
-        0.95, "one-class: held-out forget prompts that are let in; logistic: retain prompts kept out", gt=0, lt=1
+        0.95, "share of forget prompts let in (one-class), of retain prompts kept out (logistic)", gt=0, lt=1
     )
+    threshold: str = param("held-out", "one-class: which forget prompts the share is of", choices=THRESHOLDS)
     steepness: float = param(10.0, "one-class: how sharply the gate shuts, by deviation of held-out scores", gt=0)
     shrinkage: float = param(0.1, "share of the covariance that is its mean variance on the diagonal", gt=0, le=1)
     ridge: float = param(0.01, "logistic: half of it times the squared weights is added to the mean loss", gt=0)
@@ -164,8 +166,9 @@ class O3:
         order = random.permutation(len(pooled)).tolist()
         if self.detector == "one-class":
             return _ood.one_class(
-                pooled, shrinkage=self.shrinkage, quantile=self.quantile, steepness=self.steepness, order=order
-            )
+                pooled, shrinkage=self.shrinkage, quantile=self.quantile, steepness=self.steepness,
+                seen=self.threshold == "seen", order=order,
+            )  # fmt: skip
         if self.detector == "published":
             return _ood.of_mixture(pooled, shrinkage=self.shrinkage, order=order)
         if not context.retain:
@@ -244,13 +247,14 @@ def _wrong_answers(context: Context, labels: str, random: np.random.Generator) -
 def _cross_entropy(lm: LM, items: Sequence[Encoded]) -> Tensor:
     """The mean over all labels of -log p."""
     rows = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
-    labels = torch.cat([torch.tensor(item.answer) for item in items]).to(lm.device)
+    firsts = [max(len(item.prompt), 1) for item in items]
+    labels = [torch.tensor((item.prompt + item.answer)[first:]) for item, first in zip(items, firsts, strict=True)]
     ids = pad_sequence(rows, batch_first=True, padding_value=lm.pad)
     place = torch.arange(ids.shape[1])
-    first, end = (torch.tensor(n)[:, None] for n in ([len(i.prompt) for i in items], [len(row) for row in rows]))
+    first, end = (torch.tensor(n)[:, None] for n in (firsts, [len(row) for row in rows]))
     at = ((place >= first - 1) & (place < end)).flatten().nonzero().squeeze(1)
     logits = label_logits(lm.model, ids.to(lm.device), (place < end).long().to(lm.device), at.to(lm.device))
-    return F.cross_entropy(logits.float(), labels)
+    return F.cross_entropy(logits.float(), torch.cat(labels).to(lm.device))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from methods import _ood
 from methods._orthogonal import overlap
 
 LAYERS, WIDTH = 2, 12
-ONE_CLASS = {"shrinkage": 0.1, "quantile": 0.95, "steepness": 10.0}
+ONE_CLASS: dict[str, Any] = {"shrinkage": 0.1, "quantile": 0.95, "steepness": 10.0, "seen": False}
 
 
 def planted(count: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -26,7 +27,7 @@ def dealt(count: int) -> list[int]:
     return np.random.default_rng(0).permutation(count).tolist()
 
 
-def one_class(pooled: Tensor, **changed: float) -> _ood.Detector:
+def one_class(pooled: Tensor, **changed: Any) -> _ood.Detector:
     return _ood.one_class(pooled, **{**ONE_CLASS, **changed}, order=dealt(len(pooled)))
 
 
@@ -84,6 +85,14 @@ def test_the_gate_is_open_for_the_request_and_shut_far_away() -> None:
     torch.testing.assert_close(doubled.score(planted(9, 2)), 2 * detector.score(planted(9, 2)))
 
 
+def test_what_was_fitted_to_is_let_in_alone_where_it_sets_the_threshold() -> None:
+    known = planted(60, 1)
+    detector = one_class(known, seen=True)
+    assert 0.95 <= (detector.gate(known) > 0.5).double().mean() < 1
+    assert (detector.gate(planted(60, 2)) > 0.5).double().mean() < 0.1
+    assert (one_class(known).gate(planted(60, 2)) > 0.5).double().mean() > 0.85
+
+
 @pytest.mark.parametrize("shift", [0.0, 1.5])
 def test_held_out_retain_prompts_open_the_gate_no_more_often_than_the_quantile_says(shift: float) -> None:
     """Even where nothing tells the two apart."""
@@ -92,6 +101,9 @@ def test_held_out_retain_prompts_open_the_gate_no_more_often_than_the_quantile_s
         forget, retain = planted(60, seed), planted(60, 50 + seed, shift)
         fitted = _ood.logistic(forget, retain, shrinkage=0.1, quantile=0.95, ridge=0.01, order=dealt(60))
         opened.append((fitted.gate(planted(60, 100 + seed, shift)) > 0.5).double())
+        assert (fitted.weights[:LAYERS] <= 0).all()
+        assert (fitted.weights[LAYERS:] >= 0).all()
+        assert fitted.score(forget).mean() >= fitted.score(planted(60, 200 + seed)).mean()
         if shift:
             assert (fitted.gate(planted(60, 200 + seed)) > 0.5).double().mean() > 0.9
     assert torch.cat(opened).mean() <= allowed(0.05, 8 * 60)
@@ -100,7 +112,7 @@ def test_held_out_retain_prompts_open_the_gate_no_more_often_than_the_quantile_s
 def test_logistic_regression_is_at_its_optimum() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(n, 3, generator=generator).double() + m for n, m in ((30, 1.0), (50, 0.0)))
-    weights, bias = _ood.regress(one, other, ridge=0.1)
+    weights, bias = _ood.regress(one, other, 0.1, torch.ones(3))
     spread = torch.cat([one, other]).std(0)
 
     def loss(w: Tensor, b: Tensor) -> Tensor:
@@ -109,6 +121,15 @@ def test_logistic_regression_is_at_its_optimum() -> None:
 
     slopes = torch.autograd.functional.jacobian(loss, (weights, bias))
     assert max(float(s.abs().max()) for s in slopes) < 1e-9
+
+
+def test_a_weight_of_the_wrong_sign_is_left_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(n, 3, generator=generator).double() + m for n, m in ((30, 1.0), (50, 0.0)))
+    weights, bias = _ood.regress(one, other, 0.1, torch.tensor([1.0, -1.0, 1.0]))
+    fewer, same = _ood.regress(one[:, [0, 2]], other[:, [0, 2]], 0.1, torch.ones(2))
+    assert weights[1] == 0
+    torch.testing.assert_close(torch.stack([*weights[[0, 2]], bias]), torch.stack([*fewer, same]))
 
 
 def test_the_published_gate_has_the_values_of_its_formula() -> None:

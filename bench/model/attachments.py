@@ -90,6 +90,10 @@ class Told(NamedTuple):
     gates: tuple[Tensor, ...]
     prompts: Tensor
 
+    def row(self, index: int) -> Told:
+        """Of one row alone."""
+        return Told(tuple(gate[index : index + 1] for gate in self.gates), self.prompts[index : index + 1])
+
     def place(self, positions: Tensor) -> Tensor:
         """Which token of its answer comes after each of the tokens at `positions` [B, T], from 0."""
         return positions - (self.prompts - 1)[:, None]

@@ -158,7 +158,7 @@ def one_class(
         BenchError: fewer than three prompts, or no two that differ.
     """
     found = _cross_fitted(pooled, shrinkage, order)
-    weights, bias = typical(found)
+    weights, _ = typical(found)
     shape = describe(pooled, shrinkage)
     scale = steepness / (found @ weights).std().clamp(min=1e-12)
     scores = (features(shape, pooled) if seen else found) @ weights

@@ -6,17 +6,25 @@ Hu et al. 2021, arXiv:2106.09685; the overlap is O3's, arXiv:2407.10223.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from bench.api import Selection
 from bench.model.architecture import layers, weight
+
+if TYPE_CHECKING:
+    from bench.contracts import Context
 
 Update = tuple[Tensor, Tensor]
 """A [r, inputs] and B [outputs, r]: W x becomes W x + scale * B A x."""
+_PLACE = "update"
 
 
 def projections(model: PreTrainedModel) -> dict[str, nn.Module]:
@@ -40,19 +48,50 @@ def fresh(modules: Mapping[str, nn.Module], rank: int, generator: torch.Generato
     return found
 
 
-def branch(
-    update: Update, scale: float | Tensor, thin: Callable[[Tensor], Tensor] | None = None
-) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+@dataclass(frozen=True)
+class Beside:
+    """A scope that adds updates beside their linear maps and trains them alone; then the model is without them again.
+
+    Attributes:
+        updates: module -> A ("a") and B ("b").
+        scale: what B A x is multiplied with.
+    """
+
+    updates: Mapping[str, nn.ParameterDict]
+    scale: float
+
+    @contextmanager
+    def adapters(self, context: Context) -> Iterator[None]:
+        """The updates beside their maps, in full."""
+        modules = {name: context.lm.model.get_submodule(name) for name in self.updates}
+        hooks = []
+        try:
+            for name, module in modules.items():
+                held = self.updates[name]
+                module.register_module(_PLACE, held)
+                hooks.append(module.register_forward_hook(branch((held["a"], held["b"]), self.scale)))
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for module in modules.values():
+                module._modules.pop(_PLACE, None)
+
+    def select(self, context: Context) -> Selection:
+        """Every A and B, which are in the model within `adapters` only."""
+        return {f"{name}.{_PLACE}.{side}": None for name in self.updates for side in "ab"}
+
+
+def branch(update: Update, scale: float | Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     """A forward hook that adds scale * B A x to what a linear map gives.
 
     Args:
         update: A and B.
         scale: a number, or one for each row of a batch [B].
-        thin: what x goes through before A, such as dropout.
     """
 
     def add(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = given[0] if thin is None else thin(given[0])
+        x = given[0]
         a, b = (matrix.to(x.dtype) for matrix in update)
         return output + (_by_row(scale, x) * (x @ a.T @ b.T)).to(output.dtype)
 

@@ -5,33 +5,32 @@ The gate is in `methods/_ood.py`, the updates and their overlap in `methods/_ort
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor, nn
 
-from bench.api import attachment, param, transform
+from bench import kit
+from bench.api import LossTerms, Schedule, alternatives, attachment, param, transform
 from bench.contracts import Encoded
 from bench.errors import BenchError, UsageError
 from bench.model.architecture import layers
 from bench.model.attachments import Attachment, attach, bare
-from bench.model.heads import label_logits
+from bench.needs import Need
 from methods import _ood
-from methods._orthogonal import Update, branch, fresh, overlap, projections
+from methods._orthogonal import Beside, Update, branch, fresh, overlap, projections
+from methods.adamw import AdamW
 
 if TYPE_CHECKING:
     import numpy as np
     from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel
 
-    from bench.contracts import LM, Context
+    from bench.contracts import LM, Context, Step
 
 DETECTORS = ("one-class", "logistic", "published")
 LABELS = ("refusal", "random")
@@ -95,7 +94,12 @@ def _of(tensors: Mapping[str, Tensor], request: int) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-@transform("o3", "orthogonal LoRA for each request, loaded where a prompt looks like the request's", detachable=True)
+@transform(
+    "o3",
+    "orthogonal LoRA for each request, loaded where a prompt looks like the request's (arXiv:2407.10223)",
+    family="inference",
+    detachable=True,
+)
 @dataclass(frozen=True)
 class O3:
     """An update that refuses, trained on the forget set alone, and a gate on the prompt that loads it.
@@ -125,7 +129,6 @@ class O3:
 
     rank: int = param(8, "rank of the update of each linear map", ge=1)
     alpha: float = param(32.0, "the update is scaled by this over the rank", gt=0)
-    dropout: float = param(0.05, "share of what A reads that is dropped in training", ge=0, lt=1)
     lr: float = param(2e-4, "learning rate of AdamW, without decay of weights", gt=0)
     epochs: int = param(10, "passes over the forget set", ge=1)
     batch_size: int = param(128, "forget items in a step", ge=1)
@@ -150,7 +153,7 @@ class O3:
             BenchError: too few different prompts for a gate, layers that are not recognised, a loss that is not finite.
         """
         if not context.forget:
-            raise UsageError(f"{context.task}: the forget set is empty, so there is nothing to unlearn")
+            raise UsageError(f"{context.task}: the forget set is empty, so there is nothing to unlearn with")
         lm = context.lm
         before = next((each for each in lm.attached if isinstance(each, Requests)), Requests({}, {}, {}, ()))
         others = [each for each in lm.attached if each is not before]
@@ -181,100 +184,54 @@ class O3:
 
     def _trained(self, context: Context, number: int, earlier: Sequence[Mapping[str, Tensor]]) -> dict[str, Update]:
         """The update of a request, trained beside the bare model."""
-        lm, random = context.lm, context.stream(f"o3 {number}")
+        lm = bare(context.lm)
+        random = context.stream(f"o3 update {number}")
         generator = torch.Generator(lm.device).manual_seed(int(random.integers(2**62)))
-        updates = fresh(projections(lm.model), self.rank, generator)
-        own = [matrix.requires_grad_() for pair in updates.values() for matrix in pair]
-        steps = _steps(len(context.forget), self.epochs, self.batch_size, random)
-        optimizer = torch.optim.AdamW(own, lr=self.lr, weight_decay=0.0)
-        depth = len(layers(lm.model))
-        answer = _wrong_answers(context, self.labels, random)
-        with _beside(lm.model, updates, self.alpha / self.rank, _dropping(self.dropout, generator)):
-            for step, chosen in enumerate(steps):
-                optimizer.param_groups[0]["lr"] = self.lr * _rate(step, len(steps), self.warmup)
-                near = overlap({name: a for name, (a, _) in updates.items()}, earlier, depth)
-                loss = _cross_entropy(lm, [answer(i) for i in chosen]) + self.orthogonality * near.to(lm.device)
-                if not math.isfinite(loss.item()):
-                    raise BenchError(f"o3 diverged at step {step + 1} of {len(steps)}: its loss is not finite")
-                optimizer.zero_grad()
-                loss.backward(inputs=own)
-                if self.clip:
-                    torch.nn.utils.clip_grad_norm_(own, self.clip)
-                optimizer.step()
-                context.progress("unlearning", step + 1, len(steps))
-        return {name: (a.detach(), b.detach()) for name, (a, b) in updates.items()}
+        drawn = fresh(projections(lm.model), self.rank, generator)
+        beside = Beside({n: nn.ParameterDict({"a": a, "b": b}) for n, (a, b) in drawn.items()}, self.alpha / self.rank)
+        given = dataclasses.replace(context, lm=lm)
+        if self.labels == "random":
+            size = lm.model.config.get_text_config(decoder=True).vocab_size
+            random_answers = [[random_answer(item, size, random)] for item in context.forget]
+            given = dataclasses.replace(given, alternatives=lambda kind: random_answers)
+        schedule = Schedule(self.epochs, self.batch_size, self.warmup, self.clip)
+        refuse = Refuse(beside.updates, tuple(earlier), len(layers(lm.model)), self.orthogonality)
+        kit.train(given, refuse, AdamW(self.lr, weight_decay=0.0), schedule, beside)
+        return {name: (held["a"].detach(), held["b"].detach()) for name, held in beside.updates.items()}
 
 
-# -- what the gate is fitted to, and what the update is trained on -----------------------------------------------------
+@dataclass(frozen=True)
+class Refuse:
+    """What a request's update is trained on: the answers in place of the truth, and the updates before it."""
+
+    retain: ClassVar[bool] = False
+    needs: ClassVar[Need] = alternatives("refusal")
+
+    updates: Mapping[str, nn.ParameterDict]
+    earlier: tuple[Mapping[str, Tensor], ...]
+    depth: int
+    orthogonality: float
+
+    def loss(self, step: Step) -> LossTerms:
+        """CE(other answers) + mu overlap."""
+        refusal = step.alternative.cross_entropy()
+        near = overlap({name: held["a"] for name, held in self.updates.items()}, self.earlier, self.depth)
+        return LossTerms(refusal + self.orthogonality * near.to(refusal), {"refusal": refusal, "overlap": near})
+
+
+def random_answer(item: Encoded, size: int, random: np.random.Generator) -> Encoded:
+    """The item with as many tokens drawn at random from a vocabulary of `size` in its answer's place; its end stays."""
+    return Encoded(item.prompt, [*random.integers(0, size, len(item.answer) - 1).tolist(), item.answer[-1]])
 
 
 def _pooled(context: Context, items: Sequence[Encoded], doing: str) -> Tensor:
     """[N, L, D] float64 of the N different prompts of `items` that have tokens."""
     lm, prompts = context.lm, [p for p in dict.fromkeys(tuple(item.prompt) for item in items) if p]
+    if not prompts:
+        raise BenchError(f"{context.task}: no item has a prompt, and O3 tells requests by their prompts")
     found = []
     lm.model.eval()
     for done, prompt in enumerate(prompts, 1):
         found.append(_ood.encode(lm.model, torch.tensor(prompt, device=lm.device)))
         context.progress(doing, done, len(prompts))
-    if not found:
-        raise BenchError(f"{context.task}: no item has a prompt, and O3 tells requests by their prompts")
     return torch.stack(found).double()
-
-
-def _steps(count: int, epochs: int, size: int, random: np.random.Generator) -> list[list[int]]:
-    """The items of each step: every epoch all of them, in an order of its own."""
-    orders = [random.permutation(count).tolist() for _ in range(epochs)]
-    return [order[at : at + size] for order in orders for at in range(0, count, size)]
-
-
-def _rate(step: int, total: int, warmup: float) -> float:
-    """The share of the learning rate: up in a line over `warmup` of the steps, then down to zero."""
-    rises = max(1, round(warmup * total))
-    return (step + 1) / rises if step < rises else (total - step) / max(1, total - rises)
-
-
-def _wrong_answers(context: Context, labels: str, random: np.random.Generator) -> Callable[[int], Encoded]:
-    """What stands for the truth of item i each time that it is asked for: a refusal, or as many random tokens."""
-    items, tokenizer = context.forget, context.lm.tokenizer
-    if labels == "random":
-        size = context.lm.model.config.get_text_config(decoder=True).vocab_size
-        drawn = [random.integers(0, size, len(item.answer) - 1).tolist() + item.answer[-1:] for item in items]
-        return lambda i: Encoded(items[i].prompt, drawn[i])
-    refusal = [*tokenizer.encode(" I don't know.", add_special_tokens=False), items[0].answer[-1]]
-    return lambda i: Encoded(items[i].prompt, refusal)
-
-
-def _cross_entropy(lm: LM, items: Sequence[Encoded]) -> Tensor:
-    """The mean over all labels of -log p."""
-    rows = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
-    firsts = [max(len(item.prompt), 1) for item in items]
-    labels = [torch.tensor((item.prompt + item.answer)[first:]) for item, first in zip(items, firsts, strict=True)]
-    ids = pad_sequence(rows, batch_first=True, padding_value=lm.pad)
-    place = torch.arange(ids.shape[1])
-    first, end = (torch.tensor(n)[:, None] for n in (firsts, [len(row) for row in rows]))
-    at = ((place >= first - 1) & (place < end)).flatten().nonzero().squeeze(1)
-    logits = label_logits(lm.model, ids.to(lm.device), (place < end).long().to(lm.device), at.to(lm.device))
-    return F.cross_entropy(logits.float(), torch.cat(labels).to(lm.device))
-
-
-@contextmanager
-def _beside(
-    model: PreTrainedModel, updates: Mapping[str, Update], scale: float, thin: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
-    """The updates beside their linear maps, in full, within the block."""
-    hooks = [model.get_submodule(n).register_forward_hook(branch(each, scale, thin)) for n, each in updates.items()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _dropping(share: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """Dropout from a generator of its own."""
-
-    def drop(x: Tensor) -> Tensor:
-        kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
-        return x * kept / (1 - share)
-
-    return drop if share else lambda x: x

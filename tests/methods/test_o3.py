@@ -6,27 +6,29 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from bench.conformance.toy import context, target
 from bench.contracts import Context, Encoded
 from bench.errors import BenchError, UsageError
 from bench.model import attachments, models
 from bench.model.attachments import Attached
 from bench.train.batches import collate, label_logps
 from methods import o3
-from methods._orthogonal import Update, fresh, overlap, projections
+from methods._orthogonal import Beside, Update, fresh, overlap, projections
 from methods.o3 import O3, Requests
-from tests.conformance import demands
 
 Tiny = Callable[..., PreTrainedModel]
 IDS = torch.arange(2, 26).view(2, 12)
-FAST = O3(lr=1e-2, epochs=60, batch_size=4, dropout=0.0)
+FAST = O3(lr=1e-2, epochs=60, batch_size=4)
 
 
 def request(model: PreTrainedModel, seed: int, rank: int = 3) -> dict[str, Update]:
@@ -63,7 +65,7 @@ def merged(model: PreTrainedModel, updates: dict[str, Update], scale: float) -> 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Context:
-    return demands.context(tmp_path_factory.mktemp("o3"))
+    return context(tmp_path_factory.mktemp("o3"))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,11 @@ def lm_of(method: O3, context: Context) -> models.LM:
     lm = method(context)
     assert isinstance(lm, models.LM)
     return lm
+
+
+def loss(model: PreTrainedModel, items: list[Encoded]) -> float:
+    with torch.no_grad():
+        return float(label_logps(model, collate(items, 0)).cross_entropy())
 
 
 def only(lm: Any) -> Requests:
@@ -131,44 +138,46 @@ def test_every_linear_map_of_the_layers_has_an_update_that_changes_nothing_at_fi
 # -- how it is trained -------------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_that_of_the_house(toy: Context) -> None:
-    items = list(toy.forget)
-    expected = label_logps(toy.lm.model, collate(items, toy.lm.pad)).cross_entropy()
-    torch.testing.assert_close(o3._cross_entropy(toy.lm, items), expected)
-
-
-def test_the_rate_rises_and_falls() -> None:
-    assert [o3._rate(step, 10, 0.2) for step in range(10)] == [0.5, 1.0, 1.0, *(n / 8 for n in range(7, 0, -1))]
-    assert o3._rate(0, 1, 0.0) == 1.0
-
-
-def test_dropout_keeps_the_mean() -> None:
-    drop = o3._dropping(0.25, torch.Generator().manual_seed(0))
-    found = drop(torch.ones(10_000))
-    assert found.unique().tolist() == [0.0, pytest.approx(4 / 3)]
-    assert found.mean() == pytest.approx(1, abs=0.02)
-
-
 @pytest.mark.parametrize("labels", o3.LABELS)
-def test_the_forget_prompts_get_what_they_are_taught_in_place_of_the_truth(toy: Context, labels: str) -> None:
+def test_the_forget_prompts_get_another_answer(toy: Context, labels: str) -> None:
+    """The update in full: the truth is gone, and what is taught in its place is there."""
     lm = lm_of(dataclasses.replace(FAST, labels=labels), toy)
-    random = toy.stream("o3 0")
-    random.integers(2**62)
-    o3._steps(4, FAST.epochs, FAST.batch_size, random)
-    answer = o3._wrong_answers(toy, labels, random)
-    wrong = [answer(i) for i in range(4)]
-    assert all(item.prompt == known.prompt and item.answer != known.answer for item, known in zip(wrong, toy.forget))  # noqa: B905
-    assert all(item.answer[-1] == known.answer[-1] for item, known in zip(wrong, toy.forget))  # noqa: B905
-    update = merged(toy.lm.model, only(lm).updates[0], FAST.alpha / FAST.rank)
-    before, after = (label_logps(m, collate(wrong, lm.pad)).cross_entropy() for m in (toy.lm.model, update))
+    full = merged(toy.lm.model, only(lm).updates[0], FAST.alpha / FAST.rank)
+    truth, said = list(toy.forget), [found[0] for found in toy.alternatives("refusal")]
+    before, after = (loss(model, truth) for model in (toy.lm.model, full))
+    assert before < 0.1
+    assert after > 3
+    before, after = (loss(model, said) for model in (toy.lm.model, full))
     assert before > 3
-    assert after < 0.5
-    truth = [label_logps(m, collate(list(toy.forget), lm.pad)).cross_entropy() for m in (toy.lm.model, update)]
-    assert truth[1] > truth[0] + 3
+    assert after < 2 if labels == "refusal" else after > 3
+
+
+def test_random_answers_are_as_long_and_end_alike() -> None:
+    item = Encoded([4, 5, 6], [*range(200), 1])
+    made = o3.random_answer(item, 300, np.random.default_rng(0))
+    assert made.prompt == item.prompt
+    assert len(made.answer) == 201
+    assert made.answer[-1] == 1
+    assert len(set(made.answer)) > 100
+    assert 250 < max(made.answer) < 300
+
+
+def test_training_leaves_no_trace_in_the_model_even_when_it_fails(tiny: Tiny) -> None:
+    model = tiny("llama")
+    before = [name for name, _ in model.named_modules()], model(IDS).logits
+    held = {n: nn.ParameterDict({"a": a, "b": b}) for n, (a, b) in request(model, 0).items()}
+    beside, given = Beside(held, 0.5), Context(SimpleNamespace(model=model), [], [], "", 0, Path(), lambda *_: None)  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError), beside.adapters(given):
+        full = merged(tiny("llama"), {n: (u["a"].data, u["b"].data) for n, u in held.items()}, 0.5)
+        torch.testing.assert_close(model(IDS).logits, full(IDS).logits, atol=1e-4, rtol=0)
+        assert {*beside.select(given)} <= {name for name, _ in model.named_parameters()}
+        raise ZeroDivisionError
+    assert [name for name, _ in model.named_modules()] == before[0]
+    assert torch.equal(model(IDS).logits, before[1])
 
 
 def test_the_model_itself_stays_as_it_was(unlearned: models.LM) -> None:
-    target = demands.target().model
+    target = target().model
     assert all(torch.equal(p, q) for p, q in zip(target.parameters(), unlearned.model.parameters(), strict=True))
     assert torch.equal(attachments.bare(unlearned).model(IDS).logits, target(IDS).logits)
 
@@ -176,10 +185,17 @@ def test_the_model_itself_stays_as_it_was(unlearned: models.LM) -> None:
 # -- when it is loaded -------------------------------------------------------------------------------------------------
 
 
-def test_the_gate_opens_for_the_request_and_shuts_for_other_prompts(toy: Context, unlearned: models.LM) -> None:
-    assert gates(unlearned, list(toy.forget)).min() > 0.5
-    other = [unlearned.encode(f"{word} {word} {word}!", "x") for word in ("blue", "stone", "river", "glass")]
-    assert gates(unlearned, other).max() < 1e-3
+def test_the_gate_opens_for_the_request_and_shuts_for_other_prompts(toy: Context) -> None:
+    """Numbers asked for with one word are the request; others are asked for with another."""
+    lm: Any = toy.lm
+    asked, others = ([lm.encode(f"{word} {n}?", "x") for n in range(30)] for word in ("Who is number", "Say aloud 7 to"))
+    seen = lm_of(dataclasses.replace(FAST, epochs=1), dataclasses.replace(toy, forget=asked[:24], alternatives=same(asked)))
+    assert (gates(seen, asked[24:]) > 0.5).float().mean() > 0.8
+    assert gates(seen, others).max() < 1e-3
+
+
+def same(items: list[Encoded]) -> Callable[[str], list[list[Encoded]]]:
+    return lambda kind: [[item] for item in items[:24]]
 
 
 def test_a_gate_does_not_see_the_answer(toy: Context, unlearned: models.LM) -> None:

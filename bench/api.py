@@ -104,7 +104,7 @@ class Rows:
         mean: Ragged float32, mean over the vocabulary of log p under p (min-k++'s mu).
         var: Ragged float32, variance over the vocabulary of log p under p (min-k++'s sigma squared).
         generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool), and
-            `score` (float) where an exam gave one.
+            `score` (float) where an exam gave one, `abstained` (float, 1 or 0) where refusals were looked for.
     """
 
     texts: pd.DataFrame
@@ -248,8 +248,8 @@ def transform(
     *,
     control: bool = False,
     start: Literal["full", "retain"] = "full",
-    family: str = "",
     detachable: bool = False,
+    family: str = "",
 ) -> Callable[[Any], Any]:
     """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
 
@@ -259,10 +259,8 @@ def transform(
     """
 
     def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
-        made = Method(
-            name, doc, transform=function, control=control, start=start, family=family, detachable=detachable
-        )
-        register("method", name, made)
+        given = {"control": control, "start": start, "detachable": detachable, "family": family}
+        register("method", name, Method(name, doc, transform=function, **given))  # type: ignore[arg-type]
         return function
 
     return declare

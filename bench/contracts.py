@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from bench.model.attachments import Attachment
-
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -116,7 +114,7 @@ class LM(Protocol):
         """Where the weights are."""
 
     @property
-    def attached(self) -> tuple[Attachment, ...]:
+    def attached(self) -> tuple[Any, ...]:
         """What goes with the network and is not in its weights; `bench.model.attachments.attach` puts it on."""
 
 

@@ -13,7 +13,7 @@ from bench.contracts import Progress
 from bench.measure.one_pass import measure
 from bench.model.models import LM
 from bench.model.precision import Precision
-from bench.train.batches import attached_logps
+from bench.train.batches import attached_logps, collate
 
 SETS = ("forget", "holdout")  # members and non-members
 
@@ -49,7 +49,8 @@ def with_gradient_norm(rows: Rows, texts: Sequence[Text], lm: LM, progress: Prog
 
 
 def _gradient_norm(lm: LM, text: Text) -> float:
-    labels = attached_logps(lm, [lm.encode(text.prompt, text.continuation, text.raw)])
+    item = lm.encode(text.prompt, text.continuation, text.raw)
+    labels = attached_logps(lm, collate([item], lm.pad).to(lm.device), [item.prompt])
     if labels.logp.shape[1] < 2:
         return float("nan")
     weights = [p for p in lm.model.parameters() if p.requires_grad]

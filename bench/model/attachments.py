@@ -26,6 +26,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bench import registry
 from bench.errors import BenchError
+from bench.model.weights import ATTACHED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bench.contracts import LM
 
 SCHEMA = 1
-ABOUT, TENSORS = "attachment.json", "attachment.safetensors"
+ABOUT, TENSORS = ATTACHED
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -150,14 +151,14 @@ class Attached:
     def on(self, told: Told | None, positions: Tensor) -> Iterator[None]:
         """Within it the model has the hooks, for rows of which that is told and tokens at `positions` [B, T]."""
         with ExitStack() as stack:
-            for each, gate in zip(self._lm.attached, told.gates if told else ()):  # noqa: B905
+            for each, gate in zip(self._lm.attached, told.gates if told else ()):
                 for handle in each.hooks(self._lm.model, gate, told.place(positions)):  # type: ignore[union-attr]
                     stack.callback(handle.remove)
             yield
 
     def logits(self, logits: Tensor, spots: Spots | None) -> Tensor:
         """Logits [N, V] as the attachments leave them, one after the other."""
-        for each, gate in zip(self._lm.attached, spots.gates if spots else ()):  # noqa: B905
+        for each, gate in zip(self._lm.attached, spots.gates if spots else ()):
             logits = each.logits(logits, gate, spots.place)  # type: ignore[union-attr]
         return logits
 

@@ -136,7 +136,18 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
         checkpoint.check_names(path, type(model).__name__, info)
         checkpoint.check_finite(path, model)
         model = model.to(device).eval()
-    return LM(model, tokenizer, attachments.load(Path(path), device))
+    return LM(model, tokenizer, attachments.load(_attached(path), device))
+
+
+def _attached(path: str | Path) -> Path:
+    """Where the files of what is attached lie, if there are any."""
+    if Path(path).is_dir() or not hub.has(str(path), attachments.ABOUT):
+        return Path(path)
+    folder = Path(path)
+    for name in (attachments.ABOUT, attachments.TENSORS):
+        if (found := hub.file(str(path), name)) is not None:
+            folder = found.parent
+    return folder
 
 
 def save(lm: LM, path: Path) -> None:

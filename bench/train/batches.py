@@ -5,8 +5,7 @@ Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -49,14 +48,9 @@ def padded(width: int) -> int:
     return -(-width // 8) * 8
 
 
-def label_logps(
-    model: PreTrainedModel, batch: Batch, changed: Callable[[Tensor], Tensor] = lambda logits: logits
-) -> Labels:
-    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32.
-
-    `changed` is what becomes of the logits [N, V] before that.
-    """
-    return labelled(changed(label_logits(model, batch.ids, batch.mask, batch.at).float()), batch)
+def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
+    return labelled(label_logits(model, batch.ids, batch.mask, batch.at).float(), batch)
 
 
 def labelled(logits: Tensor, batch: Batch) -> Labels:
@@ -86,24 +80,25 @@ def sampled_cross_entropies(
     return map(proposed, parts), count
 
 
-def attached_logps(lm: LM, items: Sequence[Encoded]) -> Labels:
-    """`label_logps` of items under a model with what is attached to it."""
-    batch, attached = collate(items, lm.pad).to(lm.device), Attached(lm)
-    told = attached.told([item.prompt for item in items])
+def attached_logps(lm: LM, batch: Batch, prompts: Sequence[Sequence[int]]) -> Labels:
+    """`label_logps` of a batch, whose rows have these prompts, under a model with what is attached to it."""
+    attached = Attached(lm)
+    told = attached.told(prompts)
     if told is None:
         return label_logps(lm.model, batch)
     width = batch.ids.shape[1]
     spots = told.spots(batch.at // width, batch.at % width)
     with attached.on(told, torch.arange(width, device=lm.device).expand_as(batch.ids)):
-        return label_logps(lm.model, batch, partial(attached.logits, spots=spots))
+        logits = label_logits(lm.model, batch.ids, batch.mask, batch.at).float()
+    return labelled(attached.logits(logits, spots), batch)
 
 
 @torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
     found = torch.empty(len(items), device=lm.device)
-    for chosen, _ in in_batches(lm, items, range(len(items)), batch_size):
-        found[chosen] = attached_logps(lm, [items[i] for i in chosen]).sums()
+    for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
+        found[chosen] = attached_logps(lm, batch, [items[i].prompt for i in chosen]).sums()
     return found
 
 

@@ -17,11 +17,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from bench.conformance.toy import context, target
-from bench.contracts import Context, Encoded
+from bench.contracts import Context, Course, Encoded
 from bench.errors import BenchError, UsageError
 from bench.model import attachments, models
 from bench.model.attachments import Attached
-from bench.train.batches import collate, label_logps
+from bench.train.batches import answer_logps, collate, label_logps
 from methods import o3
 from methods._orthogonal import Beside, Update, fresh, overlap, projections
 from methods.o3 import O3, Requests
@@ -65,7 +65,9 @@ def merged(model: PreTrainedModel, updates: dict[str, Update], scale: float) -> 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Context:
-    return context(tmp_path_factory.mktemp("o3"))
+    given = context(tmp_path_factory.mktemp("o3"))
+    said = [found[:1] for found in given.alternatives("refusal")]
+    return dataclasses.replace(given, alternatives=lambda kind: said, course=Course(trace=0))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,9 @@ def test_a_shut_gate_is_the_bare_model_and_an_open_one_the_merged_update(tiny: T
         bare, full = (m(IDS).logits for m in (model, merged(model, attached.updates[0], 0.5)))
     assert torch.equal(logits(model, attached, [[0.0], [0.0]]), bare)
     assert (full - bare).abs().max() > 0.1
-    torch.testing.assert_close(logits(model, attached, [[1.0], [1.0]]), full, atol=1e-5 * float(full.abs().max()), rtol=0)
+    torch.testing.assert_close(
+        logits(model, attached, [[1.0], [1.0]]), full, atol=1e-5 * float(full.abs().max()), rtol=0
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "opt"])
@@ -116,7 +120,9 @@ def test_rows_of_a_batch_have_their_own_gates_and_requests(tiny: Tiny, family: s
     ids = torch.cat([IDS, IDS])
     mixed = logits(model, attached, [[0.7, 0.0], [0.0, 0.2], [0.0, 0.0], [0.0, 1.0]], ids)
     for row, gate in enumerate([[0.7, 0.0], [0.0, 0.2], [0.0, 0.0], [0.0, 1.0]]):
-        torch.testing.assert_close(mixed[row], logits(model, attached, [gate], ids[row : row + 1])[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            mixed[row], logits(model, attached, [gate], ids[row : row + 1])[0], atol=1e-5, rtol=0
+        )
     second = merged(model, attached.updates[1], 0.5)
     with torch.no_grad():
         torch.testing.assert_close(mixed[3], second(ids[3:]).logits[0], atol=1e-4, rtol=0)
@@ -177,9 +183,9 @@ def test_training_leaves_no_trace_in_the_model_even_when_it_fails(tiny: Tiny) ->
 
 
 def test_the_model_itself_stays_as_it_was(unlearned: models.LM) -> None:
-    target = target().model
-    assert all(torch.equal(p, q) for p, q in zip(target.parameters(), unlearned.model.parameters(), strict=True))
-    assert torch.equal(attachments.bare(unlearned).model(IDS).logits, target(IDS).logits)
+    before = target().model
+    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), unlearned.model.parameters(), strict=True))
+    assert torch.equal(attachments.bare(unlearned).model(IDS).logits, before(IDS).logits)
 
 
 # -- when it is loaded -------------------------------------------------------------------------------------------------
@@ -188,8 +194,12 @@ def test_the_model_itself_stays_as_it_was(unlearned: models.LM) -> None:
 def test_the_gate_opens_for_the_request_and_shuts_for_other_prompts(toy: Context) -> None:
     """Numbers asked for with one word are the request; others are asked for with another."""
     lm: Any = toy.lm
-    asked, others = ([lm.encode(f"{word} {n}?", "x") for n in range(30)] for word in ("Who is number", "Say aloud 7 to"))
-    seen = lm_of(dataclasses.replace(FAST, epochs=1), dataclasses.replace(toy, forget=asked[:24], alternatives=same(asked)))
+    asked, others = (
+        [lm.encode(f"{word} {n}?", "x") for n in range(30)] for word in ("Who is number", "Say aloud 7 to")
+    )
+    seen = lm_of(
+        dataclasses.replace(FAST, epochs=1), dataclasses.replace(toy, forget=asked[:24], alternatives=same(asked))
+    )
     assert (gates(seen, asked[24:]) > 0.5).float().mean() > 0.8
     assert gates(seen, others).max() < 1e-3
 
@@ -200,8 +210,6 @@ def same(items: list[Encoded]) -> Callable[[str], list[list[Encoded]]]:
 
 def test_a_gate_does_not_see_the_answer(toy: Context, unlearned: models.LM) -> None:
     """The next token after the prompt is as likely whatever the continuation is, and alone as in a batch."""
-    from bench.train.batches import answer_logps
-
     prompt = toy.forget[1].prompt
     ends = [Encoded(prompt, [7, *tail]) for tail in ([9], [30, 31, 32, 33], [200] * 9)]
     alone = [answer_logps(unlearned, [Encoded(item.prompt, item.answer[:1])]) for item in ends]

@@ -1,8 +1,8 @@
 """Which weights: GradDiff and NPO on WAGLE's weights, on what WAGLE is compared with and on SIMU's, equally many.
 
-One optimizer for all, Sophia as SIMU prescribes it, at one learning rate. Settings are compared by the retain
-probability that a run has left when its forget probability has fallen to a given level, minus that of random weights of
-the same number, paired by seed; the tests are the board's, corrected for all that is tested here.
+One optimizer for all, Sophia as SIMU prescribes it. Settings are compared by the retain probability that a run has
+left when its forget probability has fallen to a given level, minus that of random weights of the same number, paired by
+seed; the tests are the board's, corrected for all that is tested here.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ SIMUS = ("simu", "random-neurons")
 SCOPES = (*SINGLE, *SIMUS, "all")
 TESTED = [(name, RANDOM) for name in SCOPES if name not in (RANDOM, "all")] + [("wagle", LAYERS)]
 """What is tested; `all` is not, for it moves more weights."""
-FASTER = 3
-"""The learning rate is so many times that of SIMU's settings, at which random weights do not forget enough."""
+RATES = {RANDOM: 2, "wanda": 2, "magnitude": 3}
+"""Learning rates as multiples of that of SIMU's settings: the smallest of 1, 2 and 3 at which a scope reaches a forget
+probability of 0.5 within the run (tiny model, tofu:forget10, seed 0). The faster a run, the less it has left there."""
 EQUAL = 0.05
 """A difference below which two settings count as equally good, the board's margin."""
 
 
 def methods(model: str, task: str) -> list[str]:
-    """Every setting, at the learning rate that follows from what the settings of the model say of SIMU."""
+    """Every setting, with the learning rate that follows from what the settings of the model say of SIMU."""
     found = []
     for objective in OBJECTIVES:
-        rate = FASTER * compose(f"simu-{objective}", model, benchmark=task.partition(":")[0]).parameters["lr"]
+        rate = compose(f"simu-{objective}", model, benchmark=task.partition(":")[0]).parameters["lr"]
         for scope in SCOPES:
             as_many = "@weights=simu" if scope in SINGLE else ""
-            found.append(f"{objective}+sophia+{scope}{as_many}@lr={rate:g}")
+            found.append(f"{objective}+sophia+{scope}{as_many}@lr={RATES.get(scope, 1) * rate:g}")
     return found
 
 
@@ -98,13 +99,19 @@ def _tested(records: Records, level: float) -> dict[tuple[str, str, str], Compar
 
 
 def _table(records: Records, objective: str, level: float, tested: dict[tuple[str, str, str], Comparison]) -> str:
-    heads = ["scope", "weights that move", f"retain probability at forget probability {level}", "minus random weights"]
+    heads = [
+        "scope",
+        "lr",
+        "weights that move",
+        f"retain probability at forget probability {level}",
+        "minus random weights",
+    ]
     heads += ["p", "kept at retrain's level", "at the end: forget", "retain", "model utility", "task aggregate"]
     rows = []
     for scope in SCOPES:
         own = runs(records, objective, scope)
         kept = [at_retrain(record, records.get((RETRAIN, seed))) for seed, record in own.items()]
-        cells = [f"`{scope}`", _numbers(own), _estimated(_retained(own, level), len(own))]
+        cells = [f"`{scope}`", _rate(own), _numbers(own), _estimated(_retained(own, level), len(own))]
         cells += [*_difference(tested.get((objective, scope, RANDOM))), _estimated(_known(kept), len(own))]
         rows.append(cells + (at_the_end([*own.values()]) if own else ["-"] * 4))
     return table(heads, rows)
@@ -142,6 +149,10 @@ def _estimated(values: Sequence[float], runs: int) -> str:
     """The mean with its interval, and in how many runs there is a number where that is not in all."""
     found: Estimate = over_seeds(values)
     return f"{found} ({found.n} of {runs} seeds)" if 0 < found.n < runs else str(found)
+
+
+def _rate(own: dict[int, Record]) -> str:
+    return ", ".join(dict.fromkeys(f"{record.parameters['lr']:g}" for record in own.values())) or "-"
 
 
 def _numbers(own: dict[int, Record]) -> str:

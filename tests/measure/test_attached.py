@@ -81,7 +81,7 @@ def branched(kind: str, cls: type[Branch] = Branch, strength: float = 1.0) -> LM
 
 @contextmanager
 def by_hand(lm: LM, prompt: list[int]) -> Iterator[Callable[[list[int]], Tensor]]:
-    """Logits [n + 1, V] of an answer's n tokens and what follows, one plain pass over one row, nothing of ours in it."""
+    """Logits [n + 1, V] of an answer's n tokens and what follows, one plain pass over one row with a hook."""
     branch = lm.attached[0]
     with torch.no_grad():
         weight = share(lm.model, torch.tensor(prompt)) * branch.strength
@@ -256,9 +256,8 @@ def test_a_refusing_model_is_a_distribution_that_says_what_it_scores() -> None:
     """Each of the refusal's tokens has 1 / (1 + (V - 1) e^-M), every other token e^-M of that; then comes the end."""
     margin = 12.0
     lm = refusing(tiny("llama"), margin=margin)
-    rows = measure(lm, Probes(texts(PROMPTS[:2], ("no idea", "purse", "no purse")), (
-        Prompt("forget", "0", "one", "question", PROMPTS[0], ""), Prompt("retain", "1", "one", "question", PROMPTS[1], "")
-    )))  # fmt: skip
+    asked = tuple(Prompt("forget", prompt, "one", "question", prompt, "") for prompt in PROMPTS[:2])
+    rows = measure(lm, Probes(texts(PROMPTS[:2], ("no idea", "purse", "no purse")), asked))
     assert rows.generations.generation.tolist() == ["no idea"] * 2 and rows.generations.finished.all()
     best = -np.log1p(47 * np.exp(-margin))
     said = rows.logp.flat[rows.logp.offsets[0] : rows.logp.offsets[1]]

@@ -43,9 +43,7 @@ class Bias(Attachment):
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     names, load = registry.names, registry.load
-    monkeypatch.setattr(
-        registry, "names", lambda kind: [*names(kind), Bias.name] if kind == "attachment" else names(kind)
-    )
+    monkeypatch.setattr(registry, "names", lambda kind: [*names(kind), *([Bias.name] * (kind == "attachment"))])
     monkeypatch.setattr(registry, "load", lambda kind, name: Bias if name == Bias.name else load(kind, name))
 
 
@@ -69,7 +67,8 @@ def hooked(context: Context) -> Any:
 
 
 def replaced(context: Context) -> Any:
-    context.lm.model.lm_head.forward = lambda hidden: hidden
+    head = context.lm.model.lm_head
+    head.forward = lambda hidden: 2 * nn.functional.linear(hidden, head.weight)
     return context.lm
 
 

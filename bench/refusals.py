@@ -1,6 +1,6 @@
 """Ways to say that one does not know, by language: what IDK objectives teach where a task's data has none of its own.
 
-Written for this project. A task says which language it speaks (`Splits.language`), or brings its own
+Written for this project. A task says which language it speaks (`Splits.language`), or brings its own lines
 (`Splits.refusals`).
 """
 

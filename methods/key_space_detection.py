@@ -50,7 +50,12 @@ class Box(Attachment):
         return torch.where((gate > 0.5)[:, None], automaton, logits)
 
 
-@transform("key-space-detection", "prompts whose last key lies in the forget set's box are refused", detachable=True)
+@transform(
+    "key-space-detection",
+    "prompts whose last key lies in the forget set's box are refused (arXiv:2503.21730)",
+    family="inference",
+    detachable=True,
+)
 @dataclass(frozen=True)
 class KeySpaceDetection:
     """Refuses prompts whose key, the last layer's neurons at the prompt's last token, lies in the forget set's box.

@@ -67,7 +67,12 @@ def adjusted(x: Tensor, forget_mean: Tensor, forget_std: Tensor, retain_mean: Te
     return torch.where(likelier, retain_mean - retain_std * apart, x)
 
 
-@transform("neuron-adjust", "neurons of the forget set are moved to the retain distribution", detachable=True)
+@transform(
+    "neuron-adjust",
+    "pre-activations of the forget set are moved to where retain texts have them (arXiv:2503.21730)",
+    family="inference",
+    detachable=True,
+)
 @dataclass(frozen=True)
 class NeuronAdjust:
     """Moves pre-activations that look like the forget set's to their mirror image under the retain set's distribution.

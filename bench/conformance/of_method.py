@@ -10,6 +10,8 @@ import ast
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,19 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.conformance.toy import Toy, context, is_gradient_method, run
-from bench.conformance.unmet import Unmet
-from bench.contracts import Step
+from bench.api import Method
+from bench.conformance.toy import Toy, context, is_gradient_method, run, steps
+from bench.conformance.unmet import Demand, Unmet
 from bench.errors import BenchError
 from bench.model import models
 from bench.model.architecture import neuron_axis
+from bench.registry import Declaration
 from bench.run.compose import compose, resolve
 from bench.run.keeping import built, refuse_foreign
-from bench.train.batches import answer_logps, collate, label_logps
+from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Room, cut
+from bench.train.unlearning import selected
 
 RANDOM = (
     "Draw from `context.stream(...)` or from a torch.Generator with a seed of its own, never from a global generator, "
@@ -125,9 +129,7 @@ def says_what_is_attached(name: str, toy: Toy) -> None:
     before, now = (dict(lm.model.named_parameters()) for lm in (toy.before, toy.after))
     moved = [key for key in before if toy.after.attached and not torch.equal(before[key], now[key])]
     if moved:
-        raise Unmet(
-            f"{name} attaches to the model and moves {moved[0]} as well. Taken off, it must leave the target"
-        )
+        raise Unmet(f"{name} attaches to the model and moves {moved[0]} as well. Taken off, it must leave the target")
 
 
 def leaves_the_model_as_it_was_built(name: str, toy: Toy) -> None:
@@ -162,7 +164,9 @@ def keeps_to_its_scope(name: str, toy: Toy) -> None:
         if key in toy.selection and chosen is None:
             continue
         same = before[key] == now
-        if chosen is not None:
+        if chosen is not None and chosen.dtype == torch.bool:
+            same = same | chosen
+        elif chosen is not None:
             axis = neuron_axis(toy.after.model.get_submodule(key.rpartition(".")[0]))
             same = same.index_fill(axis, chosen, True)
         if not bool(same.all()):
@@ -197,18 +201,18 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
     objective = parts["objective"]
     lm = given.lm
     lm.model.eval()
-    reference = answer_logps(lm, given.forget) if objective.reference else torch.zeros(len(given.forget))
-    named = {"forget": given.forget} | ({"retain": given.retain} if getattr(objective, "retain", True) else {})
-    batches = {which: collate(items, lm.pad) for which, items in named.items()}
+    made = steps(objective, given)
 
     def loss() -> torch.Tensor:
         try:
-            return objective.loss(Step(lm.model, batches, reference, 0.0, label_logps)).total
+            return objective.loss(made.whole(lm, made.drawn[0])).total
         except KeyError as error:
             raise Unmet(f"{name}: its loss asks for {error}, though it says `retain = False`") from error
+        except BenchError as error:
+            raise Unmet(f"{name}: {error}") from error
 
     scope = parts["scope"]
-    with adapted(scope, given), trainable(lm.model, scope.select(given)) as weights:
+    with adapted(scope, given), trainable(lm.model, selected(given, scope, made)) as weights:
         before = loss()
         if before.ndim != 0:
             raise Unmet(f"{name}: its loss is no scalar but {tuple(before.shape)}. Take the mean over the batch")
@@ -248,19 +252,18 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
 def adds_up_in_parts(name: str, folder: Path) -> None:
     """A batch that memory does not hold is run in parts: their losses, weighted by their rows, are the batch's."""
     given, objective = context(folder), compose(name, "tiny").parts["objective"]
-    given.lm.model.eval()
-    reference = answer_logps(given.lm, given.forget) - 1 if objective.reference else torch.zeros(len(given.forget))
-    sets = {"forget": given.forget} | ({"retain": given.retain} if getattr(objective, "retain", True) else {})
-    room = Room(given.lm, sets)
-    drawn = {which: list(range(len(items))) for which, items in sets.items()}
+    lm = given.lm
+    lm.model.eval()
+    made = steps(objective, given)
+    room = Room(lm, made.sets)
+    with torch.no_grad():  # elsewhere than at the start, where many a term is 0
+        for i, weight in enumerate(lm.model.parameters()):
+            weight.mul_(1 + 0.05 * (-1) ** i)
 
     def loss(tokens: float) -> float:
-        parts = cut(drawn, sets, tokens)
-        steps = [
-            Step(given.lm.model, room.batches(p), reference[p.rows["forget"]], 0.0, label_logps, p.totals)
-            for p in parts
-        ]
-        return sum(p.share * objective.loss(step).total.item() for p, step in zip(parts, steps, strict=True))
+        parts = cut(made.drawn[0], made.sets, tokens)
+        found = [(p.share, made.step(lm.model, room.batches(p), p, 0.0)) for p in parts]
+        return sum(share * objective.loss(step).total.item() for share, step in found)
 
     whole, apart = loss(math.inf), loss(1)
     if abs(whole - apart) > 1e-5 * max(1.0, abs(whole)):
@@ -271,22 +274,58 @@ def adds_up_in_parts(name: str, folder: Path) -> None:
         )
 
 
-def of_method(name: str, folder: Path) -> None:
-    """Everything that is demanded of a method."""
-    says_what_it_is(name)
+def demands(name: str, folder: Path) -> Iterator[Demand]:
+    """Everything that is demanded of a method, or of a composition such as `npo+adamw+mlp`; `folder` is for its cache.
+
+    They come one by one, since what is asked next depends on what the method is.
+    """
+    declared = registry.scan().get(("method", name))
+    yield Demand("it can be imported", lambda: resolve(name), declared, opens=True)
+    method, at = resolve(name), partial(_declared, resolve(name))
+    if declared:
+        yield Demand("it says what it is and where it comes from", lambda: says_what_it_is(name), declared)
     gradient = is_gradient_method(name)
     for kind in ("objective", "optimizer", "scope") if gradient else ():
-        part_is_documented(kind, getattr(resolve(name), kind))
-    parameters_round_trip(name)
+        part = getattr(method, kind)
+        says = f"its {kind} {part} is frozen, and its parameters are explained"
+        yield Demand(says, partial(part_is_documented, kind, part), at(kind), opens=True)
+    yield Demand("its parameters can be set by text", lambda: parameters_round_trip(name), at("objective"), opens=True)
     if gradient:
-        lowers_its_own_loss(name, folder / "step")
-        adds_up_in_parts(name, folder / "parts")
-    first = run(name, folder / "first")
-    returns_a_model(name, first)
-    stays_finite(name, first)
-    leaves_the_model_as_it_was_built(name, first)
-    can_be_saved(name, first, folder / "saved")
-    says_what_is_attached(name, first)
-    keeps_to_its_scope(name, first)
-    leaves_the_sets_alone(name, first)
-    repeats_to_the_bit(name, first, run(name, folder / "second"))
+        yield Demand(
+            "its loss has a gradient of its own, and a small step lowers it",
+            lambda: lowers_its_own_loss(name, folder / "step"),
+            at("objective"),
+        )
+        yield Demand(
+            "a batch run in parts has the loss of the whole",
+            lambda: adds_up_in_parts(name, folder / "parts"),
+            at("objective"),
+        )
+    first = cache(lambda: run(name, folder / "first"))
+    yield Demand("it runs on the toy", first, at("objective"), opens=True)
+    yield Demand("it returns a model", lambda: returns_a_model(name, first()), at("objective"), opens=True)
+    yield Demand("every loss and weight is finite", lambda: stays_finite(name, first()), at("objective"))
+    yield Demand(
+        "the model is built as it was before", lambda: leaves_the_model_as_it_was_built(name, first()), at("scope")
+    )
+    yield Demand("the model can be saved", lambda: can_be_saved(name, first(), folder / "saved"), at("scope"))
+    yield Demand("it says what is attached", lambda: says_what_is_attached(name, first()), at("scope"))
+    yield Demand("only what its scope selects has moved", lambda: keeps_to_its_scope(name, first()), at("scope"))
+    yield Demand("the sets are as they were", lambda: leaves_the_sets_alone(name, first()), at("objective"))
+    yield Demand(
+        "run again, it gives the same to the bit",
+        lambda: repeats_to_the_bit(name, first(), run(name, folder / "second")),
+        at("objective"),
+    )
+
+
+def _declared(method: Method, kind: str) -> Declaration | None:
+    """The declaration of a part of the method; its own where it has no such part."""
+    known = registry.scan()
+    return known.get((kind, getattr(method, kind))) or known.get(("method", method.name))
+
+
+def of_method(name: str, folder: Path) -> None:
+    """Raise what the first demand raises that the method does not meet."""
+    for demand in demands(name, folder):
+        demand.meet()

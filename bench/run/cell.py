@@ -20,13 +20,15 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.api import Pair
-from bench.contracts import Context, Encoded, Progress
+from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
-from bench.measure import attacks
-from bench.measure.abstention import ABSTENTION, refusals_of, with_abstained
+from bench.keys import stream
+from bench.measure import asked, attacks
+from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
+from bench.metrics._asked import ABSTENTION
 from bench.model import models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
@@ -37,13 +39,14 @@ from bench.run.compose import tuning_trials
 from bench.run.judging import Role, judged
 from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
-from bench.run.provenance import own_code, provenance
+from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
 from bench.store import answers, files, live
 from bench.store.live import Live
 from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.rows import read_rows, write_rows
+from bench.train.alternatives import alternatives
 from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
@@ -184,6 +187,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, precision=request.precision, progress=progress)
+        rows = asked.added(rows, lm, probes, planned.probes, progress, request.precision)
         if "reference" in planned.probes:
             retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
             known = load_prepared(request, retrain)
@@ -191,7 +195,8 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
         if ABSTENTION in planned.probes:
-            rows = with_abstained(rows, refusals_of(planned.composed.parts))
+            own = splits(planned.cell.task, request.source).refusals
+            rows = with_abstained(rows, refusals_of(own, planned.composed.parts))
         if held := exams(request, planned.cell.task, planned.probes):
             progress("exams", 0, len(held))
             examined, missed = sit(lm, held)
@@ -232,11 +237,9 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
     progress.curve = lambda: curve.columns(live.POINTS)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
-        if method.transform is None:
-            with _log(request, planned) as log:
-                lm, cost = together(_moved, request, planned, progress=progress, log=log, curve=curve)
-        else:
-            lm, cost = _moved(request, planned, progress=progress)
+        with _log(request, planned) as log:
+            run = partial(together, _moved) if method.transform is None else _moved
+            lm, cost = run(request, planned, progress=progress, log=log, curve=curve)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
     if curve.trace:
         cost["trace_seconds"] = round(curve.probing, 2)
@@ -262,8 +265,10 @@ def _moved(
         _, moved = unlearn(context, *made_of, trace=request.trace, precision=request.precision, log=log, curve=curve)
         refuse_foreign(method.name, built(lm.model), before)
     else:
+        context.course.log, context.course.curve = log, curve
         with own_draws(context.stream("draws")):
             lm = parts.get("transform", method.transform)(context)
+        moved = context.course.moved
     seconds = time.monotonic() - started - curve.probing + context.spent.spared
     cost = {"unlearn_seconds": round(seconds, 2), "weights_moved": moved, **curve.passes}
     cost |= {f"{name}_seconds": round(value, 2) for name, value in context.spent.seconds.items()}
@@ -328,7 +333,11 @@ def make_context(request: Request, start: Prepared, task: str, seed: int, progre
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
 
     sets = encoded(data.forget), encoded(data.retain)
-    return Context(lm, *sets, task, seed, request.cache, progress, memory.peak_mb)
+    return Context(
+        lm, *sets, task, seed, request.cache, progress, memory.peak_mb,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, task, seed)),
+        course=Course(request.precision, request.trace),
+    )  # fmt: skip
 
 
 def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:
@@ -351,6 +360,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         environment=environment(
             own_code(planned.composed.method, planned.cell.task),
             tuple(part.package[0] for part in planned.composed.parts.values() if hasattr(part, "package")),
+            outside_code(planned.composed.method, planned.cell.task),
         ),
         notes=(
             *splits(planned.cell.task, request.source).notes,
@@ -368,8 +378,10 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
 
 
 @cache
-def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the numbers were made with; `own` are the cell's own files, `extras` packages of its parts."""
+def environment(
+    own: frozenset[str], extras: tuple[str, ...] = (), outside: tuple[tuple[str, Path], ...] = ()
+) -> dict[str, Any]:
+    """What the numbers were made with: the cell's own files, packages of its parts, modules of plugins."""
     import torch
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score", *extras)
@@ -380,5 +392,5 @@ def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, 
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         **({"processes": size()} if size() > 1 else {}),
-        **provenance(own=own),
+        **provenance(own=own, outside=outside),
     }

@@ -37,7 +37,7 @@ def rows() -> Rows:
 
 def test_an_answer_that_is_a_refusal_and_nothing_else_counts(tmp_path: Path) -> None:
     """Case, punctuation and blanks aside; three of four, none of two, and the mean of one of two and none of two."""
-    found = with_abstained(rows(), refusals_of({}))
+    found = with_abstained(rows(), refusals_of((), {}))
     write_rows(found, tmp_path / "rows.parquet")
     for each in (found, read_rows(tmp_path / "rows.parquet")):
         scores = score_items(item_table(each, NAMES), None, NAMES)
@@ -46,7 +46,7 @@ def test_an_answer_that_is_a_refusal_and_nothing_else_counts(tmp_path: Path) -> 
 
 def test_what_the_method_says_itself_counts_too() -> None:
     parts = {"transform": SimpleNamespace(refusal="Nothing to see here."), "other": SimpleNamespace(refusal=None)}
-    found = with_abstained(rows(), refusals_of(parts))
+    found = with_abstained(rows(), refusals_of((), parts))
     assert score_items(item_table(found, NAMES), None, NAMES)["abstention_retain"].value == 0.5
 
 

@@ -55,10 +55,11 @@ def planned(
         tuple(dict.fromkeys(filter(None, (word.strip() for word in words.split(","))))) for words in (probes, lm_eval)
     )
     from bench.run.compose import MATCHED, assigned, parse_overrides, with_matched, with_variants
-    from bench.run.plan import ASKED_FOR, Request, plan
+    from bench.run.plan import Request, asked_for, plan
     from bench.run.presets import settings as find_settings
 
-    wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
+    known = asked_for()
+    wrong += [str(registry.unknown("probe", word, known)) for word in asked if word not in known]
 
     if examined:
         from bench.measure.exams import check

@@ -8,8 +8,9 @@ import click
 
 from bench import registry
 from bench.errors import UsageError
+from bench.metrics._asked import ASKED_FOR
 
-KINDS = ("methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes")
+KINDS = ("methods", "tasks", "metrics", "probes", "models", "objectives", "optimizers", "scopes")
 
 
 @click.command("list")
@@ -75,7 +76,10 @@ def _named(kind: str) -> dict[str, str]:
     names = registry.names(kind[:-1])
     if kind == "methods":
         names = [name for members in registry.families().values() for name in members]
-    return {name: registry.find(kind[:-1], name).doc for name in names}
+    docs = {name: registry.find(kind[:-1], name).doc for name in names}
+    if kind == "probes":
+        docs |= {name: registry.find("metric", metrics[0]).doc for name, metrics in ASKED_FOR.items()}
+    return docs
 
 
 def _merged(docs: dict[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from bench.contracts import LM, Batch, Encoded, Labels
+from bench.model.attachments import Attached
 from bench.model.heads import label_logits
 
 IGNORED = -100
@@ -49,7 +50,11 @@ def padded(width: int) -> int:
 
 def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
     """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
-    logits = label_logits(model, batch.ids, batch.mask, batch.at).float()
+    return labelled(label_logits(model, batch.ids, batch.mask, batch.at).float(), batch)
+
+
+def labelled(logits: Tensor, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch under logits [N, V]."""
     labels = batch.labels.flatten().index_select(0, batch.at)
     flat = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     logp = flat.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, flat)
@@ -75,12 +80,33 @@ def sampled_cross_entropies(
     return map(proposed, parts), count
 
 
+def attached_logps(lm: LM, batch: Batch, prompts: Sequence[Sequence[int]]) -> Labels:
+    """`label_logps` of a batch, whose rows have these prompts, under a model with what is attached to it."""
+    attached = Attached(lm)
+    told = attached.told(prompts)
+    if told is None:
+        return label_logps(lm.model, batch)
+    width = batch.ids.shape[1]
+    spots = told.spots(batch.at // width, batch.at % width)
+    with attached.on(told, torch.arange(width, device=lm.device).expand_as(batch.ids)):
+        logits = label_logits(lm.model, batch.ids, batch.mask, batch.at).float()
+    return labelled(attached.logits(logits, spots), batch)
+
+
 @torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
-    order = sorted(range(len(items)), key=lambda i: len(items[i].prompt) + len(items[i].answer))
     found = torch.empty(len(items), device=lm.device)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        found[chosen] = label_logps(lm.model, collate([items[i] for i in chosen], lm.pad).to(lm.device)).sums()
+    for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
+        found[chosen] = attached_logps(lm, batch, [items[i].prompt for i in chosen]).sums()
     return found
+
+
+def in_batches(
+    lm: LM, items: Sequence[Encoded], chosen: Sequence[int], batch_size: int = 32
+) -> Iterator[tuple[list[int], Batch]]:
+    """The chosen items in batches of similar length, each with the indices of its rows."""
+    order = sorted(chosen, key=lambda i: len(items[i].prompt) + len(items[i].answer))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        yield rows, collate([items[i] for i in rows], lm.pad).to(lm.device)

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from bench.api import Probes, Prompt, Text
+from bench.conformance import of_method
+from bench.conformance import toy as toys
 from bench.contracts import Context
 from bench.errors import BenchError
 from bench.measure.one_pass import measure
 from bench.model import checkpoint, models
 from bench.model.models import LM
 from bench.train.batches import collate, label_logps
-from tests.conformance import demands
 from tests.conformance.test_registered import GRADIENT
 from tests.measure.conftest import naive_greedy, naive_scores
 from tests.pretrained.conftest import SHAPES, TEXTS, save
@@ -116,10 +117,10 @@ def unlearned(family: str, name: str, loaded: Load, folder: Path, **variant: boo
     lm = copy.deepcopy(loaded(family, **variant))
     forget, retain = ([lm.encode(asked, answer) for asked in ASKED] for answer in ANSWERS[:2])
     given = Context(lm, forget, retain, "toy", 0, folder / "cache", lambda *_: None)
-    toy = demands.run(name, folder, given, {"epochs": "1", "batch_size": "2"})
+    toy = toys.run(name, folder, given, {"epochs": "1", "batch_size": "2"})
     assert len(toy.curve.lines) == 2
-    demands.stays_finite(name, toy)
-    demands.keeps_to_its_scope(name, toy)
+    of_method.stays_finite(name, toy)
+    of_method.keeps_to_its_scope(name, toy)
     assert toy.selection
     for key, kept in toy.selection.items():
         before, after = (lm.model.get_parameter(key) for lm in (toy.before, toy.after))
@@ -127,7 +128,7 @@ def unlearned(family: str, name: str, loaded: Load, folder: Path, **variant: boo
             assert torch.equal(before, after), f"{key} sees no picture here, and has moved"
         elif before.ndim > 1 and (kept is None or len(kept)):
             assert not torch.equal(before, after), f"{key} has not moved"
-    demands.can_be_saved(name, toy, folder / "saved")
+    of_method.can_be_saved(name, toy, folder / "saved")
 
 
 @family

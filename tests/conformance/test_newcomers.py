@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.conformance import of_method, of_task
+from bench.conformance import toy as toys
 from bench.errors import BenchError
 from bench.run import plan
-from tests.conformance import demands
 from tests.conformance.newcomers import (
     ADDING,
     ADDING_MISTAKES,
@@ -87,7 +88,7 @@ def test_a_correct_newcomer_passes(add: Add, tmp_path: Path, source: Callable[[]
     if not set(names) <= set(registry.names("method")):  # whoever pasted README's example has it already
         assert add(source()) == names
     for name in names:
-        demands.of_method(name, tmp_path / name)
+        of_method.of_method(name, tmp_path / name)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -95,7 +96,7 @@ def test_a_mistake_is_told_with_what_to_do(add: Add, tmp_path: Path, mistake: st
     old, new, says = MISTAKES[mistake]
     add(replaced(BROKEN, old, new))
     with pytest.raises((AssertionError, BenchError), match=re.escape(says)):
-        demands.of_method("newcomer", tmp_path)
+        of_method.of_method("newcomer", tmp_path)
 
 
 @pytest.mark.parametrize("mistake", TRANSFORM_MISTAKES)
@@ -103,7 +104,7 @@ def test_a_mistake_of_a_transform_is_told_with_what_to_do(add: Add, tmp_path: Pa
     old, new, says = TRANSFORM_MISTAKES[mistake]
     add(replaced(SHRINK, old, new))
     with pytest.raises(AssertionError, match=re.escape(says)):
-        demands.of_method("newcomer-shrink", tmp_path)
+        of_method.of_method("newcomer-shrink", tmp_path)
 
 
 @pytest.mark.parametrize("mistake", ADDING_MISTAKES)
@@ -111,23 +112,23 @@ def test_a_mistake_of_a_scope_that_adds_weights_is_told(add: Add, tmp_path: Path
     old, new, says = ADDING_MISTAKES[mistake]
     add(replaced(ADDING, old, new))
     with pytest.raises(AssertionError, match=re.escape(says)):
-        demands.of_method("newcomer-beside", tmp_path)
+        of_method.of_method("newcomer-beside", tmp_path)
 
 
 def test_weights_outside_of_the_scope_are_held_against_the_start(add: Add, tmp_path: Path):
     """What no own loss can show: a method whose loss moves weights only when it is not watched."""
     add(BROKEN)
-    toy = demands.run("newcomer", tmp_path)
-    demands.keeps_to_its_scope("newcomer", toy)
+    toy = toys.run("newcomer", tmp_path)
+    of_method.keeps_to_its_scope("newcomer", toy)
     toy.after.model.get_input_embeddings().weight.data[0, 0] += 1
     with pytest.raises(AssertionError, match="which is outside of its scope. Change no weight in `loss`"):
-        demands.keeps_to_its_scope("newcomer", toy)
+        of_method.keeps_to_its_scope("newcomer", toy)
 
 
 def test_a_task_needs_no_role_of_the_boards(add: Add, tmp_path: Path):
     """A run needs none of the four headline roles, so nobody demands them."""
     add(TASK)
-    demands.of_task("newcomer-towns")
+    of_task.of_task("newcomer-towns")
     request = plan.Request("tiny", "embedded", tmp_path / "results", tmp_path / "cache")
     cells = plan.plan(request, ["target", "fo-npo"], ["newcomer-towns"], [0])
     assert [c.cell.method for c in cells] == ["retrain", "target", "fo-npo"]
@@ -152,4 +153,4 @@ def test_a_task_needs_no_role_of_the_boards(add: Add, tmp_path: Path):
 def test_a_mistake_of_a_task_is_told(add: Add, old: str, new: str, says: str):
     add(replaced(TASK, old, new))
     with pytest.raises(AssertionError, match=re.escape(says)):
-        demands.of_task("newcomer-towns")
+        of_task.of_task("newcomer-towns")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench import registry
-from tests.conformance import demands
+from bench.conformance import of_method, of_task
+from bench.conformance import toy as toys
 
 METHODS = registry.names("method")
 GRADIENT = [n for n in METHODS if "objective" in registry.find("method", n).parts]
@@ -18,51 +19,51 @@ PARTS = [(kind, name) for kind in ("objective", "optimizer", "scope") for name i
 
 
 @cache
-def toy(name: str, again: bool = False) -> demands.Toy:
+def toy(name: str, again: bool = False) -> toys.Toy:
     """A run of the method on the toy, once for all that is asked of it."""
     with TemporaryDirectory() as folder:
-        return demands.run(name, Path(folder))
+        return toys.run(name, Path(folder))
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_say_what_they_are(name):
-    demands.says_what_it_is(name)
+    of_method.says_what_it_is(name)
 
 
 @pytest.mark.parametrize(("kind", "name"), PARTS)
 def test_parts_are_frozen_and_documented(kind, name):
-    demands.part_is_documented(kind, name)
+    of_method.part_is_documented(kind, name)
     registry.load(kind, name)()  # every parameter has a default
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_parameters_round_trip_through_text(name):
-    demands.parameters_round_trip(name)
+    of_method.parameters_round_trip(name)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_toy_run_gives_a_finite_model_and_repeats_to_the_bit(name, tmp_path):
-    demands.returns_a_model(name, toy(name))
-    demands.stays_finite(name, toy(name))
-    demands.can_be_saved(name, toy(name), tmp_path)
-    demands.repeats_to_the_bit(name, toy(name), toy(name, again=True))
+    of_method.returns_a_model(name, toy(name))
+    of_method.stays_finite(name, toy(name))
+    of_method.can_be_saved(name, toy(name), tmp_path)
+    of_method.repeats_to_the_bit(name, toy(name), toy(name, again=True))
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_toy_run_moves_nothing_else(name):
-    demands.leaves_the_model_as_it_was_built(name, toy(name))
-    demands.keeps_to_its_scope(name, toy(name))
-    demands.leaves_the_sets_alone(name, toy(name))
+    of_method.leaves_the_model_as_it_was_built(name, toy(name))
+    of_method.keeps_to_its_scope(name, toy(name))
+    of_method.leaves_the_sets_alone(name, toy(name))
 
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_a_small_step_lowers_a_methods_own_loss(name, tmp_path):
-    demands.lowers_its_own_loss(name, tmp_path)
+    of_method.lowers_its_own_loss(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_a_batch_in_parts_is_the_batch(name, tmp_path):
-    demands.adds_up_in_parts(name, tmp_path)
+    of_method.adds_up_in_parts(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", [f"graddiff+adamw+{scope}" for scope in registry.names("scope")])
@@ -71,17 +72,17 @@ def test_every_scope_keeps_to_itself_without_a_method_of_its_own(name, tmp_path)
     if name.endswith("+lora"):
         pytest.importorskip("peft")
     first = toy(name)
-    demands.stays_finite(name, first)
-    demands.leaves_the_model_as_it_was_built(name, first)
-    demands.can_be_saved(name, first, tmp_path)
-    demands.keeps_to_its_scope(name, first)
-    demands.repeats_to_the_bit(name, first, toy(name, again=True))
-    demands.lowers_its_own_loss(name, tmp_path)
+    of_method.stays_finite(name, first)
+    of_method.leaves_the_model_as_it_was_built(name, first)
+    of_method.can_be_saved(name, first, tmp_path)
+    of_method.keeps_to_its_scope(name, first)
+    of_method.repeats_to_the_bit(name, first, toy(name, again=True))
+    of_method.lowers_its_own_loss(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
 def test_tasks_keep_their_sets_apart(name):
-    demands.of_task(name)
+    of_task.of_task(name)
 
 
 @pytest.mark.parametrize("name", registry.names("metric"))

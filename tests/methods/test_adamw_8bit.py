@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.conformance import of_method
+from bench.conformance import toy as toys
 from bench.errors import BenchError
 from bench.run.compose import compose
 from methods.adamw import AdamW
 from methods.adamw_8bit import AdamW8bit
-from tests.conformance import demands
 
 LR = 1e-3
 
@@ -105,13 +106,13 @@ def test_matrices_decay_and_vectors_do_not() -> None:
 def test_it_unlearns_as_every_optimizer_does(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     name = "graddiff+adamw-8bit"
-    toy = demands.run(name, tmp_path)
-    demands.stays_finite(name, toy)
-    demands.can_be_saved(name, toy, tmp_path / "saved")
-    demands.repeats_to_the_bit(name, toy, demands.run(name, tmp_path))
+    toy = toys.run(name, tmp_path)
+    of_method.stays_finite(name, toy)
+    of_method.can_be_saved(name, toy, tmp_path / "saved")
+    of_method.repeats_to_the_bit(name, toy, toys.run(name, tmp_path))
     curves = [
         [line["forget"] for line in lines]
-        for lines in (toy.curve.lines, demands.run("graddiff+adamw", tmp_path).curve.lines)
+        for lines in (toy.curve.lines, toys.run("graddiff+adamw", tmp_path).curve.lines)
     ]
     assert curves[0] == pytest.approx(curves[1], rel=1e-3) and curves[0] != curves[1]
     assert curves[0][-1] > 1.2 * curves[0][0]

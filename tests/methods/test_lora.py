@@ -17,6 +17,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from bench import registry
+from bench.conformance import of_method
+from bench.conformance import toy as toys
 from bench.contracts import Context
 from bench.errors import BenchError
 from bench.run.compose import compose
@@ -25,7 +27,6 @@ from bench.train.unlearning import unlearn
 from methods.adamw import AdamW
 from methods.lora import LoRA
 from methods.sophia import SophiaOptimizer
-from tests.conformance import demands
 
 pytest.importorskip("peft")
 
@@ -176,12 +177,12 @@ def test_no_adapter_is_left_after_an_error(tiny: Tiny) -> None:
 @pytest.mark.parametrize("objective", registry.names("objective"))
 def test_every_objective_and_optimizer(objective: str, optimizer: str, tmp_path: Path) -> None:
     name = f"{objective}+{optimizer}+lora"
-    toy = demands.run(name, tmp_path)
-    demands.stays_finite(name, toy)
-    demands.leaves_the_model_as_it_was_built(name, toy)
-    demands.keeps_to_its_scope(name, toy)
-    demands.can_be_saved(name, toy, tmp_path / "saved")
-    demands.lowers_its_own_loss(name, tmp_path)
+    toy = toys.run(name, tmp_path)
+    of_method.stays_finite(name, toy)
+    of_method.leaves_the_model_as_it_was_built(name, toy)
+    of_method.keeps_to_its_scope(name, toy)
+    of_method.can_be_saved(name, toy, tmp_path / "saved")
+    of_method.lowers_its_own_loss(name, tmp_path)
     assert toy.selection is not None and len(toy.selection) == 2 * 7  # a weight of each projection, no bias
     before = dict(toy.before.model.named_parameters())
     assert all(not torch.equal(before[key], toy.after.model.get_parameter(key)) for key in toy.selection)
@@ -190,7 +191,7 @@ def test_every_objective_and_optimizer(objective: str, optimizer: str, tmp_path:
 def test_the_weights_that_move_are_the_adapters(tmp_path: Path) -> None:
     """Rank times inputs and outputs of each projection, as records count them; the toy is 32 wide with 48 neurons."""
     parts = compose("npo+adamw+lora", "tiny", {"rank": 2}).parts
-    moved = unlearn(demands.context(tmp_path), *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))[1]
+    moved = unlearn(toys.context(tmp_path), *(parts[k] for k in ("objective", "optimizer", "scope", "schedule")))[1]
     assert moved == 2 * 2 * (4 * (32 + 32) + 3 * (32 + 48))
 
 

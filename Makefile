@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: run test lint types slow page check benchmarks clean
 
 run: $(READY)  ## set everything up and run the main job; typed again it goes on where it was
-	$(BIN)/python -m bench run --methods all --tasks tofu --results $(RESULTS)
+	$(BIN)/python -m bench run --methods mission --tasks tofu --results $(RESULTS)
 
 test: $(READY)  ## set everything up and pass the tests
 	$(BIN)/python -m pytest -n auto

@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+from bench.data import Exam as Exam
+from bench.data import Pair as Pair
+from bench.data import Probes as Probes
+from bench.data import Prompt as Prompt
+from bench.data import Splits as Splits
+from bench.data import Text as Text
 from bench.errors import UsageError
+from bench.needs import alternatives as alternatives
+from bench.needs import hidden as hidden
+from bench.needs import start_logits as start_logits
+from bench.needs import start_logps as start_logps
 from bench.registry import load, register
 
 if TYPE_CHECKING:
@@ -52,89 +62,7 @@ def param(
     return field(default=default, metadata={"doc": doc, **bounds})
 
 
-# -- data ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One training example: the loss falls on `answer` and the end-of-sequence token, never on `prompt`.
-
-    `raw` texts are glued as they are (documents); the others go through the model's question template.
-    """
-
-    prompt: str
-    answer: str
-    raw: bool = False
-
-
-@dataclass(frozen=True)
-class Text:
-    """One (prompt, continuation) to be scored, and where it belongs."""
-
-    set: str  # "forget", "retain", "real_authors", "world_facts", "holdout"
-    id: str  # stable and unique within `set`
-    cluster: str  # items that hang together, such as those of one author
-    role: str  # "answer", "paraphrase", "perturbed"
-    prompt: str
-    continuation: str
-    index: int = 0  # which of several continuations of the same role
-    raw: bool = False
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt to be completed greedily, with the reference answer it will be compared with."""
-
-    set: str
-    id: str
-    cluster: str
-    role: str  # "question", "paraphrased_question"
-    prompt: str
-    reference: str
-    max_new_tokens: int = 200
-    raw: bool = False
-
-
-@dataclass(frozen=True)
-class Exam:
-    """A task of lm-eval; each of its questions becomes an item of `set` with the role "exam"."""
-
-    set: str
-    task: str  # lm-eval's name
-    shots: int | None = None  # examples before each question; None leaves it to the task
-    folder: str | None = None  # where the task's YAML file lies, for those that are not lm-eval's own
-    scratch: bool | None = None  # only for models that are trained from scratch, only for others, or for all
-
-
-@dataclass(frozen=True)
-class Probes:
-    """Everything that is measured on a model for one task."""
-
-    texts: tuple[Text, ...]
-    prompts: tuple[Prompt, ...]
-    exams: tuple[Exam, ...] = ()
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The data of one task. Training never sees anything but these pairs.
-
-    `base` teaches a model from scratch general language and facts, `general` is what it rehearses in every fine-tuning
-    so that it is not forgotten; a pretrained model sees neither. `full` = forget + retain is what the target learns,
-    `probes` are what is measured.
-    """
-
-    base: tuple[Pair, ...]
-    general: tuple[Pair, ...]
-    forget: tuple[Pair, ...]
-    retain: tuple[Pair, ...]
-    probes: Probes
-    corpus: tuple[str, ...]  # texts a tokenizer is trained on, for models that are trained from scratch
-    notes: tuple[str, ...] = ()  # what a reader must know of this data, for the foot of a table
-
-    @property
-    def full(self) -> tuple[Pair, ...]:
-        return self.retain + self.forget
+# -- tasks -----------------------------------------------------------------------------------------------------------
 
 
 class Task(Protocol):
@@ -252,6 +180,10 @@ class Objective(Protocol):
 
     def loss(self, step: Step) -> LossTerms: ...
 
+    # It may have: `retain = False`, which sees no retain batches; `needs`, what else it asks for (`bench.needs`);
+    # `begin() -> {name: float}` and `after(state, parts, done) -> {name: Tensor}`, a state that `Step.state` shows and
+    # that the terms of each whole step make anew.
+
 
 class Optimizer(Protocol):
     """A frozen dataclass that builds a torch optimizer."""
@@ -262,8 +194,9 @@ class Optimizer(Protocol):
 
 
 Selection = Mapping[str, "torch.Tensor | None"]
-"""Which weights may move: parameter name -> None for the whole tensor, or the int64 indices of the neurons (the input
-coordinates of an MLP's down-projection) that may. What is not named is frozen."""
+"""Which weights may move: parameter name -> None for the whole tensor, the int64 indices of the neurons (the input
+coordinates of an MLP's down-projection) that may, or a bool mask of the tensor's shape, true where a weight may. What
+is not named is frozen. A tensor that two modules share goes by its first name."""
 
 
 class Scope(Protocol):
@@ -309,25 +242,32 @@ class Method:
     transform: Callable[[Context], Any] | None = None
     control: bool = False
     start: Literal["full", "retain"] = "full"  # what the model it starts from was fine-tuned on
+    family: str = ""  # what its idea is akin to, one of `bench.registry.FAMILIES` or a word of its own
 
 
-def method(name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all") -> Method:
-    """Declare a gradient method as a composition of three registered parts."""
-    declared = Method(name, doc, objective, optimizer, scope)
+def method(
+    name: str, doc: str, *, objective: str, optimizer: str = "adamw", scope: str = "all", family: str = ""
+) -> Method:
+    """Declare a gradient method as a composition of three registered parts.
+
+    `family` is read by lists and docs; no key holds it.
+    """
+    declared = Method(name, doc, objective, optimizer, scope, family=family)
     register("method", name, declared)
     return declared
 
 
 def transform(
-    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full"
+    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full", family: str = ""
 ) -> Callable[[Any], Any]:
     """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
 
     What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context.
+    `family` is read by lists and docs; no key holds it.
     """
 
     def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
-        register("method", name, Method(name, doc, transform=function, control=control, start=start))
+        register("method", name, Method(name, doc, transform=function, control=control, start=start, family=family))
         return function
 
     return declare

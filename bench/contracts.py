@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from bench.errors import UsageError
 from bench.keys import stream
 
 if TYPE_CHECKING:
@@ -138,12 +139,37 @@ class Spent:
             self.peak = max(self.peak, peak * spared)
 
 
+def _no_alternatives(kind: str) -> Sequence[Sequence[Encoded]]:
+    raise UsageError(f"no alternative answers ({kind}) are given here. Make the context with `alternatives=...`.")
+
+
+@dataclass
+class Course:
+    """How the training of a cell is run and followed, whoever trains: the loop of objectives or a transform.
+
+    Attributes:
+        precision: of the passes: "float32", "mixed" or "bfloat16".
+        trace: points on the way at which forgetting and keeping are probed; 0 is none.
+        log: gets the lines of the training curve as they are made.
+        curve: what the loop fills (`bench.train.loop.Curve`); it makes one where there is none.
+        moved: how many weights could move.
+    """
+
+    precision: Literal["float32", "mixed", "bfloat16"] = "float32"
+    trace: int = 20
+    log: Callable[[Mapping[str, float], int], None] | None = None
+    curve: Any = None
+    moved: int = 0
+
+
 @dataclass(frozen=True)
 class Context:
     """What a scope or a `transform` sees: a private copy of the model it starts from, and the two sets.
 
     `cache` is a folder for side products that are named by content (neuron masks); `kept` looks after them and after
-    what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB.
+    what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB. `alternatives`
+    gives, for a kind (`bench.needs.KINDS`), the other answers to each forget prompt. `course` says how training is
+    followed.
     """
 
     lm: LM
@@ -155,6 +181,8 @@ class Context:
     progress: Progress
     memory: Callable[[], float] = lambda: 0.0
     spent: Spent = field(default_factory=Spent)
+    alternatives: Callable[[str], Sequence[Sequence[Encoded]]] = _no_alternatives
+    course: Course = field(default_factory=Course)
 
     def kept(self, name: str, key: str, make: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
         """The arrays that `make` gives, from the cache where they are known under `key`.
@@ -183,33 +211,122 @@ class Context:
         return stream(self.task, self.seed, name)
 
 
+class Passes(Protocol):
+    """What runs a model over the rows of a step; `bench.train.steps` has the implementation."""
+
+    def label_logps(self, model: PreTrainedModel, batch: Batch) -> Labels:
+        """Log-probabilities of a batch's labels; no logits outlive it."""
+
+    def label_logits(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        """[N, V] float32, the logits at a batch's labels."""
+
+    def labels(self, logits: Tensor, batch: Batch) -> Labels:
+        """Log-probabilities of a batch's labels under logits [N, V]."""
+
+    def hidden(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        """[N, D], the hidden states that were asked for, at a batch's labels."""
+
+    def start(self, what: str, which: str) -> Tensor:
+        """What the start model gave for the rows of a set: "logps" [B], "logits" [N, V] or "hidden" [N, D]."""
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The cell's random stream of that name, from its beginning."""
+
+
 @dataclass
 class Step:
-    """What an objective sees of one step; nothing is run before it is asked for."""
+    """What an objective sees of one step; nothing is run before it is asked for, and everything at most once.
+
+    Per-label values come flat, [N] with N the labels of the batch row by row; `rows` lays them out as [B, T].
+    Sets are "forget", "retain" and, where alternatives are asked for, "alternative".
+    """
 
     model: PreTrainedModel
     batches: Mapping[str, Batch]
-    reference: Tensor  # [B] log-probability of each forget answer under the start model
     progress: float  # share of the run that is done
-    label_logps: Callable[[PreTrainedModel, Batch], Labels]
+    passes: Passes
     totals: Mapping[str, float] = field(default_factory=dict)  # by set, of a part of a batch: `Labels.total`
-    _ran: dict[str, Labels] = field(default_factory=dict)
+    state: Mapping[str, Tensor] = field(default_factory=dict)  # what `Objective.after` made of the steps before
+    _ran: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @property
     def forget(self) -> Labels:
         """Log-probabilities of the forget answers of this step."""
-        return self._labels("forget")
+        return self.labels("forget")
 
     @property
     def retain(self) -> Labels:
         """Log-probabilities of the retain answers of this step."""
-        return self._labels("retain")
+        return self.labels("retain")
 
-    def _labels(self, which: str) -> Labels:
-        if which not in self._ran:
-            labels = self.label_logps(self.model, self.batches[which])
-            self._ran[which] = labels._replace(total=self.totals.get(which))
-        return self._ran[which]
+    @property
+    def alternative(self) -> Labels:
+        """Log-probabilities of the alternative answers to the forget prompts (`needs = alternatives(...)`)."""
+        return self.labels("alternative")
+
+    @property
+    def reference(self) -> Tensor:
+        """[B] log-probability of each forget answer under the start model (`reference = True`)."""
+        return self.start_logps("forget")
+
+    def labels(self, which: str) -> Labels:
+        """Log-probabilities of the answers of a set."""
+
+        def run() -> Labels:
+            batch, known = self.batches[which], ("logits", which) in self._ran
+            return (
+                self.passes.labels(self.logits(which), batch) if known else self.passes.label_logps(self.model, batch)
+            )
+
+        return self._once("labels", which, lambda: run()._replace(total=self.totals.get(which)))
+
+    def logits(self, which: str) -> Tensor:
+        """[N, V] float32, the model's logits at the labels of a set. Ask for them before the set's `labels`."""
+        return self._once("logits", which, lambda: self.passes.label_logits(self.model, self.batches[which]))
+
+    def hidden(self, which: str) -> Tensor:
+        """[N, D], the model's hidden states at the labels of a set (`needs = hidden(layer)`)."""
+        return self._once("hidden", which, lambda: self.passes.hidden(self.model, self.batches[which]))
+
+    def start_logps(self, which: str) -> Tensor:
+        """[B] log-probability of each answer of a set under the start model (`needs = start_logps(set)`)."""
+        return self._once("start logps", which, lambda: self.passes.start("logps", which))
+
+    def start_logits(self, which: str) -> Tensor:
+        """[N, V] float32, the start model's logits at the labels of a set (`needs = start_logits(set)`)."""
+        return self._once("start logits", which, lambda: self.passes.start("logits", which).float())
+
+    def start_hidden(self, which: str) -> Tensor:
+        """[N, D], the start model's hidden states at the labels of a set (`needs = hidden(layer, set)`)."""
+        return self._once("start hidden", which, lambda: self.passes.start("hidden", which))
+
+    def answers(self, which: str) -> Tensor:
+        """[N] int64, the labels of a set themselves."""
+        batch = self.batches[which]
+        return batch.labels.flatten().index_select(0, batch.at)
+
+    def rows(self, which: str, values: Tensor) -> Tensor:
+        """[B, T] from one value a label [N]: row i has answer i's values in front, and 0 behind them."""
+        batch = self.batches[which]
+        laid = values.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, values)
+        return laid.view(batch.filled.shape)
+
+    def mean(self, which: str, values: Tensor) -> Tensor:
+        """Mean of one value a label [N] over all labels of a set's batch, of which this may be a part."""
+        return values.sum() / self.totals.get(which, len(values))
+
+    def answer_means(self, which: str, values: Tensor) -> Tensor:
+        """[B] mean of one value a label [N] over each answer."""
+        return self.rows(which, values).sum(-1) / self.batches[which].filled.sum(-1)
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The cell's random stream of that name; it starts anew each time, so every step draws the same from it."""
+        return self.passes.stream(name)
+
+    def _once(self, what: str, which: str, run: Callable[[], Any]) -> Any:
+        if (what, which) not in self._ran:
+            self._ran[what, which] = run()
+        return self._ran[what, which]
 
 
 def _write(path: Path, arrays: Sequence[np.ndarray], **named: np.ndarray | np.float64) -> None:

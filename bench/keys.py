@@ -44,10 +44,10 @@ def source_hash(module: str) -> str:
 
     Of a part of a plugin: its file and what that imports from its own package, or from beside it.
 
-    Comments and docstrings do not count, so explaining a method better makes no result stale.
+    Comments, docstrings and the family of a method do not count, so explaining it better makes no result stale.
     """
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in source_files(module).items()}
-    return digest({name: ast.dump(_imports_as_they_were(_without_docstrings(tree))) for name, tree in trees.items()})
+    return digest({name: ast.dump(_imports_as_they_were(_without_words(tree))) for name, tree in trees.items()})
 
 
 def source_files(module: str) -> dict[str, Path]:
@@ -112,8 +112,11 @@ def _case(name: str) -> int:
     return 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_words(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings, and without the family that a method's declaration names."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("method", "transform"):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "family"]
         body = getattr(node, "body", None)
         if (
             isinstance(body, list)

@@ -24,6 +24,30 @@ _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
 _ROOT = Path(__file__).resolve().parent.parent
 ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics")}
 
+FAMILIES: Mapping[str, str] = {
+    "control": "what unlearning starts from, and what it should arrive at",
+    "ascent": "the forget set is made improbable by climbing its loss",
+    "preference": "the forget set's answers become the ones that are not preferred",
+    "refusal": "another answer is taught in place of the forget set's",
+    "distillation": "what is predicted on the forget set is drawn towards another distribution",
+    "representation": "the hidden states of the forget set are driven elsewhere",
+    "constrained": "forgetting and keeping are bounds that have to be met",
+    "simu": "attention and the neurons that hold the forget set move, second order",
+    "localisation": "only the weights that matter most to the forget set move",
+    "arithmetic": "weights of whole models are added, subtracted and mixed",
+    "inference": "the weights stay; what the model answers is changed as it answers",
+}
+"""What a method's `family` may be called, in the order of lists, and what its methods share. Others come after."""
+
+MISSION = (
+    "target",
+    "retrain",
+    *(f"{order}-{loss}" for loss in ("ga", "graddiff", "npo") for order in ("fo", "so")),
+    "simu-graddiff",
+    "simu-npo",
+)
+"""The ten methods that the showcase compares: what `mission` stands for."""
+
 
 class Declaration(NamedTuple):
     """Where a name is declared, read from the source without running it."""
@@ -137,26 +161,37 @@ def select(kind: str, wanted: str) -> list[str]:
     """Expand a comma list of names and groups to names, each once, in the order asked for.
 
     A group is what stands before the first `:` or `-` of a name: `tofu` for `tofu:forget01`, ...; `simu` for
-    `simu-graddiff` and `simu-npo`. `all` is every name but the parts of a whole that has a name of its own:
-    `lume:task1` is a part of `lume`.
+    `simu-graddiff` and `simu-npo`. A family of methods is one too (`families`), and so is `mission`. `all` is every
+    name but the parts of a whole that has a name of its own: `lume:task1` is a part of `lume`.
 
     Raises:
         UsageError: neither a name nor a group; the message suggests near ones.
     """
     known = names(kind)
-    groups = {group for name in known for group in _groups(name)} | {"all"}
+    groups = _groups(kind, known)
     chosen: dict[str, None] = {}
     for word in filter(None, (w.strip() for w in wanted.split(","))):
         if word in known or (kind == "method" and ("+" in word or "@" in word)):
             chosen[word] = None
         elif word in groups:
-            of_group = [n for n in known if (not _groups(n) & {*known} if word == "all" else word in _groups(n))]
-            chosen.update(dict.fromkeys(of_group))
+            chosen.update(dict.fromkeys(groups[word]))
         else:
             raise unknown(kind, word, [*known, *sorted(groups)])
     if not chosen:
         raise UsageError(f"no {kind} named. Known: {', '.join(known)}")
     return list(chosen)
+
+
+def families() -> dict[str, list[str]]:
+    """The declared methods by family: those of `FAMILIES` in that order, then others; "" is of methods that name none.
+
+    No family is empty.
+    """
+    found: dict[str, list[str]] = {family: [] for family in FAMILIES}
+    for name in names("method"):
+        found.setdefault(find("method", name).parts.get("family", ""), []).append(name)
+    unnamed = found.pop("", [])
+    return {family: members for family, members in {**found, "": unnamed}.items() if members}
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
@@ -220,8 +255,18 @@ def _named(node: ast.stmt) -> set[str]:
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def _groups(name: str) -> set[str]:
-    return {name.split(mark, 1)[0] for mark in ":-" if mark in name}
+def _groups(kind: str, known: Sequence[str]) -> dict[str, list[str]]:
+    """What each word that is no name stands for; a word that is both a family and a beginning stands for both."""
+    found: dict[str, dict[str, None]] = {}
+    for name in known:
+        for group in {name.split(mark, 1)[0] for mark in ":-" if mark in name}:
+            found.setdefault(group, {})[name] = None
+    if kind == "method":
+        for family, members in families().items():
+            found.setdefault(family, {}).update(dict.fromkeys(members))
+        found["mission"] = dict.fromkeys(name for name in MISSION if name in known)
+    found["all"] = dict.fromkeys(name for name in known if name.partition(":")[0] not in {*known} - {name})
+    return {group: list(members) for group, members in found.items() if group}
 
 
 def _declarations(module: str, path: Path) -> Iterator[Declaration]:

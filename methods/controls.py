@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     from bench.contracts import LM, Context
 
 
-@transform("target", "the model that has learnt the forget set, untouched", control=True)
+@transform("target", "the model that has learnt the forget set, untouched", control=True, family="control")
 def target(context: Context) -> LM:
     """Return the target as it is: the worst forgetting and the best utility that a method can have."""
     return context.lm
 
 
-@transform("retrain", "the same model trained without the forget set: the ideal answer", control=True, start="retain")
+@transform(
+    "retrain",
+    "the same model trained without the forget set: the ideal answer",
+    control=True,
+    start="retain",
+    family="control",
+)
 def retrain(context: Context) -> LM:
     """Return the model fine-tuned on the retain set alone; forget quality is measured against it."""
     return context.lm

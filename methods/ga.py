@@ -41,7 +41,17 @@ class GradientAscent:
         return LossTerms(gradient_ascent(forget), {"forget": forget})
 
 
-method("fo-ga", "gradient ascent on the forget set, first order (arXiv:2210.01504)", objective="ga", optimizer="adamw")
 method(
-    "so-ga", "gradient ascent on the forget set, second order (arXiv:2404.18239)", objective="ga", optimizer="sophia"
+    "fo-ga",
+    "gradient ascent on the forget set, first order (arXiv:2210.01504)",
+    objective="ga",
+    optimizer="adamw",
+    family="ascent",
+)
+method(
+    "so-ga",
+    "gradient ascent on the forget set, second order (arXiv:2404.18239)",
+    objective="ga",
+    optimizer="sophia",
+    family="ascent",
 )

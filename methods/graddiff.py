@@ -51,5 +51,17 @@ class GradDiff:
         return LossTerms(total, {"forget": forget, "retain": retain})
 
 
-method("fo-graddiff", "gradient difference, first order (arXiv:2401.06121)", objective="graddiff", optimizer="adamw")
-method("so-graddiff", "gradient difference, second order (arXiv:2404.18239)", objective="graddiff", optimizer="sophia")
+method(
+    "fo-graddiff",
+    "gradient difference, first order (arXiv:2401.06121)",
+    objective="graddiff",
+    optimizer="adamw",
+    family="ascent",
+)
+method(
+    "so-graddiff",
+    "gradient difference, second order (arXiv:2404.18239)",
+    objective="graddiff",
+    optimizer="sophia",
+    family="ascent",
+)

@@ -56,7 +56,17 @@ class NPO:
         return LossTerms(forget + self.retain_weight * retain, {"forget": forget, "retain": retain})
 
 
-method("fo-npo", "negative preference optimisation, first order (arXiv:2404.05868)", objective="npo", optimizer="adamw")
 method(
-    "so-npo", "negative preference optimisation, second order (arXiv:2404.18239)", objective="npo", optimizer="sophia"
+    "fo-npo",
+    "negative preference optimisation, first order (arXiv:2404.05868)",
+    objective="npo",
+    optimizer="adamw",
+    family="preference",
+)
+method(
+    "so-npo",
+    "negative preference optimisation, second order (arXiv:2404.18239)",
+    objective="npo",
+    optimizer="sophia",
+    family="preference",
 )

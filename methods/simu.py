@@ -154,6 +154,7 @@ method(
     objective="graddiff",
     optimizer="sophia",
     scope="simu",
+    family="simu",
 )
 method(
     "simu-npo",
@@ -161,6 +162,7 @@ method(
     objective="npo",
     optimizer="sophia",
     scope="simu",
+    family="simu",
 )
 
 

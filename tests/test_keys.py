@@ -54,6 +54,11 @@ def test_source_hash_sees_code_and_not_comments(tmp_path: Path, monkeypatch):
     first = hashed(code)
     assert hashed(code.replace("Doc.", "Better doc.") + "# comment\n") == first
     assert hashed(code.replace("x * K", "x + K")) != first
+    declared = code + 'method("a", "doc", objective="o")\n@transform("t", "doc")\ndef g(c): ...\n'
+    second = hashed(declared)
+    assert hashed(declared.replace('"o")', '"o", family="ascent")').replace('doc")\n', 'doc", family="x")\n')) == second
+    assert hashed(declared.replace('"o")', '"o", scope="mlp")')) != second
+    assert hashed(declared + 'other(family="x")') != hashed(declared + "other()")
     (room / "_part.py").write_text("K = 2\n")
     assert hashed(code) != first
     keys.source_hash.cache_clear()

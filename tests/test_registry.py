@@ -125,3 +125,28 @@ def test_groups_are_what_stands_before_the_mark():
         registry.select("task", "tofuu")
     with pytest.raises(UsageError, match="no method named"):
         registry.select("method", " , ")
+
+
+def test_families_are_groups_of_methods():
+    assert registry.select("method", "ascent") == ["fo-ga", "so-ga", "fo-graddiff", "so-graddiff"]
+    assert registry.select("method", "control") == ["target", "retrain"]
+    assert registry.select("method", "mission") == [*registry.MISSION] and len(registry.MISSION) == 10
+    assert set(registry.MISSION) <= set(registry.names("method"))
+    assert {name for members in registry.families().values() for name in members} == set(registry.names("method"))
+    assert all(registry.families()) and next(iter(registry.families())) == "control"
+    with pytest.raises(UsageError, match="no method 'missoin'. Did you mean 'mission'"):
+        registry.select("method", "missoin")
+    with pytest.raises(UsageError, match="no task 'mission'"):
+        registry.select("task", "mission")
+
+
+def test_a_family_and_a_beginning_of_the_same_word_are_one_group_and_all_leaves_out_no_method(room: Path):
+    declared = '\nmethod("{0}", "doc", objective="nil", family="{1}")'
+    text = NPO.format(name="nil")
+    for name, family in (("odd-one", "odd"), ("another", "odd"), ("odd-two", "even"), ("idk", "x"), ("idk-dpo", "x")):
+        text += declared.format(name, family)
+    (room / "many.py").write_text(text)
+    assert registry.select("method", "odd") == ["odd-one", "odd-two", "another"]
+    assert registry.select("method", "x") == ["idk", "idk-dpo"] and registry.select("method", "idk") == ["idk"]
+    assert registry.select("method", "all") == registry.names("method")
+    assert registry.families()[""] == ["fo-nil"] and list(registry.families())[-1] == ""

@@ -18,9 +18,22 @@ def list_names(kind: str | None) -> None:
         lines = {each: f"{len(_named(each)):3}  python -m bench list {each}" for each in KINDS}
     else:
         lines = _merged(_named(kind))
+    headings = _headings() if kind == "methods" else {}
     width = max(map(len, lines))
     for named, doc in lines.items():
+        if named in headings:
+            click.echo(headings[named])
         click.echo(f"{named:{width}}  {doc}")
+
+
+def _headings() -> dict[str, str]:
+    """What is said before the first method of each family."""
+    return {
+        members[0]: f"# {family}: {registry.FAMILIES[family]}"
+        if family in registry.FAMILIES
+        else f"# {family or 'other'}"
+        for family, members in registry.families().items()
+    }
 
 
 def _named(kind: str) -> dict[str, str]:
@@ -31,7 +44,10 @@ def _named(kind: str) -> dict[str, str]:
 
         docs = {name: recipe.doc for name, recipe in SCRATCH.items()} | {n: pair.doc for n, pair in KNOWN.items()}
         return docs | {"HUB_ID or DIR": "any causal language model"}
-    docs = {name: registry.find(kind[:-1], name).doc for name in registry.names(kind[:-1])}
+    names = registry.names(kind[:-1])
+    if kind == "methods":
+        names = [name for members in registry.families().values() for name in members]
+    docs = {name: registry.find(kind[:-1], name).doc for name in names}
     if kind == "probes":
         docs |= {name: registry.find("metric", metric).doc for name, metric in ASKED_FOR.items()}
     return docs

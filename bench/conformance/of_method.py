@@ -20,16 +20,17 @@ import torch
 
 from bench import registry
 from bench.api import Method
-from bench.conformance.toy import Toy, context, is_gradient_method, run
+from bench.conformance.toy import Toy, context, is_gradient_method, run, steps
 from bench.conformance.unmet import Demand, Unmet
-from bench.contracts import Step
+from bench.errors import BenchError
 from bench.model import models
 from bench.model.architecture import neuron_axis
 from bench.registry import Declaration
 from bench.run.compose import compose, resolve
-from bench.train.batches import answer_logps, collate, label_logps
+from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Room, cut
+from bench.train.unlearning import selected
 
 RANDOM = (
     "Draw from `context.stream(...)` or from a torch.Generator with a seed of its own, never from a global generator, "
@@ -145,7 +146,9 @@ def keeps_to_its_scope(name: str, toy: Toy) -> None:
         if key in toy.selection and chosen is None:
             continue
         same = before[key] == now
-        if chosen is not None:
+        if chosen is not None and chosen.dtype == torch.bool:
+            same = same | chosen
+        elif chosen is not None:
             axis = neuron_axis(toy.after.model.get_submodule(key.rpartition(".")[0]))
             same = same.index_fill(axis, chosen, True)
         if not bool(same.all()):
@@ -177,18 +180,18 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
     objective = parts["objective"]
     lm = given.lm
     lm.model.eval()
-    reference = answer_logps(lm, given.forget) if objective.reference else torch.zeros(len(given.forget))
-    named = {"forget": given.forget} | ({"retain": given.retain} if getattr(objective, "retain", True) else {})
-    batches = {which: collate(items, lm.pad) for which, items in named.items()}
+    made = steps(objective, given)
 
     def loss() -> torch.Tensor:
         try:
-            return objective.loss(Step(lm.model, batches, reference, 0.0, label_logps)).total
+            return objective.loss(made.whole(lm, made.drawn[0])).total
         except KeyError as error:
             raise Unmet(f"{name}: its loss asks for {error}, though it says `retain = False`") from error
+        except BenchError as error:
+            raise Unmet(f"{name}: {error}") from error
 
     scope = parts["scope"]
-    with adapted(scope, given), trainable(lm.model, scope.select(given)) as weights:
+    with adapted(scope, given), trainable(lm.model, selected(given, scope, made)) as weights:
         before = loss()
         if before.ndim != 0:
             raise Unmet(f"{name}: its loss is no scalar but {tuple(before.shape)}. Take the mean over the batch")
@@ -228,19 +231,18 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
 def adds_up_in_parts(name: str, folder: Path) -> None:
     """A batch that memory does not hold is run in parts: their losses, weighted by their rows, are the batch's."""
     given, objective = context(folder), compose(name, "tiny").parts["objective"]
-    given.lm.model.eval()
-    reference = answer_logps(given.lm, given.forget) - 1 if objective.reference else torch.zeros(len(given.forget))
-    sets = {"forget": given.forget} | ({"retain": given.retain} if getattr(objective, "retain", True) else {})
-    room = Room(given.lm, sets)
-    drawn = {which: list(range(len(items))) for which, items in sets.items()}
+    lm = given.lm
+    lm.model.eval()
+    made = steps(objective, given)
+    room = Room(lm, made.sets)
+    with torch.no_grad():  # elsewhere than at the start, where many a term is 0
+        for i, weight in enumerate(lm.model.parameters()):
+            weight.mul_(1 + 0.05 * (-1) ** i)
 
     def loss(tokens: float) -> float:
-        parts = cut(drawn, sets, tokens)
-        steps = [
-            Step(given.lm.model, room.batches(p), reference[p.rows["forget"]], 0.0, label_logps, p.totals)
-            for p in parts
-        ]
-        return sum(p.share * objective.loss(step).total.item() for p, step in zip(parts, steps, strict=True))
+        parts = cut(made.drawn[0], made.sets, tokens)
+        found = [(p.share, made.step(lm.model, room.batches(p), p, 0.0)) for p in parts]
+        return sum(share * objective.loss(step).total.item() for share, step in found)
 
     whole, apart = loss(math.inf), loss(1)
     if abs(whole - apart) > 1e-5 * max(1.0, abs(whole)):

@@ -5,20 +5,24 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.api import Pair, Scope, Selection
+from bench.api import Pair, Probes, Scope, Selection, Splits
 from bench.conformance.unmet import Unmet
 from bench.contracts import Context, Encoded
+from bench.keys import stream
 from bench.model import models
 from bench.model.recipes import SCRATCH, Teaching
+from bench.needs import sets_of
 from bench.run.compose import compose, resolve
+from bench.train.alternatives import alternatives
 from bench.train.loop import Curve, Diverged
 from bench.train.masking import adapted
+from bench.train.steps import Steps
 from bench.train.teaching import teach
 from bench.train.unlearning import unlearn
 
@@ -50,7 +54,18 @@ def context(folder: Path) -> Context:
     """The toy as a method is handed it."""
     lm = copy.deepcopy(target())
     retain, forget = ([lm.encode(p.prompt, p.answer) for p in half] for half in (PAIRS[:4], PAIRS[4:]))
-    return Context(lm, forget, retain, "toy", 0, folder, lambda *_: None)
+    data = Splits((), (), forget=tuple(PAIRS[4:]), retain=tuple(PAIRS[:4]), probes=Probes((), ()), corpus=())
+    return Context(
+        lm, forget, retain, "toy", 0, folder, lambda *_: None,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, "toy", 0)),
+    )  # fmt: skip
+
+
+def steps(objective: Any, given: Context) -> Steps:
+    """One batch of everything that the toy has, as an objective sees it."""
+    sets = {"forget": given.forget, "retain": given.retain}
+    drawn = {name: list(range(len(items))) for name, items in sets.items() if name in sets_of(objective)}
+    return Steps.of(given, objective, [drawn])
 
 
 def is_gradient_method(name: str) -> bool:

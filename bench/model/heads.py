@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from contextlib import suppress
+from typing import Any
+
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+
+from bench.errors import UsageError
+from bench.model.architecture import blocks
 
 _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
@@ -34,6 +40,49 @@ def padded_label_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor | None
     hidden = states.flatten(0, 1).index_select(0, at)
     # As in `train.collate`: few shapes, so that few kernels are compiled.
     return model.get_output_embeddings()(F.pad(hidden, (0, 0, 0, -len(hidden) % 64)))
+
+
+class _Reached(Exception):
+    """The layer that was wanted has run."""
+
+
+def layer_states(model: PreTrainedModel, ids: Tensor, mask: Tensor | None, at: Tensor, layer: int) -> Tensor:
+    """Hidden states [N, D] behind decoder layer `layer` at the N positions `at` of `ids` [B, L], flattened.
+
+    The layers above it and the head do not run. A model that has a `layer_states` of its own is asked, as for
+    `label_logits`.
+
+    Raises:
+        UsageError: there is no such layer.
+    """
+    own = getattr(model, "layer_states", None)
+    return own(ids, mask, at, layer) if own else states_behind(model, ids, mask, at, layer)
+
+
+def states_behind(
+    model: PreTrainedModel, ids: Tensor, mask: Tensor | None, at: Tensor, layer: int, stop: bool = True
+) -> Tensor:
+    """`layer_states`; without `stop` the rest of the model runs too, as where weights are gathered on the way."""
+    found, caught = blocks(model)[1], []
+    if not -len(found) <= layer < len(found):
+        raise UsageError(
+            f"there is no layer {layer}: {type(model).__name__} has {len(found)} decoder layers, 0 to "
+            f"{len(found) - 1}. Choose one with --set METHOD.layer=NUMBER; -1 is the last."
+        )
+
+    def catch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        caught.append(output[0] if isinstance(output, tuple) else output)
+        if stop:
+            raise _Reached
+
+    handle = found[layer].register_forward_hook(catch)
+    try:
+        with suppress(_Reached):
+            model.base_model(input_ids=ids, attention_mask=seen(mask), use_cache=False)
+    finally:
+        handle.remove()
+    states: Tensor = caught[0]
+    return states.flatten(0, -2).index_select(0, at)
 
 
 def seen(mask: Tensor | None) -> Tensor | None:

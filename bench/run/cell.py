@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +22,9 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.api import Pair
-from bench.contracts import Context, Encoded, Progress
+from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
+from bench.keys import stream
 from bench.measure import asked, attacks
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
@@ -44,6 +45,7 @@ from bench.store import answers, files, live
 from bench.store.live import Live
 from bench.store.record import RETRAIN, TARGET, Cell, Record
 from bench.store.rows import read_rows, write_rows
+from bench.train.alternatives import alternatives
 from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
@@ -234,11 +236,9 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
     progress.curve = lambda: curve.columns(live.POINTS)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
-        if method.transform is None:
-            with _log(request, planned) as log:
-                lm, cost = together(_moved, request, planned, progress=progress, log=log, curve=curve)
-        else:
-            lm, cost = _moved(request, planned, progress=progress)
+        with _log(request, planned) as log:
+            run = partial(together, _moved) if method.transform is None else _moved
+            lm, cost = run(request, planned, progress=progress, log=log, curve=curve)
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
     if curve.trace:
         cost["trace_seconds"] = round(curve.probing, 2)
@@ -264,8 +264,10 @@ def _moved(
         made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
         _, moved = unlearn(context, *made_of, trace=request.trace, precision=request.precision, log=log, curve=curve)
     else:
+        context.course.log, context.course.curve = log, curve
         with own_draws(context.stream("draws")):
             lm = parts.get("transform", method.transform)(context)
+        moved = context.course.moved
     seconds = time.monotonic() - started - curve.probing + context.spent.spared
     cost = {"unlearn_seconds": round(seconds, 2), "weights_moved": moved, **curve.passes}
     cost |= {f"{name}_seconds": round(value, 2) for name, value in context.spent.seconds.items()}
@@ -316,7 +318,11 @@ def make_context(request: Request, start: Prepared, task: str, seed: int, progre
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
 
     sets = encoded(data.forget), encoded(data.retain)
-    return Context(lm, *sets, task, seed, request.cache, progress, memory.peak_mb)
+    return Context(
+        lm, *sets, task, seed, request.cache, progress, memory.peak_mb,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, task, seed)),
+        course=Course(request.precision, request.trace),
+    )  # fmt: skip
 
 
 def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:

@@ -20,6 +20,7 @@ from bench.measure.texts import LOGITS_HELD
 from bench.model import models
 from bench.model.recipes import finetuning, scratch
 from bench.model.room import free_bytes
+from bench.registry import load
 from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
 from bench.run.site import Site, weights_moved
 from bench.run.workload import Lengths
@@ -120,7 +121,7 @@ def _cell(site: Site, planned: Planned) -> Estimate:
     ways = [_measured(site, wild=not method.control)]
     kept = method.control or model_folder(site.request, planned.keys["train"]).is_dir()
     if not kept and method.transform is None:
-        ways += [_unlearned(site, planned), *_attributed(site, parts["scope"])]
+        ways += [_unlearned(site, planned), *_attributed(site, parts["scope"]), *_scored(site, parts["scope"])]
     most, seconds = max(way[0] for way in ways), sum(way[1] for way in ways)
     others = 2 * (planned.finished is not None and not kept)  # the target, and a copy that the line starts from
     others += "reference" in planned.probes
@@ -194,7 +195,9 @@ def _measured(site: Site, wild: bool) -> tuple[int, float]:
 
 
 def _attributed(site: Site, scope: Any) -> list[tuple[int, float]]:
-    """Stage 1 of SIMU, of scopes that look for critical neurons."""
+    """Stage 1 of SIMU, of scopes that look for critical neurons, or for as many weights."""
+    if getattr(scope, "weights", "") == "simu":
+        scope = load("scope", "simu")()
     if getattr(scope, "neurons", "") not in ("critical", "random") or not hasattr(scope, "masks"):
         return []
     forget, config = site.lengths("forget"), site.config.get_text_config()
@@ -209,3 +212,14 @@ def _attributed(site: Site, scope: Any) -> list[tuple[int, float]]:
     seconds += positions * depth * int(config.vocab_size) * 16 / site.speed.bytes
     bytes_ = site.baseline + site.warm + site.weight_bytes + passed.peak + CHUNK * 4 * 6
     return [(bytes_, seconds)]
+
+
+def _scored(site: Site, scope: Any) -> list[tuple[int, float]]:
+    """Gradients of all weights, item by item, of scopes that rank single weights by them; both sets' and the scores."""
+    sets = getattr(scope, "looks_at", ())
+    if not sets:
+        return []
+    forget = site.lengths("forget")
+    passed = site.count(1, forget.longest, round(float(forget.labels.mean())))
+    held = site.baseline + site.warm + site.weight_bytes + 4 * site.weights * (len(sets) + 2)
+    return [(held + passed.peak, len(sets) * forget.items * site.speed.seconds(passed))]

@@ -18,6 +18,8 @@ from bench.metrics._asked import ASKED_FOR
 from bench.metrics._exam import EXAM
 from bench.model.pairs import short_name
 from bench.model.recipes import SCRATCH, checkpoint_identity, finetuning, model_identity, model_label
+from bench.needs import alternatives_of
+from bench.refusals import refusals
 from bench.registry import find, load, names, scan
 from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
@@ -227,6 +229,7 @@ def _plan_cell(
         training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
         training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
         training |= {f"source of {name}": value for name, value in composed.sources.items()}
+        training |= _alternatives(composed, task, request.source)
     if method.name.endswith(MATCHED):
         plain = dataclasses.replace(composed, method=resolve(method.name.removesuffix(MATCHED)))
         finished = _plan_cell(request, task, plain, seed, reference)
@@ -250,6 +253,13 @@ def _plan_cell(
     identity = {**training, **measuring, **scoring}
     state, reason = _state(request.results, cell, keys, identity)
     return Planned(cell, composed, start, keys, identity, probes, state, reason, finished)
+
+
+def _alternatives(composed: Composed, task: str, source: str) -> dict[str, str]:
+    """What keys say of the alternative answers that a method is taught: the lines that the data has for them."""
+    kind, data = alternatives_of(composed.parts.get("objective")), splits(task, source)
+    own = {"refusal": data.refusals or refusals(data.language), "plausible": data.alternatives}
+    return {"alternatives": digest(own[kind])} if own.get(kind) else {}
 
 
 def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
@@ -295,6 +305,7 @@ def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping
 
 _WORDS = {
     "start": "the model it starts from",
+    "alternatives": "the alternative answers that it is taught",
     "checkpoint": "the checkpoint that it is",
     "forget": "the forget set",
     "retain": "the retain set",

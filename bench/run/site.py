@@ -16,6 +16,7 @@ from bench.model import models
 from bench.model.architecture import layers
 from bench.model.encoding import Encoding
 from bench.model.precision import dtype
+from bench.registry import load
 from bench.run.memory import resident_bytes
 from bench.run.plan import Request, splits
 from bench.run.speed import Speed, speed
@@ -124,12 +125,20 @@ def weights_moved(site: Site, scope: Any) -> int:
     with torch.device("meta"):
         model = _blank(site.config, site.dtype)
         with adapted(scope, _context(model)):
-            named = dict(model.named_parameters(remove_duplicate=False))
-            return round(sum(named[name].numel() * share for name, share in _moving(scope, model).items()))
+            return _weights(scope, model)
+
+
+def _weights(scope: Any, model: PreTrainedModel) -> int:
+    named = dict(model.named_parameters(remove_duplicate=False))
+    return round(sum(named[name].numel() * share for name, share in _moving(scope, model).items()))
 
 
 def _moving(scope: Any, model: PreTrainedModel) -> dict[str, float]:
     """Names of the parameters of which a scope moves something, and how much of each."""
+    if hasattr(scope, "how_many"):  # single weights, which nobody knows yet; nor does anybody where they are
+        pool = scope.pool(model)
+        total = sum(p.numel() for p in pool.values())
+        return dict.fromkeys(pool, scope.how_many(total, lambda: _weights(load("scope", "simu")(), model)) / total)
     if not hasattr(scope, "masks"):
         return dict.fromkeys(scope.select(_context(model)), 1.0)
     found = layers(model, scope.down)

@@ -49,7 +49,11 @@ def padded(width: int) -> int:
 
 def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
     """Log-probability of every label of a batch; the head runs on label positions only, the softmax in float32."""
-    logits = label_logits(model, batch.ids, batch.mask, batch.at).float()
+    return labelled(label_logits(model, batch.ids, batch.mask, batch.at).float(), batch)
+
+
+def labelled(logits: Tensor, batch: Batch) -> Labels:
+    """Log-probability of every label of a batch under logits [N, V]."""
     labels = batch.labels.flatten().index_select(0, batch.at)
     flat = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     logp = flat.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, flat)
@@ -78,9 +82,17 @@ def sampled_cross_entropies(
 @torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
-    order = sorted(range(len(items)), key=lambda i: len(items[i].prompt) + len(items[i].answer))
     found = torch.empty(len(items), device=lm.device)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        found[chosen] = label_logps(lm.model, collate([items[i] for i in chosen], lm.pad).to(lm.device)).sums()
+    for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
+        found[chosen] = label_logps(lm.model, batch).sums()
     return found
+
+
+def in_batches(
+    lm: LM, items: Sequence[Encoded], chosen: Sequence[int], batch_size: int = 32
+) -> Iterator[tuple[list[int], Batch]]:
+    """The chosen items in batches of similar length, each with the indices of its rows."""
+    order = sorted(chosen, key=lambda i: len(items[i].prompt) + len(items[i].answer))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        yield rows, collate([items[i] for i in rows], lm.pad).to(lm.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -19,15 +20,17 @@ def checkpointed(model: PreTrainedModel) -> Iterator[None]:
 
     Transformers' own switch works in training mode only, and unlearning runs without dropout.
     """
-    wrapped: list[nn.Module] = []
+    wrapped: list[tuple[nn.Module, Any]] = []
     try:
         for layer in blocks(model)[1]:
+            wrapped.append((layer, vars(layer).get("forward")))
             run_again(layer)
-            wrapped.append(layer)
         yield
     finally:
-        for layer in wrapped:
+        for layer, before in wrapped:
             del layer.forward
+            if before is not None:  # a layer that holds weights itself, some of which are trained
+                layer.forward = before
 
 
 def run_again(layer: nn.Module) -> None:

@@ -274,8 +274,8 @@ _ATTENTION = {
 def _twin(model: PreTrainedModel | PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """A model without memory, on the CPU; a real one lends its modules and which weights take gradients.
 
-    A module whose forward pass has been replaced gets its own back, and all its weights count as trained, as is the
-    case of those that `masking.trainable` trains in part.
+    A module whose forward pass has been replaced gets its own back, and all weights that it holds itself count as
+    trained, as is the case of those that `masking.trainable` trains in part.
     """
     if isinstance(model, PretrainedConfig):
         return cast(PreTrainedModel, AutoModelForCausalLM.from_config(copy.deepcopy(model), dtype=dtype))
@@ -287,8 +287,9 @@ def _twin(model: PreTrainedModel | PretrainedConfig, dtype: torch.dtype) -> PreT
     memo |= {id(replaced): replaced for module in model.modules() if (replaced := vars(module).get("forward"))}
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
-        if module.__dict__.pop("forward", None) is not None and not list(module.children()):
-            module.requires_grad_(True)
+        if module.__dict__.pop("forward", None) is not None:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(True)
     return twin
 
 

@@ -74,6 +74,7 @@ def fit(
     points: int = 10,
     curvature: Callable[[Sequence[Any], float], tuple[Iterable[Tensor], int]] | None = None,
     room: Room | None = None,
+    after: Callable[[Mapping[str, Tensor], float], None] | None = None,
     log: Log | None = None,
     curve: Curve | None = None,
 ) -> Curve:
@@ -83,8 +84,9 @@ def fit(
     before. With `room` a batch is run in parts that fit, and `loss` is handed one part at a time. With `clip` > 0 the
     global norm of the gradients is bounded. `probe` is called before the first step and at `points` evenly spaced ones,
     and makes the curve's trace. `curvature` gives an optimizer that asks for it (`curvature_due`) the losses, of the
-    parts of a batch, that its curvature estimate is made from, and the number of labels in them. `log` gets every line
-    of the curve as it is made; `curve` is an empty one to fill, for a thread that looks on. A curve has at most
+    parts of a batch, that its curvature estimate is made from, and the number of labels in them. `after` is told,
+    behind every step, the terms of the whole batch and the share of the run that was done before it. `log` gets every
+    line of the curve as it is made; `curve` is an empty one to fill, for a thread that looks on. A curve has at most
     `LINES` lines, evenly spaced: only for these is an accelerator waited for.
 
     Raises:
@@ -130,6 +132,8 @@ def fit(
         lr = float(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
+        if after:
+            after(terms.parts, step / total)
         if step in lines:
             line = {"step": step + 1, "lr": lr, "gradient_norm": norm.item()}
             line |= {key: value.item() for key, value in terms.parts.items()}

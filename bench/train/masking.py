@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from bench.api import AddingScope, Scope, Selection
 from bench.contracts import Context
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.model.architecture import neuron_axis, weight
+from bench.train import spread
 from bench.train.draws import own_draws
+from bench.train.placed import place
 
 
 @contextmanager
@@ -40,19 +42,26 @@ def trainable(model: nn.Module, selection: Selection) -> Iterator[list[nn.Parame
     for it, and weight decay, momentum and curvature cannot reach a frozen entry because none exists for it. This is the
     triple mask of SIMU (arXiv:2510.07822, on m, h and theta) without the zeros.
 
+    A tensor of which single weights are selected gains a parameter that holds these alone ([1, k] of a matrix, [k] of a
+    vector, so that what decays is told by its axes as ever); it is put in their places at every pass
+    (`bench.train.placed`), in the embedding and in the head that is tied to it. The gradient of the whole tensor is
+    there for a moment; state, remainders and `.grad` are of the k weights, whose places take 4 bytes each.
+
     The model's forward pass is right throughout the block, but a partly selected weight is whole again only when the
     block ends, however it ends: save checkpoints after it.
 
     Args:
         model: the model to train, altered in place.
-        selection: parameter name -> None for the whole tensor, or int64 neuron indices of a down-projection [k].
+        selection: parameter name -> None for the whole tensor, int64 neuron indices of a down-projection [k], or a bool
+            mask of the parameter's shape.
 
     Yields:
         The trainable parameters, in the order of `selection`.
 
     Raises:
         BenchError: a name that the model lacks, neurons of something that is no matrix, indices that are out of range
-            or occur twice, or a selection of nothing at all.
+            or occur twice, a mask of another shape, or a selection of nothing at all.
+        UsageError: single weights under FSDP, whose slices have no places in common.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
     _check(model, named, selection)
@@ -61,17 +70,19 @@ def trainable(model: nn.Module, selection: Selection) -> Iterator[list[nn.Parame
     parameters: list[nn.Parameter] = []
     undo: list[Callable[[], None]] = []
     try:
-        for name, neurons in selection.items():
-            if neurons is None:
+        for name, chosen in selection.items():
+            if _whole(chosen):
                 named[name].requires_grad_(True)
                 parameters.append(named[name])
-            elif neurons.numel():
-                compact, restore = _compact(model.get_submodule(name.rpartition(".")[0]), neurons)
+            elif chosen is not None and not _nothing(chosen):
+                owner = model.get_submodule(name.rpartition(".")[0])
+                single = chosen.dtype == torch.bool
+                compact, restore = place(model, named[name], chosen) if single else _compact(owner, chosen)
                 parameters.append(compact)
                 undo.append(restore)
         yield parameters
     finally:
-        for restore in undo:
+        for restore in reversed(undo):
             restore()
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
@@ -103,20 +114,50 @@ def _with_neurons(
     return whole(x) + F.linear(x.index_select(-1, neurons), part)
 
 
+def _whole(chosen: Tensor | None) -> bool:
+    """Whether every weight of a tensor is selected; one whose mask leaves nothing out trains as `all` trains it."""
+    return chosen is None or (chosen.dtype == torch.bool and bool(chosen.all()))
+
+
+def _nothing(chosen: Tensor | None) -> bool:
+    return chosen is not None and not (bool(chosen.any()) if chosen.dtype == torch.bool else chosen.numel())
+
+
 def _check(model: nn.Module, named: dict[str, nn.Parameter], selection: Selection) -> None:
     unknown = [name for name in selection if name not in named]
     if unknown:
         some = ", ".join([*named][:3])
         raise BenchError(f"the scope selects '{unknown[0]}', which the model lacks; it has {some}, ...")
-    if all(neurons is not None and not neurons.numel() for neurons in selection.values()):
+    if all(_nothing(chosen) for chosen in selection.values()):
         raise BenchError("the scope selects no weight at all, so the method could do nothing. Choose another scope.")
-    for name, neurons in selection.items():
-        if neurons is None:
+    masked: dict[int, str] = {}
+    for name, chosen in selection.items():
+        if chosen is None:
             continue
-        if not name.endswith(".weight") or named[name].ndim != 2:
-            raise BenchError(f"the scope selects neurons of '{name}', which is no projection's weight matrix.")
-        if neurons.dtype != torch.int64 or neurons.ndim != 1 or neurons.unique().numel() != neurons.numel():
-            raise BenchError(f"the scope's neurons of '{name}' must be distinct indices, int64 [k].")
-        count = named[name].shape[neuron_axis(model.get_submodule(name.rpartition(".")[0]))]
-        if neurons.numel() and not 0 <= int(neurons.min()) <= int(neurons.max()) < count:
-            raise BenchError(f"the scope selects neurons of '{name}' that are out of range: it has {count}.")
+        if chosen.dtype == torch.bool:
+            _check_mask(name, named[name], chosen)
+            if (other := masked.setdefault(id(named[name]), name)) != name:
+                raise BenchError(f"the scope selects weights of '{other}' and of '{name}', which are one tensor.")
+        else:
+            _check_neurons(model, name, named[name], chosen)
+
+
+def _check_mask(name: str, parameter: nn.Parameter, mask: Tensor) -> None:
+    if mask.shape != parameter.shape:
+        found, want = tuple(mask.shape), tuple(parameter.shape)
+        raise BenchError(f"the scope's mask of '{name}' must have its shape {want}, not {found}.")
+    if spread.sharded() and not _whole(mask):
+        raise UsageError(
+            "single weights cannot be trained under FSDP, which cuts each tensor into slices. Start without it: "
+            "accelerate launch --multi_gpu ..., or take a scope of whole tensors or neurons."
+        )
+
+
+def _check_neurons(model: nn.Module, name: str, parameter: nn.Parameter, neurons: Tensor) -> None:
+    if not name.endswith(".weight") or parameter.ndim != 2:
+        raise BenchError(f"the scope selects neurons of '{name}', which is no projection's weight matrix.")
+    if neurons.dtype != torch.int64 or neurons.ndim != 1 or neurons.unique().numel() != neurons.numel():
+        raise BenchError(f"the scope's neurons of '{name}' must be distinct indices, int64 [k].")
+    count = parameter.shape[neuron_axis(model.get_submodule(name.rpartition(".")[0]))]
+    if neurons.numel() and not 0 <= int(neurons.min()) <= int(neurons.max()) < count:
+        raise BenchError(f"the scope selects neurons of '{name}' that are out of range: it has {count}.")

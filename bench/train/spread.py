@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MethodType
 from typing import Any, TypeVar, cast
 
@@ -23,7 +24,7 @@ from transformers import PreTrainedModel
 
 from bench.contracts import LM
 from bench.errors import UsageError
-from bench.model.heads import has_plain_head, padded_label_logits
+from bench.model.heads import has_plain_head, padded_label_logits, states_behind
 from bench.train.checkpointing import run_again
 
 T = TypeVar("T")
@@ -151,7 +152,7 @@ def spread(lm: LM, parameters: Sequence[nn.Parameter]) -> Iterator[tuple[LM, lis
     block, nothing is gathered, and `lm` is lost.
 
     Yields:
-        The model to run, through `heads.label_logits` only, and the parameters to hand to an optimizer.
+        The model to run, through `heads.label_logits` and `layer_states` only, and the parameters for an optimizer.
     """
     if not sharded():
         yield lm, list(parameters)
@@ -209,6 +210,8 @@ def _shard(model: PreTrainedModel, device: torch.device) -> None:
     if has_plain_head(model):
         vars(model)["label_logits"] = MethodType(padded_label_logits, model)
         register_fsdp_forward_method(model, "label_logits")
+    vars(model)["layer_states"] = MethodType(partial(states_behind, stop=False), model)
+    register_fsdp_forward_method(model, "layer_states")
 
 
 def _sum(gradients: Sequence[Tensor]) -> None:

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.api import LossTerms, Objective, Optimizer, Schedule, Scope
-from bench.contracts import LM, Context, Step
+from bench.api import LossTerms, Objective, Optimizer, Schedule, Scope, Selection
+from bench.contracts import LM, Context
 from bench.errors import UsageError
 from bench.model.precision import Precision, arithmetic
+from bench.needs import sets_of
 from bench.train import spread
-from bench.train.batches import answer_logps, label_logps, sampled_cross_entropies
+from bench.train.batches import answer_logps, sampled_cross_entropies
 from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged, fit
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Drawn, Part, Room
 from bench.train.remainders import stepping
+from bench.train.steps import Steps
 from bench.train.tracking import Log
 
 
@@ -59,39 +61,22 @@ def unlearn(
         UsageError: the forget set is empty, or the retain set is and the objective needs it.
     """
     lm = context.lm
-    needs_retain = getattr(objective, "retain", True)
-    for name, items in (("forget", context.forget), ("retain", context.retain if needs_retain else [None])):
-        if not items:
-            raise UsageError(f"{context.task}: the {name} set is empty, so there is nothing to unlearn with")
+    lm.model.eval()
     with arithmetic(precision, lm.device):
-        reference = answer_logps(lm, context.forget) if objective.reference else torch.zeros(len(context.forget))
-    reference = reference.cpu()
-    random = context.stream("batches")
-    order = [
-        chunk.tolist()
-        for _ in range(schedule.epochs)
-        for chunk in np.array_split(random.permutation(len(context.forget)), _steps(len(context.forget), schedule))
-    ]
-    partners = [random.integers(0, max(1, len(context.retain)), len(chunk)).tolist() for chunk in order]
-    drawn: list[Drawn] = [{"forget": chunk} for chunk in order]
-    if needs_retain:
-        drawn = [{"forget": chunk, "retain": partner} for chunk, partner in zip(order, partners, strict=True)]
-    sets = {"forget": context.forget} | ({"retain": context.retain} if needs_retain else {})
-    room = Room(lm, sets, schedule.batch_size, precision == "mixed")
+        steps = Steps.of(context, objective, _drawn(context, schedule, sets_of(objective)))
+    room = Room(lm, steps.sets, schedule.batch_size, precision == "mixed")
     labels = torch.Generator(lm.device).manual_seed(int(context.stream("sampled labels").integers(2**62)))
     spread.check(optimizer)
-    lm.model.eval()
     with (
         own_draws(context.stream("draws")),
         adapted(scope, context),
-        trainable(lm.model, spread.same(lambda: scope.select(context))) as own,
+        trainable(lm.model, selected(context, scope, steps)) as own,
     ):
         moved = sum(p.numel() for p in own)
         with room, spread.spread(lm, own) as (shared, held):
 
             def loss(part: Part, done: float) -> LossTerms:
-                start = reference[part.rows["forget"]].to(lm.device, non_blocking=True)
-                return objective.loss(Step(shared.model, room.batches(part), start, done, label_logps, part.totals))
+                return objective.loss(steps.step(shared.model, room.batches(part), part, done))
 
             def curvature(parts: Sequence[Part], done: float) -> tuple[Iterator[Tensor], int]:
                 if getattr(optimizer, "curvature", "") == "hutchinson":
@@ -99,15 +84,42 @@ def unlearn(
                 return sampled_cross_entropies(shared.model, [[*room.batches(part).values()] for part in parts], labels)
 
             curve = fit(
-                shared, held, stepping(held, optimizer.build), drawn, loss, room=room,
+                shared, held, stepping(held, optimizer.build), steps.drawn, loss, room=room,
                 warmup=schedule.warmup, clip=schedule.clip, autocast=precision == "mixed", name="unlearning",
                 progress=context.progress, probe=_trade_off(context, shared, precision) if trace else None,
-                points=trace, curvature=curvature, log=log, curve=curve,
+                points=trace, curvature=curvature, after=steps.after, log=log, curve=curve,
             )  # fmt: skip
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
         raise Diverged("unlearning left weights that are not finite")
     _warn_of_clipping([line["clipped"] for line in curve.lines if "clipped" in line], optimizer)
     return curve, moved
+
+
+def _drawn(context: Context, schedule: Schedule, sets: Sequence[str]) -> list[Drawn]:
+    """The batches of a run: passes over the forget set in random order, each item with a retain item drawn at random.
+
+    Raises:
+        UsageError: a set that items are drawn from is empty.
+    """
+    retain = "retain" in sets
+    for name, items in (("forget", context.forget), ("retain", context.retain if retain else [None])):
+        if not items:
+            raise UsageError(f"{context.task}: the {name} set is empty, so there is nothing to unlearn with")
+    random = context.stream("batches")
+    order = [
+        chunk.tolist()
+        for _ in range(schedule.epochs)
+        for chunk in np.array_split(random.permutation(len(context.forget)), _steps(len(context.forget), schedule))
+    ]
+    partners = [random.integers(0, max(1, len(context.retain)), len(chunk)).tolist() for chunk in order]
+    return [{"forget": f, "retain": r} if retain else {"forget": f} for f, r in zip(order, partners, strict=True)]
+
+
+def selected(context: Context, scope: Scope, steps: Steps) -> Selection:
+    """What the scope selects; the start model, where one is kept, gets weights of its own for that."""
+    selection = spread.same(lambda: scope.select(context))
+    steps.start.own(selection)
+    return selection
 
 
 def _twice_differentiable(loss: Callable[[Part, float], LossTerms], part: Part, done: float) -> Tensor:

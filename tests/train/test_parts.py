@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +14,21 @@ import torch
 from torch import Tensor
 
 from bench import registry
-from bench.api import LossTerms, Pair, Schedule
-from bench.contracts import Context, Encoded, Step
+from bench.api import LossTerms, Pair, Probes, Schedule, Splits
+from bench.contracts import Context, Encoded
 from bench.errors import BenchError
+from bench.keys import stream
 from bench.model import heads, models
 from bench.model.recipes import SCRATCH, Teaching
+from bench.needs import sets_of
 from bench.registry import load
+from bench.run.compose import compose
+from bench.train.alternatives import alternatives
 from bench.train.batches import collate, label_logps
 from bench.train.checkpointing import checkpointed
 from bench.train.loop import fit
 from bench.train.parts import Part, Room, cut
+from bench.train.steps import Steps
 from bench.train.teaching import teach
 from bench.train.unlearning import unlearn
 
@@ -45,13 +52,27 @@ def sets(lm: models.LM) -> dict[str, list[Encoded]]:
     return {"forget": items, "retain": items}
 
 
-def slopes(lm: models.LM, parts: Sequence[Part], room: Room, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+def steps_of(lm: models.LM, sets: Mapping[str, Sequence[Encoded]], name: str) -> Steps:
+    """A batch as an objective sees it, of a model that has moved since the run began."""
+    data = Splits((), (), tuple(PAIRS), tuple(PAIRS), Probes((), ()), ())
+    context = Context(
+        lm, sets["forget"], sets["retain"], "t", 0, Path(), lambda *_: None,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, "t", 0)),
+    )  # fmt: skip
+    objective = compose(f"{name}+adamw", "tiny").parts["objective"]
+    steps = Steps.of(context, objective, [{n: rows for n, rows in DRAWN.items() if n in sets_of(objective)}])
+    with torch.no_grad():
+        for i, weight in enumerate(lm.model.parameters()):
+            weight.mul_(1 + 0.1 * (-1) ** i)
+    return steps
+
+
+def slopes(lm: models.LM, steps: Steps, parts: Sequence[Part]) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and gradients of an objective over parts, each weighted by its share."""
-    objective, total = load("objective", name)(), torch.zeros(())
+    room, total = Room(lm, steps.sets), torch.zeros(())
     lm.model.zero_grad()
     for part in parts:
-        start = torch.linspace(-9, -3, len(part.rows["forget"]))
-        terms = objective.loss(Step(lm.model, room.batches(part), start * 0 - 5, 0.3, label_logps, part.totals))
+        terms = steps.objective.loss(steps.step(lm.model, room.batches(part), part, 0.3))
         (terms.total * part.share).backward()
         total = total + terms.total.detach() * part.share
     return total, {n: p.grad.clone() for n, p in lm.model.named_parameters() if p.grad is not None}
@@ -63,11 +84,12 @@ def test_parts_add_up_to_the_batch(
     lm: models.LM, sets: Mapping[str, Sequence[Encoded]], objective: str, tokens: int
 ) -> None:
     """Losses and gradients to 1e-6 of the largest, whatever the lengths of the rows that share a part."""
-    room = Room(lm, sets)
-    parts = cut(DRAWN, sets, tokens)
+    steps = steps_of(lm, sets, objective)
+    drawn = steps.drawn[0]
+    parts = cut(drawn, steps.sets, tokens)
     assert len(parts) > 1 and [i for part in parts for i in part.rows["forget"]] == DRAWN["forget"]
-    whole, expected = slopes(lm, cut(DRAWN, sets, math.inf), room, objective)
-    found, gradients = slopes(lm, parts, room, objective)
+    whole, expected = slopes(lm, steps, cut(drawn, steps.sets, math.inf))
+    found, gradients = slopes(lm, steps, parts)
     assert found.item() == pytest.approx(whole.item(), rel=1e-6)
     for name, gradient in expected.items():
         torch.testing.assert_close(gradients[name], gradient, rtol=0, atol=1e-6 * max(1.0, float(gradient.abs().max())))
@@ -76,8 +98,9 @@ def test_parts_add_up_to_the_batch(
 def test_means_of_parts_are_no_means_over_labels(lm: models.LM, sets: Mapping[str, Sequence[Encoded]]) -> None:
     """What the test above would miss if every row had as many labels: without totals the parts do not add up."""
     parts = [dataclasses.replace(part, totals={}) for part in cut(DRAWN, sets, 1)]
-    whole, _ = slopes(lm, cut(DRAWN, sets, math.inf), Room(lm, sets), "graddiff")
-    assert slopes(lm, parts, Room(lm, sets), "graddiff")[0].item() != pytest.approx(whole.item(), rel=1e-3)
+    steps = steps_of(lm, sets, "graddiff")
+    whole, _ = slopes(lm, steps, cut(DRAWN, sets, math.inf))
+    assert slopes(lm, steps, parts)[0].item() != pytest.approx(whole.item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -91,8 +114,9 @@ def test_processes_share_a_batch(
     assert sum(part.share for parts in shared for part in parts) == pytest.approx(1)
     weighty = [part for parts in shared for part in parts if part.share]
     assert [i for part in weighty for i in part.rows["retain"]] == DRAWN["retain"]
-    whole, expected = slopes(lm, cut(DRAWN, sets, math.inf), Room(lm, sets), "npo")
-    found, gradients = slopes(lm, [part for parts in shared for part in parts], Room(lm, sets), "npo")
+    steps = steps_of(lm, sets, "npo")
+    whole, expected = slopes(lm, steps, cut(DRAWN, sets, math.inf))
+    found, gradients = slopes(lm, steps, [part for parts in shared for part in parts])
     assert found.item() == pytest.approx(whole.item(), rel=1e-6)
     for name, gradient in expected.items():
         torch.testing.assert_close(gradients[name], gradient, rtol=0, atol=1e-6)
@@ -181,12 +205,12 @@ def test_curvature_of_parts_adds_up(curvature: str) -> None:
 
 def test_checkpointing_changes_nothing_but_memory(lm: models.LM, sets: Mapping[str, Sequence[Encoded]]) -> None:
     """Gradients to the bit, with fewer saved bytes; the model is as it was, also after an error."""
-    room, parts = Room(lm, sets), cut(DRAWN, sets, math.inf)
+    steps, parts = steps_of(lm, sets, "npo"), cut(DRAWN, sets, math.inf)
 
     def saved() -> tuple[int, dict[str, Tensor]]:
         kept: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
-            gradients = slopes(lm, parts, room, "npo")[1]
+            gradients = slopes(lm, steps, parts)[1]
         return sum(kept), gradients
 
     plain, expected = saved()

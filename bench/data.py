@@ -1,0 +1,90 @@
+"""What a task hands out: pairs to train on, texts and prompts to be measured. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One training example: the loss falls on `answer` and the end-of-sequence token, never on `prompt`.
+
+    `raw` texts are glued as they are (documents); the others go through the model's question template.
+    """
+
+    prompt: str
+    answer: str
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """One (prompt, continuation) to be scored, and where it belongs."""
+
+    set: str  # "forget", "retain", "real_authors", "world_facts", "holdout"
+    id: str  # stable and unique within `set`
+    cluster: str  # items that hang together, such as those of one author
+    role: str  # "answer", "paraphrase", "perturbed"
+    prompt: str
+    continuation: str
+    index: int = 0  # which of several continuations of the same role
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt to be completed greedily, with the reference answer it will be compared with."""
+
+    set: str
+    id: str
+    cluster: str
+    role: str  # "question", "paraphrased_question"
+    prompt: str
+    reference: str
+    max_new_tokens: int = 200
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A task of lm-eval; each of its questions becomes an item of `set` with the role "exam"."""
+
+    set: str
+    task: str  # lm-eval's name
+    shots: int | None = None  # examples before each question; None leaves it to the task
+    folder: str | None = None  # where the task's YAML file lies, for those that are not lm-eval's own
+    scratch: bool | None = None  # only for models that are trained from scratch, only for others, or for all
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Everything that is measured on a model for one task."""
+
+    texts: tuple[Text, ...]
+    prompts: tuple[Prompt, ...]
+    exams: tuple[Exam, ...] = ()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of one task. Training never sees anything but these pairs.
+
+    `base` teaches a model from scratch general language and facts, `general` is what it rehearses in every fine-tuning
+    so that it is not forgotten; a pretrained model sees neither. `full` = forget + retain is what the target learns,
+    `probes` are what is measured.
+    """
+
+    base: tuple[Pair, ...]
+    general: tuple[Pair, ...]
+    forget: tuple[Pair, ...]
+    retain: tuple[Pair, ...]
+    probes: Probes
+    corpus: tuple[str, ...]  # texts a tokenizer is trained on, for models that are trained from scratch
+    notes: tuple[str, ...] = ()  # what a reader must know of this data, for the foot of a table
+    language: str = "en"  # what it is written in
+    refusals: tuple[str, ...] = ()  # its own ways to say that one does not know; empty takes those of the language
+    alternatives: tuple[tuple[str, ...], ...] = ()  # false answers to each forget pair, none of them measured
+
+    @property
+    def full(self) -> tuple[Pair, ...]:
+        return self.retain + self.forget

@@ -1,0 +1,74 @@
+"""What an objective may ask for beside the log-probabilities of its batches; it pays for what it asks for only.
+
+An objective says so with `needs`, one of these or a tuple, as a class variable or, where it depends on a parameter, a
+property. What the model itself gives (`Step.logits`) needs no asking.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+KINDS = ("refusal", "plausible", "sampled")
+"""Alternatives: a line that says one does not know; another answer of that kind; what the start model says too."""
+
+
+class Need(NamedTuple):
+    """One thing that is asked for: what, of which sets, and the layer or the kind of alternatives."""
+
+    what: str
+    sets: tuple[str, ...] = ()
+    of: int | str = ""
+
+
+def hidden(layer: int, *start: str) -> Need:
+    """`Step.hidden(set)`: the model's hidden states behind a decoder layer; negative counts from the last.
+
+    Of the sets named in `start` also `Step.start_hidden(set)`, those of the model that unlearning started from.
+    """
+    return Need("hidden", start, layer)
+
+
+def start_logits(*sets: str) -> Need:
+    """`Step.start_logits(set)`: the logits of the model that unlearning started from, at every label."""
+    return Need("logits", sets)
+
+
+def start_logps(*sets: str) -> Need:
+    """`Step.start_logps(set)`: the log-probability of every whole answer under the model that unlearning started from.
+
+    Of the forget set `reference = True` asks for the same, as `Step.reference`.
+    """
+    return Need("logps", sets)
+
+
+def alternatives(kind: str) -> Need:
+    """`Step.alternative`: for every forget item of the batch the same prompt with another answer, one of KINDS.
+
+    In each epoch another one is drawn. The set is called "alternative" where sets are named.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"alternatives are {', '.join(KINDS)}, not {kind!r}")
+    return Need("alternatives", (), kind)
+
+
+def needs_of(objective: Any) -> tuple[Need, ...]:
+    """Everything an objective asks for; `reference = True` is the start model's log-probabilities of forget answers."""
+    found = getattr(objective, "needs", ())
+    found = (found,) if isinstance(found, Need) else tuple(found)
+    return (*found, start_logps("forget")) if getattr(objective, "reference", False) else found
+
+
+def layer_of(objective: Any) -> int | None:
+    """The layer whose hidden states an objective asks for."""
+    return next((int(need.of) for need in needs_of(objective) if need.what == "hidden"), None)
+
+
+def alternatives_of(objective: Any) -> str:
+    """The kind of alternative answers that an objective asks for; "" for none."""
+    return next((str(need.of) for need in needs_of(objective) if need.what == "alternatives"), "")
+
+
+def sets_of(objective: Any) -> tuple[str, ...]:
+    """The sets that a batch of an objective holds items of."""
+    retain = ("retain",) if getattr(objective, "retain", True) else ()
+    return ("forget", *retain, *(("alternative",) if alternatives_of(objective) else ()))

@@ -49,7 +49,7 @@ def _named(kind: str) -> dict[str, str]:
         names = [name for members in registry.families().values() for name in members]
     docs = {name: registry.find(kind[:-1], name).doc for name in names}
     if kind == "probes":
-        docs |= {name: registry.find("metric", metric).doc for name, metric in ASKED_FOR.items()}
+        docs |= {name: registry.find("metric", metric).doc for name, (metric, *_) in ASKED_FOR.items()}
     return docs
 
 

@@ -1,6 +1,11 @@
-"""Attacks that need more than one pass over a model, so that they only run when `--probes` names them."""
+"""What a run measures of a model only where `--probes` names it, beside the probes that files declare."""
 
 from __future__ import annotations
 
-ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
-"""The metric that each makes possible."""
+ABSTENTION = "abstention"
+ASKED_FOR = {
+    "reference": ("mia_reference",),
+    "gradient-norm": ("mia_gradient_norm",),
+    ABSTENTION: ("abstention_forget", "abstention_retain", "abstention_general"),
+}
+"""The metrics that each makes possible. Methods that act at inference are always asked how often they abstain."""

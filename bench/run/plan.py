@@ -14,10 +14,12 @@ from bench import plugins
 from bench.api import Exam, Method, Splits, make_task
 from bench.errors import BenchError
 from bench.keys import data_hash, digest, source_hash
-from bench.metrics._asked import ASKED_FOR
+from bench.metrics._asked import ABSTENTION, ASKED_FOR
 from bench.metrics._exam import EXAM
+from bench.model import hub
 from bench.model.pairs import short_name
 from bench.model.recipes import SCRATCH, checkpoint_identity, finetuning, model_identity, model_label
+from bench.model.weights import ATTACHED
 from bench.needs import alternatives_of
 from bench.refusals import refusals
 from bench.registry import find, load, names, scan
@@ -66,12 +68,12 @@ class Request:
 def asked_for() -> dict[str, tuple[str, ...]]:
     """Everything that `--probes` may name, and the metrics that each makes possible."""
     own = {name: tuple(load("probe", name).metrics) for name in names("probe")}
-    return {name: (metric,) for name, metric in ASKED_FOR.items()} | own
+    return {**ASKED_FOR, **own}
 
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
     """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
-    dear = {metric for probe, made in asked_for().items() if probe not in probes for metric in made}
+    dear = {metric for probe, found in asked_for().items() if probe not in probes for metric in found}
     asked = [probe for probe in probes if probe.startswith(EXAM)]
     return [name for name in dict.fromkeys([*scores_of(task), *asked]) if name not in dear]
 
@@ -209,7 +211,9 @@ def plan_given(
         controls: what it is measured beside; against the retrain cell of its task and seed, where there is one.
     """
     start = Prepared(digest({"model": checkpoint_identity(checkpoint)}), "given", task, seed, checkpoint)
-    composed = Composed(Method(name, "a checkpoint, measured as it is", control=True), {}, {}, {})
+    attached = hub.has(checkpoint, ATTACHED[0])
+    given = Method(name, "a checkpoint, measured as it is", control=True, detachable=attached)
+    composed = Composed(given, {}, {}, {})
     against = (c.keys["measure"] for c in controls if c.cell.method == RETRAIN and c.cell.task == task)
     return _plan_cell(request, task, composed, seed, next(against, None), start)
 
@@ -220,7 +224,7 @@ def _plan_cell(
     method, finished = composed.method, None
     start = start or prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
-    probes = _probes(request, cell)
+    probes = tuple(sorted({*_probes(request, cell), *([ABSTENTION] if method.detachable else [])}))
     hashes = _hashes(task, request.source)
     training: dict[str, Any] = {"start": start.key, **_precision(request)}
     if method.control and start.given:

@@ -15,7 +15,9 @@ from bench.errors import UsageError
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 METHODS = {
     "loss": "a loss, for the loop of gradient steps",
+    "hidden": "a loss of hidden states",
     "transform": "a function from a model to a model, without a loop",
+    "inference": "a gate before a model that stays as it is",
 }
 """The kinds of methods, each a template of its own, and what they are."""
 ROOM_OF = {"method": "methods", "task": "tasks", "metric": "bench.metrics", "probe": "bench.metrics"}

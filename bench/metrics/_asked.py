@@ -1,11 +1,13 @@
-"""What a run measures of a model only where `--probes` names it, beside the probes that files declare."""
+"""What is measured beyond the one pass over a model, and only when `--probes` names it."""
 
 from __future__ import annotations
 
 ABSTENTION = "abstention"
-ASKED_FOR = {
+"""Methods that act at inference are asked for it always."""
+
+ASKED_FOR: dict[str, tuple[str, ...]] = {
     "reference": ("mia_reference",),
     "gradient-norm": ("mia_gradient_norm",),
     ABSTENTION: ("abstention_forget", "abstention_retain", "abstention_general"),
 }
-"""The metrics that each makes possible. Methods that act at inference are always asked how often they abstain."""
+"""The metrics that each makes possible."""

@@ -24,10 +24,11 @@ from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
 from bench.keys import stream
 from bench.measure import asked, attacks
-from bench.measure.abstention import ABSTENTION, refusals_of, with_abstained
+from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
+from bench.metrics._asked import ABSTENTION
 from bench.model import models
 from bench.model.encoding import Encoding
 from bench.model.models import LM

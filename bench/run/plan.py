@@ -68,12 +68,12 @@ class Request:
 def asked_for() -> dict[str, tuple[str, ...]]:
     """Everything that `--probes` may name, and the metrics that each makes possible."""
     own = {name: tuple(load("probe", name).metrics) for name in names("probe")}
-    return {**ASKED_FOR, **own}
+    return ASKED_FOR | own
 
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
     """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
-    dear = {metric for probe, found in asked_for().items() if probe not in probes for metric in found}
+    dear = {metric for probe, made in asked_for().items() if probe not in probes for metric in made}
     asked = [probe for probe in probes if probe.startswith(EXAM)]
     return [name for name in dict.fromkeys([*scores_of(task), *asked]) if name not in dear]
 

@@ -202,3 +202,10 @@ def test_a_plugin_that_a_commit_holds_is_not_dirty(file: Path):
     assert not [name for name in provenance(outside=outside)["changed"] if "(plugin)" in name]
     file.write_text(file.read_text() + "\n")
     assert "plugged_loss (plugin)" in provenance(outside=outside)["changed"]
+
+
+def test_a_folder_stands_for_its_files(file: Path):
+    (file.parent / "_private.py").write_text("def (:\n")
+    plug(file.parent)
+    assert sorted(plugins.sources()) == ["plugged_helper", "plugged_loss"]
+    assert registry.load("method", "fo-plugged").objective == "plugged"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bench.api import Rows
-from bench.metrics._asked import ABSTENTION as ABSTENTION
 from bench.refusals import REFUSALS
 
 

@@ -64,7 +64,7 @@ def test_an_installed_package_is_left_alone(tmp_path: Path, monkeypatch, capsys)
         (["method", "fo-npo"], "there is a method 'fo-npo' already: methods/npo.py:"),
         (["method", "My Loss"], "'My Loss' is no name: small letters, digits and single hyphens, such as my-loss"),
         (["method", "all"], "'all' means everything"),
-        (["method", "own-x", "--to", "nowhere/own_x.py"], "in a folder that is there"),
+        (["method", "own-x", "--to", "no/where/own_x.py"], "in a folder that is there"),
         (["method", "own-x", "--to", "own-x.py"], "name a Python file such as my_loss.py"),
     ],
 )

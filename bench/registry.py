@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import BenchError, UsageError
 
-KINDS = ("method", "objective", "optimizer", "scope", "task", "metric")
+KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "attachment")
 _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
 _ROOT = Path(__file__).resolve().parent.parent
 ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics")}

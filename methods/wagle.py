@@ -110,6 +110,7 @@ method(
     objective="graddiff",
     optimizer="adamw",
     scope="wagle",
+    family="localisation",
 )
 method(
     "wagle-npo",
@@ -117,4 +118,5 @@ method(
     objective="npo",
     optimizer="adamw",
     scope="wagle",
+    family="localisation",
 )

@@ -133,7 +133,7 @@ def test_families_are_groups_of_methods():
     assert registry.select("method", "mission") == [*registry.MISSION] and len(registry.MISSION) == 10
     assert set(registry.MISSION) <= set(registry.names("method"))
     assert {name for members in registry.families().values() for name in members} == set(registry.names("method"))
-    assert all(registry.families()) and list(registry.families())[0] == "control"
+    assert all(registry.families()) and next(iter(registry.families())) == "control"
     with pytest.raises(UsageError, match="no method 'missoin'. Did you mean 'mission'"):
         registry.select("method", "missoin")
     with pytest.raises(UsageError, match="no task 'mission'"):

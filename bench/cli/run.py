@@ -32,7 +32,7 @@ from bench.errors import UsageError
 
 @click.command()
 @options(METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, WORKERS)
-@click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
+@click.option("--probes", default="", help="More to measure: reference, gradient-norm (attacks), abstention.")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
 @click.option("--trace", default=20, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
 @click.option(

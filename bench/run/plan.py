@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.api import Exam, Method, Splits, make_task
 from bench.errors import BenchError
 from bench.keys import data_hash, digest
+from bench.measure.abstention import ABSTENTION
 from bench.metrics._exam import EXAM
+from bench.model import hub
 from bench.model.pairs import short_name
 from bench.model.recipes import SCRATCH, checkpoint_identity, finetuning, model_identity, model_label
+from bench.model.weights import ATTACHED
 from bench.needs import alternatives_of
 from bench.refusals import refusals
 from bench.run.compose import MATCHED, Composed, compose, resolve
@@ -30,8 +33,13 @@ if TYPE_CHECKING:
 State = Literal["done", "to do", "stale", "failed"]
 Stage = Literal["base", "full", "retain", "given"]
 """What a model was taught of a task: nothing, all, what is to be kept; unknown, of one that is only measured."""
-ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
-"""Probes that only run when asked for, and the metric that each makes possible."""
+ASKED_FOR = {
+    "reference": ("mia_reference",),
+    "gradient-norm": ("mia_gradient_norm",),
+    ABSTENTION: ("abstention_forget", "abstention_retain", "abstention_general"),
+}
+"""Probes that only run when asked for, and the metrics that each makes possible. Methods that act at inference are
+always asked how often they abstain."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Request:
 
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
     """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
-    dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
+    dear = {metric for probe, found in ASKED_FOR.items() if probe not in probes for metric in found}
     asked = [probe for probe in probes if probe.startswith(EXAM)]
     return [name for name in dict.fromkeys([*scores_of(task), *asked]) if name not in dear]
 
@@ -202,7 +210,9 @@ def plan_given(
         controls: what it is measured beside; against the retrain cell of its task and seed, where there is one.
     """
     start = Prepared(digest({"model": checkpoint_identity(checkpoint)}), "given", task, seed, checkpoint)
-    composed = Composed(Method(name, "a checkpoint, measured as it is", control=True), {}, {}, {})
+    attached = hub.has(checkpoint, ATTACHED[0])
+    given = Method(name, "a checkpoint, measured as it is", control=True, detachable=attached)
+    composed = Composed(given, {}, {}, {})
     against = (c.keys["measure"] for c in controls if c.cell.method == RETRAIN and c.cell.task == task)
     return _plan_cell(request, task, composed, seed, next(against, None), start)
 
@@ -213,7 +223,7 @@ def _plan_cell(
     method, finished = composed.method, None
     start = start or prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
-    probes = _probes(request, cell)
+    probes = tuple(sorted({*_probes(request, cell), *([ABSTENTION] if method.detachable else [])}))
     hashes = _hashes(task, request.source)
     training: dict[str, Any] = {"start": start.key, **_precision(request)}
     if method.control and start.given:

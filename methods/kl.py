@@ -1,4 +1,4 @@
-"""KL minimisation. Maini et al. 2024, arXiv:2401.06121, section 4.1; SOUL's variant Jia et al. 2024, arXiv:2404.18239."""
+"""KL minimisation. Maini et al. 2024, arXiv:2401.06121, section 4.1; SOUL's: Jia et al. 2024, arXiv:2404.18239."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ class KL:
 
     forget_weight: float = param(1.0, "weight of the forget set's ascent", ge=0)
     retain_weight: float = param(1.0, "weight of the divergence on the retain set", ge=0)
-    distance: str = param("kl", "what holds the predictions: kl or, as in SOUL's code, cross-entropy", choices=(*_DISTANCES,))
+    distance: str = param(
+        "kl", "what holds the predictions: kl or, as in SOUL's code, cross-entropy", choices=(*_DISTANCES,)
+    )
 
     def loss(self, step: Step) -> LossTerms:
         far = _DISTANCES[self.distance](step.logits("retain"), step.start_logits("retain"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bench.kit import CrossEntropy, train
 from bench.model import models
 from bench.run import cell
 from bench.run.plan import Request, plan, splits
+from bench.store import files
 from bench.train.batches import answer_logps
 from bench.train.loop import Curve
 from methods.adamw import AdamW
@@ -107,7 +109,7 @@ def test_the_trade_off_is_of_the_way_to_the_result(tmp_path: Path, method: Any) 
     assert method(given) is given.lm
     trace = given.course.curve.trace
     assert len(given.course.curve.lines) == 2 and len(trace) > 1
-    assert trace[0]["step"] == 0 and all(a["step"] < b["step"] for a, b in zip(trace, trace[1:], strict=False))
+    assert trace[0]["step"] == 0 and all(a["step"] < b["step"] for a, b in itertools.pairwise(trace))
     for name, items in sets.items():
         assert trace[0][f"{name} probability"] == pytest.approx(first[name], rel=1e-5)
         assert trace[-1][f"{name} probability"] == pytest.approx(probability(given, items), rel=1e-5)
@@ -122,19 +124,25 @@ def test_a_way_that_nobody_follows_leads_to_the_same_model(tmp_path: Path) -> No
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-@pytest.mark.parametrize("name", ["task-vector", "interpolation", "finetune"])
+@pytest.mark.parametrize(
+    "name", ["finetune", *(pytest.param(n, marks=pytest.mark.slow) for n in ("task-vector", "interpolation"))]
+)
 def test_a_cell_of_a_transform_has_a_curve_and_a_trace(tmp_path: Path, name: str, monkeypatch: Any) -> None:
-    """As it goes into the record: columns of the training curve, of the trade-off, and what both took."""
+    """In the record that is read back: columns of the training curve, of the trade-off, and what both took."""
     data = splits("tofu:forget01", "embedded")
-    data = dataclasses.replace(data, forget=data.forget[:8], retain=data.retain[:8])
+    probes = dataclasses.replace(data.probes, texts=data.probes.texts[:40], prompts=data.probes.prompts[:4])
+    data = dataclasses.replace(data, forget=data.forget[:8], retain=data.retain[:8], probes=probes)
     lm = models.new_llama(SHAPE, models.train_tokenizer(["Who wrote it, when and where?"], 300), seed=1)
     monkeypatch.setattr(cell, "load_prepared", lambda *_: copy.deepcopy(lm))
     monkeypatch.setattr(cell, "splits", lambda *_: data)
     told = {name: {"epochs": "1", "lr": "1e-3"}}
     request = Request("tiny", "embedded", tmp_path / "results", tmp_path / "cache", told, trace=2)
     (planned,) = (c for c in plan(request, [name], ["tofu:forget01"], [0]) if c.cell.method == name)
-    _, meta = cell._unlearned(request, planned, lambda *_: None)  # type: ignore[arg-type]
-    curve, cost = meta["curve"], meta["cost"]
+    alone = dataclasses.replace(planned, identity={**planned.identity, "retrain": "itself"})
+    cell.run_cell(request, alone, lambda *_: None)
+    record = files.find(request.results, planned.cell)
+    assert record is not None and record.status == "ok", record
+    curve, cost = record.curve, record.cost
     assert (
         len(curve["gradient_norm"]) == 2 and np.isfinite(curve["forget" if name == "interpolation" else "loss"]).all()
     )

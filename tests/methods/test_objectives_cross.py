@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bench import registry
 from bench.conformance import toy as toys
 
-PAIRED = [(o, s) for o in ("adamw", "sophia") for s in ("all", "simu", "lora")]
+USUAL = [("adamw", "all"), ("sophia", "simu"), ("adamw", "lora")]
+OTHERS = [("sophia", "all"), ("adamw", "simu"), ("sophia", "lora")]
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +22,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("masks")
 
 
+@pytest.mark.filterwarnings("ignore:.*of the weights were clipped")
+@pytest.mark.parametrize("pairs", [USUAL, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["usual", "others"])
 @pytest.mark.parametrize("objective", registry.names("objective"))
-def test_an_objective_runs_with_every_optimizer_and_scope(objective: str, cache: Path) -> None:
-    """One step each moves weights, and everything stays finite; no parameter of one part has a name of another's."""
-    for optimizer, scope in PAIRED:
+def test_an_objective_runs_with_every_optimizer_and_scope(
+    objective: str, pairs: Sequence[tuple[str, str]], cache: Path
+) -> None:
+    """One step moves weights and everything stays finite; no part has a parameter that is called as another's."""
+    for optimizer, scope in pairs:
         if scope == "lora":
             pytest.importorskip("peft")
         name = f"{objective}+{optimizer}+{scope}"
-        given = dataclasses.replace(toys.context(cache), cache=cache)
-        toy = toys.run(name, cache, given, {"epochs": "1"})
+        toy = toys.run(name, cache, toys.context(cache), {"epochs": "1"})
         assert len(toy.curve.lines) == 1, name
-        assert all(torch.isfinite(torch.tensor(list(toy.curve.lines[0].values())))), name
-        pairs = list(zip(toy.before.model.parameters(), toy.after.model.parameters(), strict=True))
-        assert all(bool(torch.isfinite(after).all()) for _, after in pairs), name
-        assert any(not torch.equal(before, after) for before, after in pairs), name
+        assert np.isfinite([*toy.curve.lines[0].values()]).all(), name
+        weights = list(zip(toy.before.model.parameters(), toy.after.model.parameters(), strict=True))
+        assert all(bool(torch.isfinite(after).all()) for _, after in weights), name
+        assert any(not torch.equal(before, after) for before, after in weights), name

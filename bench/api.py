@@ -147,6 +147,22 @@ class Metric(Protocol):
         ...
 
 
+class Probe(Protocol):
+    """Texts and prompts beyond those of a task, measured on every model of a run that asks for them by name.
+
+    A frozen dataclass. Its items stand in sets of its own ("forget, asked in capitals"), so that no other number
+    changes; a metric reads them there.
+    """
+
+    metrics: ClassVar[
+        tuple[str, ...]
+    ]  # what it makes possible: these are scored where it was asked for, and only there
+
+    def ask(self, probes: Probes) -> Probes:
+        """What is measured in addition, of a task whose own `probes` these are."""
+        ...
+
+
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +339,11 @@ def make_task(name: str) -> Task:
 def metric(name: str) -> Callable[[type], type]:
     """Register a metric under `name`."""
     return _part("metric", name)
+
+
+def probe(name: str) -> Callable[[type], type]:
+    """Register what `--probes` measures under `name`."""
+    return _part("probe", name)
 
 
 # -- building parts from their parameters ----------------------------------------------------------------------------

@@ -17,9 +17,6 @@ import numpy as np
 from bench.api import Rows
 from bench.refusals import REFUSALS
 
-ABSTENTION = "abstention"
-"""The probe that is asked for."""
-
 
 def refusals_of(parts: Mapping[str, Any]) -> set[str]:
     """All refusals that are looked for: those of every language, and what the method itself says (`refusal`)."""

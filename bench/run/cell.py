@@ -23,11 +23,12 @@ from bench.api import Pair
 from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
 from bench.keys import stream
-from bench.measure import attacks
-from bench.measure.abstention import ABSTENTION, refusals_of, with_abstained
+from bench.measure import asked, attacks
+from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
+from bench.metrics._asked import ABSTENTION
 from bench.model import models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
@@ -38,7 +39,7 @@ from bench.run.compose import tuning_trials
 from bench.run.judging import Role, judged
 from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
-from bench.run.provenance import own_code, provenance
+from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
 from bench.store import answers, files, live
@@ -186,6 +187,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, precision=request.precision, progress=progress)
+        rows = asked.added(rows, lm, probes, planned.probes, progress, request.precision)
         if "reference" in planned.probes:
             retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
             known = load_prepared(request, retrain)
@@ -357,6 +359,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         environment=environment(
             own_code(planned.composed.method, planned.cell.task),
             tuple(part.package[0] for part in planned.composed.parts.values() if hasattr(part, "package")),
+            outside_code(planned.composed.method, planned.cell.task),
         ),
         notes=(
             *splits(planned.cell.task, request.source).notes,
@@ -374,8 +377,10 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
 
 
 @cache
-def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the numbers were made with; `own` are the cell's own files, `extras` packages of its parts."""
+def environment(
+    own: frozenset[str], extras: tuple[str, ...] = (), outside: tuple[tuple[str, Path], ...] = ()
+) -> dict[str, Any]:
+    """What the numbers were made with: the cell's own files, packages of its parts, modules of plugins."""
     import torch
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score", *extras)
@@ -386,5 +391,5 @@ def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, 
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         **({"processes": size()} if size() > 1 else {}),
-        **provenance(own=own),
+        **provenance(own=own, outside=outside),
     }

@@ -104,7 +104,7 @@ class Rows:
         mean: Ragged float32, mean over the vocabulary of log p under p (min-k++'s mu).
         var: Ragged float32, variance over the vocabulary of log p under p (min-k++'s sigma squared).
         generations: one line a completed prompt: set, id, cluster, role, reference, generation, finished (bool), and
-            `score` (float) where an exam gave one.
+            `score` (float) where an exam gave one, `abstained` (float, 1 or 0) where refusals were looked for.
     """
 
     texts: pd.DataFrame
@@ -144,6 +144,22 @@ class Metric(Protocol):
 
     def score(self, sample: Sample, retrain: Sample | None) -> np.ndarray:
         """Reduce the last axis; broadcast over the others."""
+        ...
+
+
+class Probe(Protocol):
+    """Texts and prompts beyond those of a task, measured on every model of a run that asks for them by name.
+
+    A frozen dataclass. Its items stand in sets of its own ("forget, asked in capitals"), so that no other number
+    changes; a metric reads them there.
+    """
+
+    metrics: ClassVar[
+        tuple[str, ...]
+    ]  # what it makes possible: these are scored where it was asked for, and only there
+
+    def ask(self, probes: Probes) -> Probes:
+        """What is measured in addition, of a task whose own `probes` these are."""
         ...
 
 
@@ -227,6 +243,7 @@ class Method:
     control: bool = False
     start: Literal["full", "retain"] = "full"  # what the model it starts from was fine-tuned on
     family: str = ""  # what its idea is akin to, one of `bench.registry.FAMILIES` or a word of its own
+    detachable: bool = False  # acts at inference: whoever holds the weights takes it off
 
 
 def method(
@@ -242,16 +259,24 @@ def method(
 
 
 def transform(
-    name: str, doc: str, *, control: bool = False, start: Literal["full", "retain"] = "full", family: str = ""
+    name: str,
+    doc: str,
+    *,
+    control: bool = False,
+    start: Literal["full", "retain"] = "full",
+    detachable: bool = False,
+    family: str = "",
 ) -> Callable[[Any], Any]:
     """Declare a method that is no gradient loop: decorate its `transform(context) -> LM`.
 
-    What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context.
-    `family` is read by lists and docs; no key holds it.
+    What is decorated is a function, or a frozen dataclass of `param`s whose instances are called with the context. A
+    `detachable` method leaves the weights as they are and returns the model with an `attachment`. `family` is read by
+    lists and docs; no key holds it.
     """
 
     def declare(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
-        register("method", name, Method(name, doc, transform=function, control=control, start=start, family=family))
+        given = {"control": control, "start": start, "detachable": detachable, "family": family}
+        register("method", name, Method(name, doc, transform=function, **given))  # type: ignore[arg-type]
         return function
 
     return declare
@@ -281,6 +306,17 @@ def scope(name: str) -> Callable[[type], type]:
     return _part("scope", name)
 
 
+def attachment(name: str) -> Callable[[type], type]:
+    """Register what can be put on a model under `name`: a frozen dataclass, a `bench.model.attachments.Attachment`."""
+
+    def declare(cls: type) -> type:
+        register("attachment", name, cls)
+        cls.name = name  # type: ignore[attr-defined]
+        return cls
+
+    return declare
+
+
 def task(*names: str) -> Callable[[type], type]:
     """Register a task under each of `names` ("tofu:forget10"); what stands before the colon is their group.
 
@@ -303,6 +339,11 @@ def make_task(name: str) -> Task:
 def metric(name: str) -> Callable[[type], type]:
     """Register a metric under `name`."""
     return _part("metric", name)
+
+
+def probe(name: str) -> Callable[[type], type]:
+    """Register what `--probes` measures under `name`."""
+    return _part("probe", name)
 
 
 # -- building parts from their parameters ----------------------------------------------------------------------------

@@ -113,6 +113,10 @@ class LM(Protocol):
     def device(self) -> torch.device:
         """Where the weights are."""
 
+    @property
+    def attached(self) -> tuple[Any, ...]:
+        """What goes with the network and is not in its weights; `bench.model.attachments.attach` puts it on."""
+
 
 @dataclass
 class Spent:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import plugins
 from bench.moved import former
 from bench.registry import ROOMS
 
@@ -41,6 +42,8 @@ def stream(*names: object) -> np.random.Generator:
 def source_hash(module: str) -> str:
     """Digest of the code of a declared part: its file and what that imports from the rooms of declarations.
 
+    Of a part of a plugin: its file and what that imports from its own package, or from beside it.
+
     Comments, docstrings and the family of a method do not count, so explaining it better makes no result stale.
     """
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in source_files(module).items()}
@@ -48,7 +51,7 @@ def source_hash(module: str) -> str:
 
 
 def source_files(module: str) -> dict[str, Path]:
-    """The file of a declared part and those that it imports from the rooms of declarations, by module."""
+    """The file of a declared part and those that it imports from where declarations are, by module."""
     seen: dict[str, Path] = {}
     todo = [module]
     while todo:
@@ -56,24 +59,28 @@ def source_files(module: str) -> dict[str, Path]:
         path = None if name in seen else _file(name)
         if path is not None:
             seen[name] = path
-            todo += _imports(ast.parse(path.read_text(encoding="utf-8")))
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            todo += _imports(ast.parse(path.read_text(encoding="utf-8")), package)
     return seen
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module of the rooms of declarations; None for any other."""
+    """The file of a module of the rooms of declarations, or of a plugin; None for any other."""
     for room, folder in ROOMS.items():
         if module.startswith(f"{room}."):
             path = folder.joinpath(*module.removeprefix(f"{room}.").split("."))
             return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
-    return None
+    return plugins.file_of(module)
 
 
-def _imports(tree: ast.Module) -> Iterable[str]:
+def _imports(tree: ast.Module, package: str) -> Iterable[str]:
+    """What a source in `package` imports, by name; each could be a module."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join(filter(None, [*above, node.module]))
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 

@@ -1,4 +1,4 @@
-"""Names to things: what `methods/`, `tasks/` and `bench/metrics/` declare.
+"""Names to things: what `methods/`, `tasks/` and `bench/metrics/` declare, and plugins (`bench.plugins`).
 
 Declarations are first read, not run: `scan` parses the files, so that listing, completing and refusing names costs no
 import of torch. `load` imports the one file that declares a name. Declared names must therefore be literal strings.
@@ -16,9 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import plugins
 from bench.errors import BenchError, UsageError
 
-KINDS = ("method", "objective", "optimizer", "scope", "task", "metric")
+KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "probe", "attachment")
 _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
 _ROOT = Path(__file__).resolve().parent.parent
 ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics")}
@@ -82,23 +83,30 @@ def register(kind: str, name: str, thing: Any) -> None:
 
 @cache
 def scan() -> Mapping[tuple[str, str], Declaration]:
-    """Every declaration of every room, by (kind, name).
+    """Every declaration of every room and plugin, by (kind, name).
 
     Raises:
         UsageError: a file that does not parse, a name that is no literal, a name declared twice (both places named).
     """
     found: dict[tuple[str, str], Declaration] = {}
-    for room, folder in ROOMS.items():
-        for path in sorted(folder.glob("*.py")):
-            for declaration in _declarations(f"{room}.{path.stem}", path):
-                key = declaration.kind, declaration.name
-                if key in found:
-                    raise UsageError(
-                        f"{declaration.kind} '{declaration.name}' is declared twice: "
-                        f"{found[key].path}:{found[key].line} and {path}:{declaration.line}. Rename one of them."
-                    )
-                found[key] = declaration
+    for module, path in _files():
+        for declaration in _declarations(module, path):
+            key = declaration.kind, declaration.name
+            if key in found:
+                raise UsageError(
+                    f"{declaration.kind} '{declaration.name}' is declared twice: "
+                    f"{found[key].path}:{found[key].line} and {path}:{declaration.line}. Rename one of them."
+                )
+            found[key] = declaration
     return found
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    """Every file that may declare something, by module: those of the rooms, then those of plugins."""
+    for room, folder in ROOMS.items():
+        yield from ((f"{room}.{path.stem}", path) for path in sorted(folder.glob("*.py")))
+    within = {folder.resolve() for folder in ROOMS.values()}
+    yield from ((module, path) for module, path in plugins.sources().items() if path.resolve().parent not in within)
 
 
 def names(kind: str) -> list[str]:
@@ -126,8 +134,10 @@ def load(kind: str, name: str) -> Any:
         BenchError: the file cannot be imported; the message names file, line and cause.
     """
     declaration = find(kind, name)
+    plugins.make_importable(declaration.module)
     try:
         importlib.import_module(declaration.module)
+        plugins.refuse_another(declaration.module)
     except BenchError:
         raise
     except Exception as error:
@@ -202,7 +212,8 @@ def forget_imports() -> None:
     """Drop what was scanned and registered, so that changed files are read anew (tests)."""
     scan.cache_clear()
     _things.clear()
-    for module in [m for m in sys.modules if any(m.startswith(f"{room}.") for room in ROOMS)]:
+    outside = plugins.sources()
+    for module in [m for m in sys.modules if m in outside or any(m.startswith(f"{room}.") for room in ROOMS)]:
         del sys.modules[module]
 
 

@@ -22,11 +22,13 @@ from methods.adamw import AdamW
 class AdamW8bit(AdamW):
     """AdamW whose two averages take 8 bits each, 2 bytes a weight in place of 8 (needs bitsandbytes).
 
-    Parameters and defaults are AdamW's. Averages are quantised in blocks of 256 with a scale each; tensors of fewer
+    Averages are quantised in blocks of 256 with a scale each; tensors of fewer
     than 4096 weights keep them in 32 bits, by bitsandbytes' rule. It is taken and not torchao because its step needs no
     compiler, on a CPU neither; there it serves to try things, being about 30 times as slow as AdamW's.
 
     There is no 8-bit Sophia: neither of these packages has one.
+
+    Defaults: AdamW's.
     """
 
     package: ClassVar[tuple[str, str]] = ("bitsandbytes", "8bit")

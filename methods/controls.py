@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @transform("target", "the model that has learnt the forget set, untouched", control=True, family="control")
 def target(context: Context) -> LM:
-    """Return the target as it is: the worst forgetting and the best utility that a method can have."""
+    """Return the target as it is: the worst forgetting and the best utility that a method can have.
+
+    Cost: none, the model is there.
+    """
     return context.lm
 
 
@@ -24,5 +27,8 @@ def target(context: Context) -> LM:
     family="control",
 )
 def retrain(context: Context) -> LM:
-    """Return the model fine-tuned on the retain set alone; forget quality is measured against it."""
+    """Return the model fine-tuned on the retain set alone; forget quality is measured against it.
+
+    Cost: none here; teaching it takes all retain items, with gradient, for as many epochs as the target's.
+    """
     return context.lm

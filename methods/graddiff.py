@@ -36,8 +36,10 @@ def gradient_difference(forget: Tensor, retain: Tensor, forget_weight: float, re
 class GradDiff:
     """Ascent on the forget set with descent on the retain set.
 
-    Both weights are 1 in TOFU and open-unlearning. SOUL (arXiv:2404.18239) tunes the retain weight for each optimizer:
-    0.3 with AdamW, 2 with Sophia, so its first-order and second-order rows differ by more than the optimizer.
+    Defaults: both weights are 1 in TOFU and open-unlearning.
+
+    Deviations: SOUL (arXiv:2404.18239) tunes the retain weight for each optimizer, 0.3 with AdamW and 2 with Sophia, so
+    its first-order and second-order rows differ by more than the optimizer; here they have one weight.
     """
 
     reference: ClassVar[bool] = False

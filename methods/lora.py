@@ -31,9 +31,13 @@ class LoRA:
     are frozen, and A and B decay where an optimizer decays matrices. When training ends W becomes
     W + (alpha / rank) B A, and the model is an ordinary one.
 
-    alpha is 32 in TOFU's and SOUL's code, and SOUL's rank is 8; both have LoRA switched off. TOFU adapts every linear
-    map but the head, which is "all" here, SOUL queries and values alone. Their dropout of 0.05 is 0 here, where
-    objectives see the model as it answers. alpha is `lora_alpha`, as in peft, for objectives have alphas of their own.
+    Defaults: alpha is 32 in TOFU's and SOUL's code, and SOUL's rank is 8; both have LoRA switched off. TOFU adapts
+    every linear map but the head, which is "all" here, SOUL queries and values alone.
+
+    Deviations: their dropout of 0.05 is 0 here, where objectives see the model as it answers. alpha is `lora_alpha`, as
+    in peft, for objectives have alphas of their own.
+
+    Cost: gradient and state are of A and B alone, rank (inputs + outputs) numbers a projection.
     """
 
     package: ClassVar[tuple[str, str]] = ("peft", "lora")

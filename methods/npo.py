@@ -38,9 +38,11 @@ def negative_preference(logp: Tensor, reference: Tensor, beta: float) -> Tensor:
 class NPO:
     """Negative preference optimisation on the forget set with descent on the retain set.
 
-    beta is the paper's 0.1. The paper's NPO has no retain term (weight 0) and its NPO-RT has weight 1, which is
-    open-unlearning's default and ours. The log-ratio is summed over the tokens of an answer, as in the paper; SOUL's
-    code takes the mean over tokens.
+    Defaults: beta is the paper's 0.1. The paper's NPO has no retain term (weight 0) and its NPO-RT has weight 1, which
+    is open-unlearning's default and ours.
+
+    Deviations: from the paper none; the log-ratio is summed over the tokens of an answer, where SOUL's code takes the
+    mean over tokens.
     """
 
     reference: ClassVar[bool] = True

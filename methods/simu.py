@@ -53,11 +53,21 @@ def signed(attribution: Tensor, score: str) -> Tensor:
 class Simu:
     """SIMU's weights: every attention projection in full and the critical neurons of every down-projection.
 
-    m, t and the dual mask are the paper's. Its score is the gradient of the loss, as written; a neuron that stores a
-    fact lowers the loss, so its loss attribution is negative and the rule would keep the neurons that work against the
-    forget set. The method's ancestors (Dai et al. 2022, arXiv:2104.08696; Wu et al. 2023, arXiv:2310.20138) attribute
-    the probability of the token, which is the default here; "loss" is the paper's letter, "neg-loss" the loss that a
-    neuron saves.
+    Claim: what is to be forgotten sits in few neurons, and second-order steps on these and on attention leave the rest
+    of what the model knows alone.
+
+    Att(l, k) = (1 / m) sum_{j=1..m} sum_i a_i dP(y_i | prefix i; activation j / m a_i) / da, with a_i the activation of
+    neuron k of layer l before label y_i of the forget set; it may move where Att(l, k) > t max_k Att(l, k).
+
+    Defaults: m, t and the dual mask are the paper's.
+
+    Deviations: the paper's score is the gradient of the loss, as written; a neuron that stores a fact lowers the loss,
+    so its loss attribution is negative and the rule would keep the neurons that work against the forget set. The
+    method's ancestors (Dai et al. 2022, arXiv:2104.08696; Wu et al. 2023, arXiv:2310.20138) attribute the probability
+    of the token, which is the default here; "loss" is the paper's letter, "neg-loss" the loss that a neuron saves.
+
+    Cost: before the first step the neurons of each layer are attributed over the forget set: m points, each forward and
+    backward through the layers above. It is kept in the cache by content, and counts for every method that needs it.
     """
 
     m: int = param(5, "steps from no activation to the full one", ge=1)

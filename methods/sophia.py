@@ -235,11 +235,21 @@ def _columns(rows: list[tuple[Tensor, ...]]) -> tuple[list[Tensor], ...]:
 class SophiaOptimizer:
     """Sophia as SOUL uses it for GradDiff on TOFU, without its double momentum update.
 
-    Defaults are those of SOUL's second-order TOFU configuration (arXiv:2404.18239): lr 5e-6, decay 0.1, betas 0.9 and
+    Claim: steps that are scaled by each weight's curvature, and clipped where it is small, forget with less harm.
+
+    m <- beta1 m + (1 - beta1) g; h <- beta2 h + (1 - beta2) h_hat, with h_hat = g * g for the empirical curvature;
+    theta <- theta (1 - lr weight_decay) - lr clip(m / max(gamma h, eps), 1).
+
+    Defaults: those of SOUL's second-order TOFU configuration (arXiv:2404.18239): lr 5e-6, decay 0.1, betas 0.9 and
     0.95, gamma = rho * B = 0.04 * 5120 = 204.8, curvature from every step's own squared gradient. The other sources
     estimate curvatures of another scale, and gamma follows the source unless it is given (`GAMMA`). It does not follow
     the size of the model, whose gradients are the larger the fewer its parameters: a run that clips over 99% or under
     1% of the weights says so.
+
+    Deviations: SOUL's code folds each gradient into the momentum twice; `compat=soul` does so too.
+
+    Cost: 8 bytes of state a weight that may move, momentum and curvature. "empirical" runs no pass of its own; the
+    other two add one, forward and backward ("hutchinson" twice backward), in every `curvature_every`-th step.
     """
 
     lr: float = param(5e-6, "learning rate and bound of every step", gt=0)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bench.api import Score
 from bench.board.numbers import short
+from bench.board.sweeps import Swept
 from bench.board.verdict import NOT_REACHED, best, is_told
 from bench.compare.analysis import HEADLINE, Row, Rules, Table
 from bench.compare.headline import ERASED, KEPT
@@ -71,12 +72,23 @@ def details(rows: Sequence[Row], names: Sequence[str]) -> list[Column]:
     return [number(name.replace("_", " "), rows, name) for name in names]
 
 
-def variants(table: Table) -> list[Column]:
-    """Of the table's variants, which are scored like methods and compared with none."""
-    whole = any(HEADLINE in row.scores for row in table.variants)
-    names = [*([HEADLINE, ERASED, KEPT] if whole else []), *table.headlines.values()]
-    over = Column("seeds", {row.method: ", ".join(map(str, row.seeds)) for row in table.variants})
-    return [*details(table.variants, names), over]
+def variants(table: Table, rows: Sequence[Row]) -> list[Column]:
+    """Of variants, which are scored like methods and compared with none, and of the methods they are variants of."""
+    over = Column("seeds", {row.method: ", ".join(map(str, row.seeds)) for row in rows})
+    return [*details(rows, [*_verdict(rows), *table.headlines.values()]), over]
+
+
+def sweep(table: Table, one: Swept) -> list[Column]:
+    """Of the points of a swept parameter: its value, then what it does."""
+    rows = [row for _, row in one.points]
+    values = {row.method: value for value, row in one.points}
+    said = Column(one.parameter, {method: f"{value:g}" for method, value in values.items()}, values)
+    return [said, *details(rows, _verdict(rows) or list(table.headlines.values()))]
+
+
+def _verdict(rows: Sequence[Row]) -> list[str]:
+    """The headline and its parts, where rows have it."""
+    return [HEADLINE, ERASED, KEPT] if any(HEADLINE in row.scores for row in rows) else []
 
 
 def number(head: str, rows: Sequence[Row], name: str, signed: bool = False) -> Column:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.board import columns, reported
 from bench.board.about import about, kind, title
 from bench.board.columns import Column
+from bench.board.sweeps import swept, with_plain
 from bench.board.verdict import left_out, remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
 from bench.store.record import RETRAIN, TARGET
@@ -106,9 +107,13 @@ def _section(table: Table, rules: Rules) -> str:
     if len(table.seeds) > 1 and any(c.metric == HEADLINE for c in table.comparisons):
         lines += [_folded(f"Tests of the headline ({table.task})", _tests(table))]
     if table.variants:
+        found = with_plain(table)
         lines += [
-            _folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _markdown(table.variants, columns.variants(table)))
+            _folded(f"Variants, METHOD@PARAM=VALUE ({table.task})", _markdown(found, columns.variants(table, found)))
         ]
+    for one in swept(table):
+        points = _markdown([row for _, row in one.points], columns.sweep(table, one))
+        lines += [_folded(f"Sweep of {one.parameter}: {one.method} ({table.task})", points)]
     return "\n".join(lines) + "\n"
 
 

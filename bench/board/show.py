@@ -10,10 +10,14 @@ from bench.board.numbers import number
 from bench.store import files
 from bench.store.record import Record
 
+DETACHABLE = "detachable: acts at inference; whoever holds the weights takes it off and has the target back"
+
 
 def describe(record: Record, results: Path) -> str:
     """Status, scores with intervals, parameters and who set them, cost and provenance of a cell."""
     lines = [f"{record.cell}: {record.status}", f"made {record.created} {code(record)}"]
+    if record.detachable:
+        lines += [DETACHABLE]
     if record.error:
         lines += ["", record.error.rstrip()]
     lines += ["", "scores (95% interval over clusters; this run only)"]

@@ -54,11 +54,12 @@ def planned(
     asked, examined = (
         tuple(dict.fromkeys(filter(None, (word.strip() for word in words.split(","))))) for words in (probes, lm_eval)
     )
-    from bench.run.compose import MATCHED, parse_overrides, with_matched
-    from bench.run.plan import ASKED_FOR, Request, plan
+    from bench.run.compose import MATCHED, assigned, parse_overrides, with_matched, with_variants
+    from bench.run.plan import Request, asked_for, plan
     from bench.run.presets import settings as find_settings
 
-    wrong += [str(registry.unknown("probe", word, ASKED_FOR)) for word in asked if word not in ASKED_FOR]
+    known = asked_for()
+    wrong += [str(registry.unknown("probe", word, known)) for word in asked if word not in known]
 
     if examined:
         from bench.measure.exams import check
@@ -67,7 +68,7 @@ def planned(
     overrides = tried(lambda: parse_overrides(assignments))
     tried(lambda: find_settings(model, settings))
     for text in assignments if overrides is not None and chosen is not None else ():
-        if not set(parse_overrides([text])) & {*(name.removesuffix(MATCHED) for name in chosen), "retrain"}:
+        if not set(assigned([text])) & {*(name.removesuffix(MATCHED) for name in chosen), "retrain"}:
             wrong.append(f"--set {text}: none of --methods {methods} has that name")
     if wrong:
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
@@ -78,6 +79,7 @@ def planned(
     request = Request(
         model, source, results, cache, overrides, asked, settings=settings, precision=precision, retrains=retrains
     )
+    chosen = with_variants(chosen, assignments)
     cells = plan(request, with_matched(chosen) if match else chosen, on, numbers)
     _check_packages(cells)
     return request, cells
@@ -154,24 +156,51 @@ def say_what_is_done(request: Any, cells: Sequence[Any], workers: int | None) ->
         say(line)
 
 
+def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: str) -> None:
+    """What a large run consists of and how long it may take, in a line, before it starts."""
+    if all(c.state == "done" for c in cells):
+        return
+    from bench.run.refusal import duration
+
+    parts = {what: len({getattr(c.cell, what) for c in cells}) for what in ("method", "task", "seed")}
+    said = " x ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in parts.items())
+    count = workers_for(cells, workers)
+    try:
+        costs = _costs(request, cells, count)
+        long = f"about {duration(_together(costs, count))} on {count} worker{'s' if count > 1 else ''}"
+    except BenchError as error:
+        long = f"no estimate ({error})"
+    say("; ".join(filter(None, [f"{said}: {len(cells)} cells, {long}", hint])))
+
+
+def _costs(request: Any, cells: Sequence[Any], workers: int) -> list[Any]:
+    """What each model and cell that is not done takes, with so many workers."""
+    from bench.run.estimate import estimates
+    from bench.run.executors import usable_cores
+
+    return estimates(request, cells, threads=max(1, usable_cores() // workers))
+
+
+def _together(costs: Sequence[Any], workers: int) -> float:
+    """Seconds until all are made."""
+    return float(max(max(e.seconds for e in costs), sum(e.seconds for e in costs) / workers))
+
+
 def _estimated(request: Any, cells: Sequence[Any], workers: int) -> tuple[dict[str, str], list[str]]:
     """Memory and time of each cell that is not done, by name, and lines of the models before them and of it all."""
     if all(c.state == "done" for c in cells):
         return {}, []
-    from bench.run.estimate import estimates
-    from bench.run.executors import usable_cores
     from bench.run.refusal import duration, size
 
     try:
-        costs = estimates(request, cells, threads=max(1, usable_cores() // workers))
+        costs = _costs(request, cells, workers)
     except BenchError as error:
         return {}, [f"no estimate: {error}"]
     found = {e.name: (e, f"{size(e.bytes):>7} {duration(e.seconds):>6}") for e in costs}
     taught = [f"teach  {name}  {said}" for name, (e, said) in found.items() if e.planned is None]
     most = max(e.bytes for e in costs)
-    seconds = max(max(e.seconds for e in costs), sum(e.seconds for e in costs) / workers)
     total = f"estimated: {size(most)} in each of {workers} processes" if workers > 1 else f"estimated: {size(most)}"
-    total += f", {duration(seconds)} in all"
+    total += f", {duration(_together(costs, workers))} in all"
     return {name: said for name, (_, said) in found.items()}, [*taught, total]
 
 

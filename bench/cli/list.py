@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from bench import registry
+from bench.errors import UsageError
+from bench.metrics._asked import ASKED_FOR
 
-KINDS = ("methods", "tasks", "metrics", "models", "objectives", "optimizers", "scopes")
+KINDS = ("methods", "tasks", "metrics", "probes", "models", "objectives", "optimizers", "scopes")
 
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
-def list_names(kind: str | None) -> None:
+@click.option(
+    "--docs", is_flag=True, help="Of methods: write what each of them is, from its docstrings and parameters."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Where --docs writes; by default docs/methods.md.")
+@click.option("--check", is_flag=True, help="With --docs: write nothing; exit 1 if the file is out of date.")
+def list_names(kind: str | None, docs: bool, output: Path | None, check: bool) -> int:
     """What there is: a name and what it is, a line each. Without KIND, how many there are of each kind."""
+    if docs and kind == "methods":
+        return _catalogue(output or Path("docs/methods.md"), check)
+    if docs or output or check:
+        raise UsageError("--docs is of methods: write python -m bench list methods --docs")
     if kind is None:
         lines = {each: f"{len(_named(each)):3}  python -m bench list {each}" for each in KINDS}
     else:
@@ -23,6 +36,23 @@ def list_names(kind: str | None) -> None:
         if named in headings:
             click.echo(headings[named])
         click.echo(f"{named:{width}}  {doc}")
+    return 0
+
+
+def _catalogue(path: Path, check: bool) -> int:
+    """Write the page of all methods, or say whether it is as it should be."""
+    from bench.board.catalogue import page
+    from bench.cli.results import complain, say
+    from bench.store.files import atomically
+
+    text = page()
+    if not check:
+        with atomically(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+        return complain(f"{path} is out of date. Run: python -m bench list methods --docs", 1)
+    say(f"{path} is up to date" if check else f"wrote {path}: {len(registry.names('method'))} methods")
+    return 0
 
 
 def _headings() -> dict[str, str]:
@@ -46,7 +76,10 @@ def _named(kind: str) -> dict[str, str]:
     names = registry.names(kind[:-1])
     if kind == "methods":
         names = [name for members in registry.families().values() for name in members]
-    return {name: registry.find(kind[:-1], name).doc for name in names}
+    docs = {name: registry.find(kind[:-1], name).doc for name in names}
+    if kind == "probes":
+        docs |= {name: registry.find("metric", metrics[0]).doc for name, metrics in ASKED_FOR.items()}
+    return docs
 
 
 def _merged(docs: dict[str, str]) -> dict[str, str]:

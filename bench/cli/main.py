@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
+from bench import plugins, registry
 from bench.cli.ablate import ablate
+from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.eval import evaluate
 from bench.cli.export import export
@@ -19,6 +23,7 @@ from bench.cli.import_log import import_log
 from bench.cli.leaderboard import leaderboard
 from bench.cli.list import list_names
 from bench.cli.neurons import neurons
+from bench.cli.new import new
 from bench.cli.prepare import prepare
 from bench.cli.results import complain
 from bench.cli.run import run
@@ -32,7 +37,8 @@ from bench.run.together import led
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
-        result = led(lambda: commands.main(arguments, prog_name="python -m bench", standalone_mode=False))
+        with _own_plugins():
+            result = led(lambda: commands.main(arguments, prog_name="python -m bench", standalone_mode=False))
         return result if isinstance(result, int) else 0
     except click.exceptions.Abort:
         return complain("interrupted. What is finished is kept; the same command goes on from there.", 130)
@@ -45,6 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("BENCH_TRACEBACK"):
             traceback.print_exc()
         return complain(str(error), 2 if isinstance(error, UsageError) else 1)
+
+
+@contextmanager
+def _own_plugins() -> Iterator[None]:
+    """What `--plugin` names holds for one command, and for the processes that it starts."""
+    before = os.environ.get(plugins.VARIABLE)
+    try:
+        yield
+    finally:
+        if os.environ.get(plugins.VARIABLE) != before:
+            registry.scan.cache_clear()
+            os.environ.pop(plugins.VARIABLE)
+            os.environ.update({} if before is None else {plugins.VARIABLE: before})
+
+
+def _plug(_: click.Context, __: click.Parameter, files: Sequence[Path]) -> None:
+    if files:
+        plugins.use(files)
+        registry.scan.cache_clear()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -73,5 +98,21 @@ for command in (
     ablate,
     score,
     import_log,
+    new,
+    check,
 ):
     commands.add_command(command)
+
+for anywhere in (commands, *commands.commands.values()):
+    anywhere.params.append(
+        click.Option(
+            ["--plugin"],
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            expose_value=False,
+            is_eager=True,
+            callback=_plug,
+            help="A file with methods, tasks, metrics or probes; may be repeated.",
+        )
+    )

@@ -27,7 +27,8 @@ METHODS = click.option(
     "--methods",
     default="all",
     show_default=True,
-    help="Comma list of names and groups; objective+optimizer+scope composes one.",
+    help="Comma list of names, families and groups (mission: the ten of the showcase); objective+optimizer+scope "
+    "composes one.",
 )
 TASKS = click.option("--tasks", default="tofu", show_default=True, help="Comma list of names and groups.")
 MODEL = click.option(
@@ -72,8 +73,9 @@ WORKERS = click.option(
     help="Processes; by default one a core, or one on an accelerator.",
 )  # fmt: skip
 SET = click.option(
-    "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE", help="Override a parameter; may be repeated."
-)
+    "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE",
+    help="Override a parameter; may be repeated. VALUE,VALUE sweeps it: a variant METHOD@PARAM=VALUE for each.",
+)  # fmt: skip
 SETTINGS = click.option(
     "--settings", default="", metavar="PRESET|FILE.toml",
     help="Parameters as published (soul, open-unlearning, simu-paper), or your own file, in place of the model's.",

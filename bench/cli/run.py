@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from bench.cli.cells import planned, run_open, said_ends, say_of_settings, say_what_is_done, workers_for
+from bench.cli.cells import (
+    planned,
+    run_open,
+    said_ends,
+    say_how_long,
+    say_of_settings,
+    say_what_is_done,
+    workers_for,
+)
 from bench.cli.options import (
     CACHE,
     DATA,
@@ -29,10 +37,16 @@ from bench.cli.options import (
 from bench.cli.results import say, write_leaderboard
 from bench.errors import UsageError
 
+FEW = 12
+"""Cells of which nobody asks how long they will take."""
+
 
 @click.command()
 @options(METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, WORKERS)
-@click.option("--probes", default="", help="Membership attacks beyond the one pass: reference, gradient-norm.")
+@click.option(
+    "--probes", default="",
+    help="More to measure: reference, gradient-norm (attacks), abstention, and what `bench list probes` has.",
+)  # fmt: skip
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
 @click.option("--trace", default=20, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
 @click.option(
@@ -101,6 +115,10 @@ def run(
         refuse(request, cells, workers_for(cells, workers))
         return 0
     if open_cells:
+        everything = "all" in map(str.strip, methods.split(","))
+        if everything or len(open_cells) > FEW or any("," in text for text in assignments):
+            hint = "--methods mission is the ten of the showcase" if everything else ""
+            say_how_long(request, cells, workers, hint)
         run_open(request, cells, workers, fail_fast)
         cells = asked()[1]
     else:

@@ -62,6 +62,7 @@ class Row:
     near: str = ""  # what is near its floor
     changed: str = ""  # the code that made it is in no commit: which files
     cost: Mapping[str, float | None] = field(default_factory=dict)  # unlearn_seconds, peak_memory_mb; means over seeds
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of its first seed
     overrides: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # parameter -> (who set it, value)
     tuning_trials: int = 0
     probes: tuple[str, ...] = ()  # digests of what was measured
@@ -256,6 +257,7 @@ def _row(
         trade_off.matched({seed: by_seed[seed] for seed in used}, retrains, rules.level),
         changed=", ".join(dict.fromkeys(file for record in records for file in _changed(record))),
         cost={k: _average([r.cost.get(k) for r in records]) for k in ("unlearn_seconds", "peak_memory_mb")},
+        parameters=records[0].parameters,
         overrides={p: (by, r.parameters[p]) for r in records for p, by in r.overrides.items()},
         tuning_trials=max(record.tuning_trials for record in records),
         probes=tuple(sorted({str(record.identity.get("probes", "")) for record in records})),

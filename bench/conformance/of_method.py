@@ -10,6 +10,8 @@ import ast
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ import numpy as np
 import torch
 
 from bench import registry
+from bench.api import Method
 from bench.conformance.toy import Toy, context, is_gradient_method, run, steps
-from bench.conformance.unmet import Unmet
+from bench.conformance.unmet import Demand, Unmet
 from bench.errors import BenchError
 from bench.model import models
 from bench.model.architecture import neuron_axis
+from bench.registry import Declaration
 from bench.run.compose import compose, resolve
 from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
@@ -249,21 +253,57 @@ def adds_up_in_parts(name: str, folder: Path) -> None:
         )
 
 
-def of_method(name: str, folder: Path) -> None:
-    """Everything that is demanded of a method."""
-    says_what_it_is(name)
+def demands(name: str, folder: Path) -> Iterator[Demand]:
+    """Everything that is demanded of a method, or of a composition such as `npo+adamw+mlp`; `folder` is for its cache.
+
+    They come one by one, since what is asked next depends on what the method is.
+    """
+    declared = registry.scan().get(("method", name))
+    yield Demand("it can be imported", lambda: resolve(name), declared, opens=True)
+    method, at = resolve(name), partial(_declared, resolve(name))
+    if declared:
+        yield Demand("it says what it is and where it comes from", lambda: says_what_it_is(name), declared)
     gradient = is_gradient_method(name)
     for kind in ("objective", "optimizer", "scope") if gradient else ():
-        part_is_documented(kind, getattr(resolve(name), kind))
-    parameters_round_trip(name)
+        part = getattr(method, kind)
+        says = f"its {kind} {part} is frozen, and its parameters are explained"
+        yield Demand(says, partial(part_is_documented, kind, part), at(kind), opens=True)
+    yield Demand("its parameters can be set by text", lambda: parameters_round_trip(name), at("objective"), opens=True)
     if gradient:
-        lowers_its_own_loss(name, folder / "step")
-        adds_up_in_parts(name, folder / "parts")
-    first = run(name, folder / "first")
-    returns_a_model(name, first)
-    stays_finite(name, first)
-    leaves_the_model_as_it_was_built(name, first)
-    can_be_saved(name, first, folder / "saved")
-    keeps_to_its_scope(name, first)
-    leaves_the_sets_alone(name, first)
-    repeats_to_the_bit(name, first, run(name, folder / "second"))
+        yield Demand(
+            "its loss has a gradient of its own, and a small step lowers it",
+            lambda: lowers_its_own_loss(name, folder / "step"),
+            at("objective"),
+        )
+        yield Demand(
+            "a batch run in parts has the loss of the whole",
+            lambda: adds_up_in_parts(name, folder / "parts"),
+            at("objective"),
+        )
+    first = cache(lambda: run(name, folder / "first"))
+    yield Demand("it runs on the toy", first, at("objective"), opens=True)
+    yield Demand("it returns a model", lambda: returns_a_model(name, first()), at("objective"), opens=True)
+    yield Demand("every loss and weight is finite", lambda: stays_finite(name, first()), at("objective"))
+    yield Demand(
+        "the model is built as it was before", lambda: leaves_the_model_as_it_was_built(name, first()), at("scope")
+    )
+    yield Demand("the model can be saved", lambda: can_be_saved(name, first(), folder / "saved"), at("scope"))
+    yield Demand("only what its scope selects has moved", lambda: keeps_to_its_scope(name, first()), at("scope"))
+    yield Demand("the sets are as they were", lambda: leaves_the_sets_alone(name, first()), at("objective"))
+    yield Demand(
+        "run again, it gives the same to the bit",
+        lambda: repeats_to_the_bit(name, first(), run(name, folder / "second")),
+        at("objective"),
+    )
+
+
+def _declared(method: Method, kind: str) -> Declaration | None:
+    """The declaration of a part of the method; its own where it has no such part."""
+    known = registry.scan()
+    return known.get((kind, getattr(method, kind))) or known.get(("method", method.name))
+
+
+def of_method(name: str, folder: Path) -> None:
+    """Raise what the first demand raises that the method does not meet."""
+    for demand in demands(name, folder):
+        demand.meet()

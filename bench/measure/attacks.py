@@ -13,7 +13,7 @@ from bench.contracts import Progress
 from bench.measure.one_pass import measure
 from bench.model.models import LM
 from bench.model.precision import Precision
-from bench.train.batches import collate, label_logps
+from bench.train.batches import attached_logps, collate
 
 SETS = ("forget", "holdout")  # members and non-members
 
@@ -37,7 +37,8 @@ def with_gradient_norm(rows: Rows, texts: Sequence[Text], lm: LM, progress: Prog
 
     The loss is the mean over an answer's tokens, without the end-of-sequence token; one text at a time, since norms of
     single texts are wanted. Wang et al. 2024, arXiv:2402.17012. NaN for what no attack looks at, and for answers of no
-    token.
+    token. Where something is attached to the model, the gradient goes through it, to the bare model's weights, with the
+    gate of the text's prompt; it is 0 where the model abstains.
     """
     total = sum(map(_is_probed, texts))
     norms: list[float] = []
@@ -48,7 +49,8 @@ def with_gradient_norm(rows: Rows, texts: Sequence[Text], lm: LM, progress: Prog
 
 
 def _gradient_norm(lm: LM, text: Text) -> float:
-    labels = label_logps(lm.model, collate([lm.encode(text.prompt, text.continuation, text.raw)], lm.pad).to(lm.device))
+    item = lm.encode(text.prompt, text.continuation, text.raw)
+    labels = attached_logps(lm, collate([item], lm.pad).to(lm.device), [item.prompt])
     if labels.logp.shape[1] < 2:
         return float("nan")
     weights = [p for p in lm.model.parameters() if p.requires_grad]

@@ -1,7 +1,8 @@
 """One causal language model, asked for hidden states and for logits apart: logits are made where they are wanted.
 
 What a model can do (a custom attention mask, a head that can be called alone, a cache of ours) is tried out on a few
-tokens against its plain forward pass, never read off its class name: what does not agree is not used.
+tokens against its plain forward pass, never read off its class name: what does not agree is not used. The same is tried
+once more with what is attached to the model, its gates wide open.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.errors import BenchError
 from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
+from bench.model.attachments import Attached, Spots, Told
 from bench.model.checkpoint import quiet
 from bench.model.models import LM
 from bench.model.precision import Precision, arithmetic
@@ -50,6 +52,7 @@ class Forward:
             )
         self.lm = lm
         self.model = lm.model
+        self.attached = Attached(lm)
         self.device = lm.device
         self._trunk = lm.model.base_model
         self._precision = precision
@@ -74,28 +77,49 @@ class Forward:
         named = getattr(self.model.generation_config, "eos_token_id", None)
         return frozenset({self.lm.eos, *([named] if isinstance(named, int) else named or [])})
 
-    def hidden(self, ids: Tensor, positions: Tensor, attention: Tensor | None, cache: Cache | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attention: Tensor | None,
+        cache: Cache | None = None,
+        told: Told | None = None,
+    ) -> Tensor:
         """What the head reads, [B, T, D] (or, of a model whose head cannot be called alone, its logits [B, T, V]).
 
         Args:
             ids, positions: [B, T]
             attention: None for plain causal, [B, S] true for real slots, or [B, 1, T, S] to be added to the scores.
+            told: of the rows' prompts, for what is attached; None leaves it off.
         """
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": attention, "use_cache": cache is not None}
         if self._positions:
             inputs["position_ids"] = positions
         if cache is not None:
             inputs["past_key_values"] = cache
-        with self._autocast():
-            if not self.separable:
+        separable = self.separable  # found out without hooks
+        with self._autocast(), self.attached.on(told, positions):
+            if not separable:
                 return self.model(**inputs).logits
             return self._trunk(**inputs).last_hidden_state
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits [n, V], float32, of hidden states [n, D]: the model's own head, scaling and capping included."""
-        if not self.separable:
-            return hidden.float()
-        return self._head(hidden)
+    def logits(self, hidden: Tensor, spots: Spots | None = None) -> Tensor:
+        """Logits [n, V], float32, of hidden states [n, D]: the model's own head, scaling and capping included.
+
+        What is attached has the last word, where `spots` says whose and which tokens these are.
+        """
+        return self.attached.logits(self._head(hidden) if self.separable else hidden.float(), spots)
+
+    def whole(self, ids: Tensor, told: Told | None = None) -> Tensor:
+        """Logits [B, T, V] of a plain pass over `ids` [B, T] without filler, under the hooks of what is attached."""
+        positions = torch.arange(ids.shape[1], device=self.device).expand_as(ids)
+        with self._autocast(), self.attached.on(told, positions):
+            return self.model(input_ids=ids, use_cache=False).logits
+
+    def trials(self, prompts: Sequence[Sequence[int]]) -> list[Told | None]:
+        """How a way of running is tried out on rows with these prompts: bare, and attached with every gate open."""
+        told = self.attached.told(prompts)
+        return [None] if told is None else [None, told._replace(gates=tuple(map(torch.ones_like, told.gates)))]
 
     @cached_property
     def separable(self) -> bool:
@@ -116,13 +140,16 @@ class Forward:
         ids = self._some_ids(7)[0].tolist()
         texts = {0: [*ids[2:5], 0], 1: [ids[2], *ids[5:], 0]}
         (tree,) = trees(ids[:2], texts.items(), limit=100)
-        with self._autocast():
-            rows = [torch.tensor([ids[:2] + text[:-1]], device=self.device) for text in texts.values()]
-            whole = torch.cat([self.model(input_ids=row, use_cache=False).logits[0, 1:].float() for row in rows])
+        rows = [torch.tensor([ids[:2] + text[:-1]], device=self.device) for text in texts.values()]
         nodes = tree.paths[0] + tree.paths[1]
-        return self.agrees("prefix trees", lambda: self.logits(self.tree_hidden([tree])[0, nodes]), whole)
 
-    def tree_hidden(self, batch: Sequence[Tree]) -> Tensor:
+        def agrees(told: Told | None) -> bool:
+            whole = torch.cat([self.whole(row, told)[0, 1:].float() for row in rows])
+            return self.agrees("prefix trees", lambda: self.logits(self.tree_hidden([tree], told)[0, nodes]), whole)
+
+        return all(map(agrees, self.trials([ids[:2]])))
+
+    def tree_hidden(self, batch: Sequence[Tree], told: Told | None = None) -> Tensor:
         """Hidden states [B, T, D] of the nodes of trees of one width T and one kind; what is beyond a tree is filler.
 
         Trees of one path need no mask: a causal model's filler comes after all that is read.
@@ -130,10 +157,10 @@ class Forward:
         width = batch[0].width
         ids = torch.tensor([tree.ids + [self.lm.pad] * (width - tree.size) for tree in batch], device=self.device)
         if not batch[0].branching:
-            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None)
+            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None, told=told)
         positions = torch.tensor([tree.depth + [0] * (width - tree.size) for tree in batch], device=self.device)
         added = torch.from_numpy(np.stack([mask(tree, width) for tree in batch])[:, None])
-        return self.hidden(ids, positions, added.to(self.device, self.model.dtype))
+        return self.hidden(ids, positions, added.to(self.device, self.model.dtype), told=told)
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own forward pass with the trunk's output already there."""

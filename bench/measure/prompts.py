@@ -24,6 +24,7 @@ from bench.measure.products import top
 from bench.measure.shortage import halved, unless_short
 from bench.measure.slots import Slots
 from bench.measure.texts import Advance, chunk_rows
+from bench.model.attachments import Spots, Told
 
 SLOTS_PER_TOKEN = 16  # cache slots for each token of the budget
 LONGEST_GUESS = 12
@@ -186,8 +187,9 @@ def _prefill(forward: Forward, rows: Sequence[Row], token_budget: int) -> Slots:
         pads = [size - row.length for row in part]
         ids = [[forward.lm.pad] * pad + row.prompt + row.new for pad, row in zip(pads, part, strict=True)]
         cache = Slots()
-        hidden = _feed(forward, cache, ids, torch.arange(size)[None] >= torch.tensor(pads)[:, None])
-        for row, token in zip(part, _tops(forward, hidden[:, -1]), strict=True):
+        told = _told(forward, part)
+        hidden = _feed(forward, cache, ids, torch.arange(size)[None] >= torch.tensor(pads)[:, None], told)
+        for row, token in zip(part, _tops(forward, hidden[:, -1], _spots(told, part, 1)), strict=True):
             row.push(token, forward.stops)
         whole = whole.join(cache)
         start += len(part)
@@ -203,8 +205,9 @@ def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, g
     width = 1 + guess_length
     fed = [[row.new[-1], *guess][:width] for row, guess in zip(rows, guesses, strict=True)]
     real = torch.arange(width)[None] < torch.tensor([len(ids) for ids in fed])[:, None]
-    hidden = _feed(forward, cache, [ids + [forward.lm.pad] * (width - len(ids)) for ids in fed], real)
-    tops = iter(_tops(forward, hidden.flatten(0, 1)))
+    told = _told(forward, rows)
+    hidden = _feed(forward, cache, [ids + [forward.lm.pad] * (width - len(ids)) for ids in fed], real, told)
+    tops = iter(_tops(forward, hidden.flatten(0, 1), _spots(told, rows, width)))
     right, kept = 0, []
     for row, ids, guess in zip(rows, fed, guesses, strict=True):
         said = list(islice(tops, width))
@@ -220,20 +223,36 @@ def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, g
     return right / len(rows)
 
 
-def _feed(forward: Forward, cache: Slots, ids: Sequence[Sequence[int]], real: Tensor) -> Tensor:
+def _told(forward: Forward, rows: Sequence[Row]) -> Told | None:
+    """What is told of the rows' prompts; their gates stay what they were as the rows grow."""
+    return forward.attached.told([row.prompt for row in rows])
+
+
+def _spots(told: Told | None, rows: Sequence[Row], width: int) -> Spots | None:
+    """What is told of the last token of each row and those that are fed along, `width` in all, row by row."""
+    if told is None:
+        return None
+    last = torch.tensor([row.length - 1 for row in rows], device=told.prompts.device)
+    row = torch.arange(len(rows), device=last.device).repeat_interleave(width)
+    return told.spots(row, (last[:, None] + torch.arange(width, device=last.device)).flatten())
+
+
+def _feed(
+    forward: Forward, cache: Slots, ids: Sequence[Sequence[int]], real: Tensor, told: Told | None = None
+) -> Tensor:
     """Run tokens [B, T], of which `real` says which are no filler, after what the cache holds; hidden [B, T, D]."""
     before = cache.real if len(cache.real) else real[:, :0]
     cache.real = torch.cat([before, real], 1)
     positions = (cache.real.cumsum(1) - 1).clamp_(min=0)[:, before.shape[1] :]
     device = forward.device
-    return forward.hidden(torch.tensor(ids, device=device), positions.to(device), cache.real.to(device), cache)
+    return forward.hidden(torch.tensor(ids, device=device), positions.to(device), cache.real.to(device), cache, told)
 
 
-def _tops(forward: Forward, hidden: Tensor) -> list[int]:
+def _tops(forward: Forward, hidden: Tensor, spots: Spots | None) -> list[int]:
     """Most probable token after each hidden state [n, D]; -1 where the logits are not numbers."""
-    found = []
-    for part in hidden.split(chunk_rows(forward)):
-        logits = forward.logits(part)
+    found, rows = [], chunk_rows(forward)
+    for number, part in enumerate(hidden.split(rows)):
+        logits = forward.logits(part, spots and spots.part(number * rows, number * rows + len(part)))
         best = top(logits)
         found.append(torch.where(logits.gather(-1, best[:, None])[:, 0].isnan(), -1, best))
     return torch.cat(found).tolist()
@@ -254,8 +273,9 @@ def _one_by_one(forward: Forward, waiting: list[Row], token_budget: int, advance
 def _next(forward: Forward, row: Row) -> int:
     """The token after a row, from a pass over all of it."""
     ids = torch.tensor([row.prompt + row.new], device=forward.device)
-    hidden = forward.hidden(ids, torch.arange(ids.shape[1], device=forward.device)[None], None)
-    return _tops(forward, hidden[:, -1])[0]
+    told = _told(forward, [row])
+    hidden = forward.hidden(ids, torch.arange(ids.shape[1], device=forward.device)[None], None, told=told)
+    return _tops(forward, hidden[:, -1], _spots(told, [row], 1))[0]
 
 
 def takes_cache(forward: Forward) -> bool:
@@ -264,17 +284,18 @@ def takes_cache(forward: Forward) -> bool:
     ids = [int(i) for i in torch.arange(11) * 5 % vocabulary]
     texts = [ids[:5], ids[5:]]
 
-    def attempt() -> Tensor:
+    def attempt(told: Told | None) -> Tensor:
         cache = Slots()
-        size = len(texts[1]) - 2
-        _feed(
-            forward, cache, [[0, *texts[0][:-2]], texts[1][:-2]], torch.arange(size)[None] >= torch.tensor([[1], [0]])
-        )
-        _feed(forward, cache, [[text[-2], 1] for text in texts], torch.ones(2, 2, dtype=torch.bool))
+        size, real = len(texts[1]) - 2, torch.ones(2, 2, dtype=torch.bool)
+        shifted = torch.arange(size)[None] >= torch.tensor([[1], [0]])
+        _feed(forward, cache, [[0, *texts[0][:-2]], texts[1][:-2]], shifted, told)
+        _feed(forward, cache, [[text[-2], 1] for text in texts], real, told)
         cache.real[:, -1] = False
-        return forward.logits(
-            _feed(forward, cache, [text[-1:] for text in texts], torch.ones(2, 1, dtype=torch.bool))[:, -1]
-        )
+        return forward.logits(_feed(forward, cache, [text[-1:] for text in texts], real[:, :1], told)[:, -1])
 
-    alone = [forward.model(input_ids=torch.tensor([text], device=forward.device), use_cache=False) for text in texts]
-    return forward.agrees("our cache", attempt, torch.cat([out.logits[0, -1:].float() for out in alone]))
+    def agrees(told: Told | None) -> bool:
+        rows = [torch.tensor([text], device=forward.device) for text in texts]
+        alone = [forward.whole(row, told and told.row(index))[0, -1:] for index, row in enumerate(rows)]
+        return forward.agrees("our cache", partial(attempt, told), torch.cat(alone).float())
+
+    return all(map(agrees, forward.trials([text[:3] for text in texts])))

@@ -16,6 +16,7 @@ from bench.measure.forward import Forward
 from bench.measure.products import top
 from bench.measure.shortage import halved, unless_short
 from bench.measure.trees import Tree, trees
+from bench.model.attachments import Spots
 
 CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits made at a time: 2 MiB stay in a core's cache
 LOGITS_HELD = 3  # times a chunk of logits that are there at once, with what is computed from it
@@ -115,23 +116,32 @@ def _batch_statistics(
     forward: Forward, batch: Sequence[Tree], wanted: np.ndarray, node: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """`_statistics` of a batch of trees, whose nodes `wanted` [n] predict labels."""
-    hidden = forward.tree_hidden(batch).flatten(0, 1)
-    return _statistics(forward, hidden[torch.from_numpy(wanted).to(hidden.device)], node, label)
+    told = forward.attached.told([tree.ids[: tree.prompt] for tree in batch])
+    hidden = forward.tree_hidden(batch, told).flatten(0, 1)
+    spots = None
+    if told is not None:
+        row, at = np.divmod(np.pad(wanted, (0, -len(wanted) % LEAST_ROWS), "edge"), batch[0].width)
+        depth = [batch[r].depth[n] for r, n in zip(row, at, strict=True)]
+        spots = told.spots(torch.from_numpy(row).to(forward.device), torch.tensor(depth, device=forward.device))
+    return _statistics(forward, hidden[torch.from_numpy(wanted).to(hidden.device)], node, label, spots)
 
 
-def _statistics(forward: Forward, hidden: Tensor, node: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, ...]:
+def _statistics(
+    forward: Forward, hidden: Tensor, node: np.ndarray, label: np.ndarray, spots: Spots | None
+) -> tuple[np.ndarray, ...]:
     """(logp, top, mean, var) of each label given its node's hidden state.
 
     Args:
         hidden: [n, D], a row a distinct node.
         node: [m], ascending: the row that predicts each label.
         label: [m]
+        spots: of the n rows and those that fill them up, where something is attached.
     """
     rows = chunk_rows(forward)
     hidden = F.pad(hidden, (0, 0, 0, -len(hidden) % LEAST_ROWS))
     parts = []
     for start in range(0, len(hidden), rows):
-        logits = forward.logits(hidden[start : start + rows])
+        logits = forward.logits(hidden[start : start + rows], spots and spots.part(start, start + rows))
         first, last = np.searchsorted(node, [start, start + rows])
         row = torch.from_numpy(node[first:last] - start).to(logits.device)
         parts.append(_moments(logits, row, torch.from_numpy(label[first:last]).to(logits.device)))

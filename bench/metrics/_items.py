@@ -228,6 +228,12 @@ class Items(Rows):
         return pd.Series(values, asked.index, dtype=float)
 
     @cached_property
+    def abstained(self) -> pd.Series:
+        """1 where the answer to the question is a refusal; needs that column of the generations."""
+        asked = self._generations("question")
+        return asked.get("abstained", pd.Series(np.nan, asked.index, dtype=float))
+
+    @cached_property
     def right(self) -> pd.Series:
         """What lm-eval gave the answer to a question of an exam: 1 or 0 for choices."""
         return self._generations("exam").get("score", pd.Series(dtype=float))

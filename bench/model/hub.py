@@ -94,6 +94,11 @@ def file(model: str, name: str) -> Path | None:
         raise explained(model, error) from None
 
 
+def has(model: str, name: str) -> bool:
+    """Whether a directory, or a model of the hub, has a file of that name."""
+    return (Path(model) / name).is_file() if Path(model).is_dir() else name in known(model).files
+
+
 def reached_before(model: str) -> bool:
     """Whether files of a model lie in the hub's cache on this machine."""
     return _cached(model, "config.json") is not None

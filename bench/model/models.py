@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from bench.contracts import Encoded
-from bench.model import checkpoint, hub
+from bench.model import attachments, checkpoint, hub
+from bench.model.attachments import Attachment
 from bench.model.checkpoint import load_config as load_config
 from bench.model.checkpoint import load_tokenizer as load_tokenizer
 from bench.model.encoding import Encoding
@@ -30,10 +31,14 @@ PAD, EOS = "<pad>", "<eos>"
 
 @dataclass(frozen=True)
 class LM:
-    """A causal language model with its tokenizer; `pad` is only ever a filler, masks come from true lengths."""
+    """A causal language model with its tokenizer; `pad` is only ever a filler, masks come from true lengths.
+
+    `model` is the bare model; what is `attached` acts where the LM is measured, through `bench.model.attachments`.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    attached: tuple[Attachment, ...] = ()
 
     @property
     def eos(self) -> int:
@@ -117,7 +122,7 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
     Raises:
         UsageError: weights, configuration and tokenizer do not fit together; nothing is ever filled in at random.
         BenchError: not found, not readable, too large for the memory, weights that are no numbers, or a tokenizer
-            without an end-of-sequence token.
+            without an end-of-sequence token; something attached that is not known here.
     """
     tokenizer = load_tokenizer(path)
     checkpoint.check_vocabulary(path, load_config(path), tokenizer)
@@ -131,10 +136,22 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
         checkpoint.check_names(path, type(model).__name__, info)
         checkpoint.check_finite(path, model)
         model = model.to(device).eval()
-    return LM(model, tokenizer)
+    return LM(model, tokenizer, attachments.load(_attached(path), device))
+
+
+def _attached(path: str | Path) -> Path:
+    """Where the files of what is attached lie, if there are any."""
+    if Path(path).is_dir() or not hub.has(str(path), attachments.ABOUT):
+        return Path(path)
+    folder = Path(path)
+    for name in (attachments.ABOUT, attachments.TENSORS):
+        if (found := hub.file(str(path), name)) is not None:
+            folder = found.parent
+    return folder
 
 
 def save(lm: LM, path: Path) -> None:
-    """Write model and tokenizer as a checkpoint directory that `load` reads."""
+    """Write the bare model, tokenizer and what is attached as a checkpoint directory that `load` reads."""
     lm.model.save_pretrained(path, safe_serialization=True)
     lm.tokenizer.save_pretrained(path)
+    attachments.save(lm.attached, path)

@@ -13,6 +13,8 @@ from pathlib import Path
 from bench.errors import UsageError
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+ATTACHED = ("attachment.json", "attachment.safetensors")
+"""What is attached to the model, beside its weights (`bench.model.attachments`)."""
 _PICKLED = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 _POINTER = b"version https://git-lfs"
 

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import math
 import platform
-import shutil
-import tempfile
 import time
 import traceback
 import warnings
@@ -25,10 +23,12 @@ from bench.api import Pair
 from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
 from bench.keys import stream
-from bench.measure import attacks
+from bench.measure import asked, attacks
+from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.alike import texts_differ
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
+from bench.metrics._asked import ABSTENTION
 from bench.model import models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
@@ -37,8 +37,9 @@ from bench.model.recipes import SCRATCH, Scratch, finetuning, model_label, scrat
 from bench.run import matched, memory
 from bench.run.compose import tuning_trials
 from bench.run.judging import Role, judged
+from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
-from bench.run.provenance import own_code, provenance
+from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
 from bench.store import answers, files, live
@@ -51,9 +52,6 @@ from bench.train.loop import Curve, Diverged
 from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
 from bench.train.unlearning import unlearn
-
-KEEP_BELOW = 1 << 30
-"""Unlearned models of at most this many bytes are kept in the cache; larger ones only live as long as their cell."""
 
 
 def _nobody(what: str, done: int, total: int) -> None:
@@ -79,7 +77,7 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> list[str]
         lm, about = together(
             _taught, request, wanted, progress=lambda _, done, total: shown("teaching", done, total), curve=curve
         )
-    _keep(lm, folder, {"curve": curve.columns(), **about})
+    keep(lm, folder, {"curve": curve.columns(), **about})
     return list(about.get("notes", ()))
 
 
@@ -113,7 +111,7 @@ def _take(request: Request, wanted: Prepared) -> list[str]:
     about: dict[str, Any] = {"curve": {}}
     if wanted.stage != "given":
         about |= _looked_at(request, wanted, _load(request, wanted.given), wanted.given)
-    _keep(None, model_folder(request, wanted.key), about)
+    keep(None, model_folder(request, wanted.key), about)
     return list(about.get("notes", ()))
 
 
@@ -189,18 +187,22 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         started = time.monotonic()
         probes = splits(planned.cell.task, request.source).probes
         rows = measure(lm, probes, precision=request.precision, progress=progress)
+        rows = asked.added(rows, lm, probes, planned.probes, progress, request.precision)
         if "reference" in planned.probes:
             retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
             known = load_prepared(request, retrain)
             rows = attacks.with_reference(rows, probes.texts, known, progress, request.precision)
         if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
+        if ABSTENTION in planned.probes:
+            rows = with_abstained(rows, refusals_of(planned.composed.parts))
         if held := exams(request, planned.cell.task, planned.probes):
             progress("exams", 0, len(held))
             examined, missed = sit(lm, held)
             rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, examined], ignore_index=True))
             meta["notes"] = [*meta.get("notes", ()), *missed]
         peak = max(memory.peak_mb(), meta["cost"].get("peak_memory_mb", 0.0))
+        meta |= {"detachable": True} if lm.attached else {}
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak}
         with files.atomically(about) as temporary:
             temporary.write_text(json.dumps(meta), encoding="utf-8")
@@ -219,18 +221,17 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
     """The cell's model, from the cache where it is, and how it came about."""
     method = planned.composed.method
     if method.control:
-        lm, kept = load_prepared(request, planned.start), _about(model_folder(request, planned.start.key))
+        lm, kept = load_prepared(request, planned.start), about_kept(model_folder(request, planned.start.key))
         if planned.start.stage == "given":
             return lm, {"curve": {}, "cost": {}, "notes": _tokens_differ(request, planned, lm)}
         cost = {"unlearn_seconds": 0.0} | ({"prepare_seconds": kept["seconds"]} if "seconds" in kept else {})
         return lm, {"curve": kept["curve"], "cost": cost, "notes": kept.get("notes", [])}
     folder = model_folder(request, planned.keys["train"])
     if folder.is_dir():
-        return _load(request, folder), _about(folder)
+        return _load(request, folder), about_kept(folder)
     if planned.finished is not None:
         lm, meta = _matched(request, planned, planned.finished, progress)
-        _keep_small(lm, folder, meta)
-        return lm, meta
+        return _as_kept(request, planned, lm, folder, meta), meta
     curve = Curve()
     progress.curve = lambda: curve.columns(live.POINTS)
     with warnings.catch_warnings(record=True) as warned:
@@ -242,8 +243,7 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
     if curve.trace:
         cost["trace_seconds"] = round(curve.probing, 2)
     meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
-    _keep_small(lm, folder, meta)
-    return lm, meta
+    return _as_kept(request, planned, lm, folder, meta), meta
 
 
 def _moved(
@@ -260,8 +260,9 @@ def _moved(
     lm, curve, moved = cast(LM, context.lm), Curve() if curve is None else curve, 0
     started = time.monotonic()
     if method.transform is None:
-        made_of = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"])
+        made_of, before = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"]), built(lm.model)
         _, moved = unlearn(context, *made_of, trace=request.trace, precision=request.precision, log=log, curve=curve)
+        refuse_foreign(method.name, built(lm.model), before)
     else:
         context.course.log, context.course.curve = log, curve
         with own_draws(context.stream("draws")):
@@ -272,6 +273,15 @@ def _moved(
     cost |= {f"{name}_seconds": round(value, 2) for name, value in context.spent.seconds.items()}
     cost["peak_memory_mb"] = max(memory.peak_mb(), context.spent.peak)
     return lm, cost
+
+
+def _as_kept(request: Request, planned: Planned, lm: LM, folder: Path, about: dict[str, Any]) -> LM:
+    """The model that a method returned, written and read again; see `bench.run.keeping`."""
+    method, data = planned.composed.method, splits(planned.cell.task, request.source)
+    some = [*data.forget[:HEARD], *data.retain[:HEARD]]
+    items = [lm.encode(pair.prompt, pair.answer, pair.raw) for pair in some]
+    foreign = method.transform is not None and planned.finished is None
+    return reloaded(method.name, lm, folder, about, items, partial(_load, request), always=foreign)
 
 
 def _tokens_differ(request: Request, planned: Planned, lm: LM) -> list[str]:
@@ -312,6 +322,11 @@ def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | Non
 def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:
     """A fresh copy of a prepared model with the task's two sets, encoded."""
     lm, data = load_prepared(request, start), splits(task, request.source)
+    if lm.attached:
+        raise BenchError(
+            f"{start} has {lm.attached[0].name} attached, so its weights alone are another model and no method can "
+            "start from it. `bench eval` measures it as it is."
+        )
 
     def encoded(pairs: tuple[Pair, ...]) -> list[Encoded]:
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
@@ -344,6 +359,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         environment=environment(
             own_code(planned.composed.method, planned.cell.task),
             tuple(part.package[0] for part in planned.composed.parts.values() if hasattr(part, "package")),
+            outside_code(planned.composed.method, planned.cell.task),
         ),
         notes=(
             *splits(planned.cell.task, request.source).notes,
@@ -360,35 +376,11 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
     )
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
-    return kept
-
-
-def _keep_small(lm: LM, folder: Path, about: dict[str, Any]) -> None:
-    if sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEEP_BELOW:
-        _keep(lm, folder, about)
-
-
-def _keep(lm: LM | None, folder: Path, about: dict[str, Any]) -> None:
-    """Write a model, or only what is known of one, under its key in one move: another process sees all or nothing."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        if lm is not None:
-            models.save(lm, temporary)
-        (temporary / "bench.json").write_text(json.dumps(about), encoding="utf-8")
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 @cache
-def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the numbers were made with; `own` are the cell's own files, `extras` packages of its parts."""
+def environment(
+    own: frozenset[str], extras: tuple[str, ...] = (), outside: tuple[tuple[str, Path], ...] = ()
+) -> dict[str, Any]:
+    """What the numbers were made with: the cell's own files, packages of its parts, modules of plugins."""
     import torch
 
     packages = ("torch", "transformers", "accelerate", "scipy", "rouge-score", *extras)
@@ -399,5 +391,5 @@ def environment(own: frozenset[str], extras: tuple[str, ...] = ()) -> dict[str, 
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         **({"processes": size()} if size() > 1 else {}),
-        **provenance(own=own),
+        **provenance(own=own, outside=outside),
     }

@@ -2,14 +2,16 @@
 
 A method is a registered name, or `objective+optimizer+scope` (the last two may be left out: AdamW, all weights), so
 that any loss can be asked for with any optimizer and any scope without writing a file. Either may be followed by
-`@PARAM=VALUE`, as in `simu-npo@m=10@t=0.5`: a variant, with rows and a cell of its own, where `--set` changes the
-parameters of the method's only cell. A last `@matched` asks for the point on the way to the method's model at which as
-much is forgotten as under retrain (`bench.run.matched`).
+`@PARAM=VALUE`, as in `simu-npo@m=10@t=0.5`: a variant, with rows and a cell of its own, where `--set` with one value
+changes the parameters of the method's only cell, and with several, `--set simu-npo.m=5,10`, makes a variant for each. A
+last `@matched` asks for the point on the way to the method's model at which as much is forgotten as under retrain
+(`bench.run.matched`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -134,12 +136,43 @@ def _default(cls: type, parameter: str, values: Mapping[str, Any]) -> Any:
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`METHOD.PARAM=VALUE` words to {method: {parameter: text}}; METHOD may be a group, then it applies where it fits.
+    """What `METHOD.PARAM=VALUE` words change of the methods' own cells, {method: {parameter: text}}.
+
+    Of a swept parameter, one with several values, that is nothing: its variants are cells of their own.
+
+    Raises:
+        UsageError: as `assigned`.
+    """
+    of = {name: {p: values[0] for p, values in given.items() if len(values) == 1} for name, given in
+          assigned(assignments).items()}  # fmt: skip
+    return {name: given for name, given in of.items() if given}
+
+
+def with_variants(names: Sequence[str], assignments: Sequence[str]) -> list[str]:
+    """The methods, each followed by its variants where parameters of it are swept: every combination of their values.
+
+    What is set to one value of a method that is swept stands in the names of its variants too, so that typing such a
+    name asks for the same cell.
+    """
+    given = assigned(assignments)
+    found: dict[str, None] = {}
+    for name in names:
+        found[name] = None
+        values = given.get(name, {})
+        if any(len(of) > 1 for of in values.values()):
+            for chosen in itertools.product(*values.values()):
+                found["@".join([name, *(f"{p}={v}" for p, v in zip(values, chosen, strict=True))])] = None
+    return list(found)
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """`METHOD.PARAM=VALUE[,VALUE]` words to {method: {parameter: texts}}; METHOD may be a group, then they apply where
+    they fit. A parameter whose values are free text, such as `layers`, takes what is given as one, commas and all.
 
     Raises:
         UsageError: not of that form, no such method, or no method of the group has the parameter.
     """
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
     for text in assignments:
         left, equals, value = text.partition("=")
         method, dot, parameter = left.rpartition(".")
@@ -152,8 +185,18 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
         if not having:
             raise unknown(f"parameter of {method}", parameter, {p for m in chosen for p in parameters(m)})
         for name in having:
-            found.setdefault(name, {})[parameter] = value
+            values = [value] if _is_free_text(name, parameter) else [word.strip() for word in value.split(",")]
+            if not all(values):
+                raise UsageError(f"--set {text}: a value is missing. Write {method}.{parameter}=VALUE,VALUE")
+            found.setdefault(name, {})[parameter] = tuple(dict.fromkeys(values))
     return found
+
+
+def _is_free_text(name: str, parameter: str) -> bool:
+    """Whether a parameter takes any text."""
+    cls, spec = next((c, f) for c in _classes(resolve(name))[0].values() for f in _fields(c) if f.name == parameter)
+    hint = typing.get_type_hints(cls)[parameter]
+    return not spec.metadata.get("choices") and str in (hint, *typing.get_args(hint))
 
 
 def _assignment(text: str) -> tuple[str, str]:

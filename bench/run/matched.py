@@ -90,8 +90,15 @@ def find(
 
     Raises:
         NotReached: the unlearned model is above the level, or the target is not.
-        BenchError: the two models have not the same weights, or an answer has no finite probability.
+        BenchError: the two models have not the same weights, something is attached to the unlearned one, or an answer
+            has no finite probability.
     """
+    if unlearned.attached:
+        names = ", ".join(each.name for each in unlearned.attached)
+        raise BenchError(
+            f"the method leaves the weights as they are and attaches {names}: no point lies between it and the target. "
+            "Run without --match."
+        )
     move = line(target, unlearned)
     answers = tuple(text for text in texts if text.set == "forget" and text.role == "answer" and text.index == 0)
 

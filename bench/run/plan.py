@@ -10,14 +10,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench import plugins
 from bench.api import Exam, Method, Splits, make_task
 from bench.errors import BenchError
-from bench.keys import data_hash, digest
+from bench.keys import data_hash, digest, source_hash
+from bench.metrics._asked import ABSTENTION, ASKED_FOR
 from bench.metrics._exam import EXAM
+from bench.model import hub
 from bench.model.pairs import short_name
 from bench.model.recipes import SCRATCH, checkpoint_identity, finetuning, model_identity, model_label
+from bench.model.weights import ATTACHED
 from bench.needs import alternatives_of
 from bench.refusals import refusals
+from bench.registry import find, load, names, scan
 from bench.run.compose import MATCHED, Composed, compose, resolve
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
@@ -30,8 +35,6 @@ if TYPE_CHECKING:
 State = Literal["done", "to do", "stale", "failed"]
 Stage = Literal["base", "full", "retain", "given"]
 """What a model was taught of a task: nothing, all, what is to be kept; unknown, of one that is only measured."""
-ASKED_FOR = {"reference": "mia_reference", "gradient-norm": "mia_gradient_norm"}
-"""Probes that only run when asked for, and the metric that each makes possible."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Request:
     results: Path
     cache: Path
     overrides: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    probes: tuple[str, ...] = ()  # of ASKED_FOR, and lm-eval's tasks as "lm-eval/NAME"
+    probes: tuple[str, ...] = ()  # of `asked_for`, and lm-eval's tasks as "lm-eval/NAME"
     trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
     settings: str = ""  # a preset, or a file of settings, in place of the model's own
     precision: Precision = "float32"  # of weights and passes, in teaching, unlearning and measuring
@@ -62,9 +65,15 @@ class Request:
         return (self.retrains and short_name(self.model)) or model_label(self.model)
 
 
+def asked_for() -> dict[str, tuple[str, ...]]:
+    """Everything that `--probes` may name, and the metrics that each makes possible."""
+    own = {name: tuple(load("probe", name).metrics) for name in names("probe")}
+    return ASKED_FOR | own
+
+
 def metrics(task: str, probes: Sequence[str] = ()) -> list[str]:
     """The scores of a cell of `task`: those it names, then metrics that no task names and whose probes were run."""
-    dear = {metric for probe, metric in ASKED_FOR.items() if probe not in probes}
+    dear = {metric for probe, made in asked_for().items() if probe not in probes for metric in made}
     asked = [probe for probe in probes if probe.startswith(EXAM)]
     return [name for name in dict.fromkeys([*scores_of(task), *asked]) if name not in dear]
 
@@ -202,7 +211,9 @@ def plan_given(
         controls: what it is measured beside; against the retrain cell of its task and seed, where there is one.
     """
     start = Prepared(digest({"model": checkpoint_identity(checkpoint)}), "given", task, seed, checkpoint)
-    composed = Composed(Method(name, "a checkpoint, measured as it is", control=True), {}, {}, {})
+    attached = hub.has(checkpoint, ATTACHED[0])
+    given = Method(name, "a checkpoint, measured as it is", control=True, detachable=attached)
+    composed = Composed(given, {}, {}, {})
     against = (c.keys["measure"] for c in controls if c.cell.method == RETRAIN and c.cell.task == task)
     return _plan_cell(request, task, composed, seed, next(against, None), start)
 
@@ -213,7 +224,7 @@ def _plan_cell(
     method, finished = composed.method, None
     start = start or prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
-    probes = _probes(request, cell)
+    probes = tuple(sorted({*_probes(request, cell), *([ABSTENTION] if method.detachable else [])}))
     hashes = _hashes(task, request.source)
     training: dict[str, Any] = {"start": start.key, **_precision(request)}
     if method.control and start.given:
@@ -234,6 +245,8 @@ def _plan_cell(
     }
     if probes:
         measuring["probes asked for"] = list(probes)
+        declared = {name: find("probe", name).module for name in probes if name in names("probe")}
+        measuring |= {f"source of probe {name}": source_hash(module) for name, module in declared.items()}
     if held := exams(request, task, probes):
         measuring["exams"] = [f"{exam.task}, {exam.shots or 0} shots" for exam in held]
     train_key = start.key if method.control else digest(training)
@@ -260,14 +273,22 @@ def _probes(request: Request, cell: Cell) -> tuple[str, ...]:
     except BenchError:
         record = None
     before = record.identity.get("probes asked for", []) if record else []
-    return tuple(sorted({*request.probes, *before}))
+    known = {*request.probes, *asked_for(), *(probe for probe in before if probe.startswith(EXAM))}
+    return tuple(sorted({*request.probes, *before} & known))
 
 
 def scoring_key(wanted: Sequence[str], measure_key: str, reference: str | None) -> tuple[str, dict[str, Any]]:
     """The score key of a measurement and its ingredients: versions of the metrics, and the retrain's measure key."""
     scoring: dict[str, Any] = {f"metric {name}": build(name).version for name in wanted}
+    scoring |= {f"source of metric {name}": source_hash(module) for name, module in _outside_metrics(wanted).items()}
     scoring |= {"scoring": SCORE, "retrain": reference or "itself"}
     return digest([measure_key, scoring]), scoring
+
+
+def _outside_metrics(names: Sequence[str]) -> dict[str, str]:
+    """The metrics that a plugin declares, with its module: nobody can know when their versions must rise."""
+    declared = ((name, scan().get(("metric", name))) for name in names)
+    return {name: found.module for name, found in declared if found and found.module in plugins.sources()}
 
 
 def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:

@@ -22,42 +22,66 @@ _CODE = (".py", ".toml", ".yaml")
 _NAMED = 10
 
 
-def provenance(root: Path = ROOT, own: Collection[str] | None = None) -> dict[str, Any]:
+def provenance(
+    root: Path = ROOT, own: Collection[str] | None = None, outside: Collection[tuple[str, Path]] = ()
+) -> dict[str, Any]:
     """What a record says of the code that made it, whatever git knows of it.
 
     Args:
         own: the files of methods and tasks that the cell uses (`own_code`); others of theirs count for nothing. Without
             it all of them count.
+        outside: modules of plugins that the cell uses, each with its file (`outside_code`).
 
     Returns:
         `commit`: "" where git does not keep this package. `dirty`: whether code differs from that commit. `changed`:
         the first of the files that do, untracked ones among them, relative to `root`. `code`: a digest of all code.
+        `plugins`, where there are any: a digest of the file of each module; one that no commit holds is dirty too.
     """
     changed = [
         name for name in _changed(root) if own is None or name.startswith(("bench/", "pyproject")) or name in own
     ]
+    changed += [f"{module} (plugin)" for module, path in outside if not _is_held(path)]
     return {
         "commit": _git(root, "rev-parse", "HEAD").strip() if _is_kept(root) else "",
         "dirty": bool(changed),
         "changed": changed[:_NAMED] + [f"and {len(changed) - _NAMED} more"] * (len(changed) > _NAMED),
         "code": code_digest(root),
+        **({"plugins": {module: _file_digest(path) for module, path in outside}} if outside else {}),
     }
 
 
 def own_code(method: Method, task: str) -> frozenset[str]:
     """The files of methods and tasks that a cell of that method and task is made by, relative to the root."""
+    files = _sources(method, task).values()
+    return frozenset(path.relative_to(ROOT).as_posix() for path in files if _is_ours(path))
+
+
+def outside_code(method: Method, task: str) -> tuple[tuple[str, Path], ...]:
+    """The modules of plugins that a cell of that method and task is made by, with their files."""
+    return tuple(sorted((m, path) for m, path in _sources(method, task).items() if not _is_ours(path)))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PLACES
+
+
+def _sources(method: Method, task: str) -> dict[str, Path]:
+    """The file of each module that a cell of that method and task is made by, wherever it lies."""
     plain = method.name.partition("@")[0]
     modules = [find("task", task).module]
     modules += [find("method", plain).module] if plain in names("method") else []
     parts = (("objective", method.objective), ("optimizer", method.optimizer), ("scope", method.scope))
     modules += [find(kind, name).module for kind, name in parts if name]
-    files = {path for module in modules for path in source_files(module).values()}
-    return frozenset(path.relative_to(ROOT).as_posix() for path in files if path.is_relative_to(ROOT))
+    return {name: path for module in modules for name, path in source_files(module).items()}
 
 
 def code_digest(root: Path = ROOT) -> str:
     """Digest of every file of code by its place: the same code has the same, in a clone, a copy or a wheel."""
-    return digest({name: sha256((root / name).read_bytes()).hexdigest() for name in sorted(_code(root))})
+    return digest({name: _file_digest(root / name) for name in sorted(_code(root))})
+
+
+def _file_digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def _code(root: Path) -> Iterator[str]:
@@ -79,6 +103,14 @@ def _changed(root: Path) -> list[str]:
 def _is_kept(root: Path) -> bool:
     """Whether git keeps this very package, not only a folder around the one in which it is installed."""
     return bool(_git(root, "ls-files", "--", "bench/__init__.py"))
+
+
+def _is_held(file: Path) -> bool:
+    """Whether a commit holds this file as it is, or it came with an installed package."""
+    if "site-packages" in file.parts or "dist-packages" in file.parts:
+        return True
+    kept = _git(file.parent, "ls-files", "--", file.name)
+    return bool(kept) and not _git(file.parent, "status", "--porcelain", "--", file.name)
 
 
 def _git(root: Path, *words: str) -> str:

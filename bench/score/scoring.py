@@ -28,6 +28,7 @@ _ABSENT = {
     "general": "the exam of general knowledge was not held",
     "excess_loss": "no reference losses: run with --probes reference",
     "gradient_norm": "no gradient norms: run with --probes gradient-norm",
+    "abstained": "refusals were not looked for: run with --probes abstention",
 }
 
 

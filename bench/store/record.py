@@ -65,6 +65,8 @@ class Record:
         tuning_trials: how many settings were tried before these parameters were chosen; 0 is none.
         created: UTC time, ISO 8601.
         error: why the cell has no scores.
+        detachable: the method acts at inference: whoever holds the weights takes it off and has the target back, so
+            attacks on weights are attacks on the target. Written only where it is so.
     """
 
     cell: Cell
@@ -81,11 +83,14 @@ class Record:
     tuning_trials: int = 0
     created: str = ""
     error: str = ""
+    detachable: bool = False
 
 
 def to_json(record: Record) -> str:
     """The record as text that `from_json` reads back to an equal record; NaN becomes null."""
     plain = {"schema": SCHEMA, **{f.name: getattr(record, f.name) for f in dataclasses.fields(record)}}
+    if not record.detachable:
+        del plain["detachable"]
     plain["cell"] = record.cell._asdict()
     plain["scores"] = {name: score._asdict() for name, score in record.scores.items()}
     return json.dumps(_finite(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -108,6 +113,7 @@ def from_json(text: str, origin: str) -> Record:
         while version < SCHEMA:
             plain = MIGRATIONS[version](plain)
             version += 1
+        plain = {"detachable": False, **plain}
         if odd := sorted(set(plain) ^ set(_KINDS)):
             raise ValueError(f"missing or unknown keys: {', '.join(odd)}")
         if wrong := [name for name, kind in _KINDS.items() if not isinstance(plain[name], kind)]:
@@ -126,6 +132,7 @@ _KINDS: dict[str, type] = {
     "environment": dict,
     "notes": list,
     "tuning_trials": int,
+    "detachable": bool,
 }
 """What JSON has under each key of a record."""
 _NUMBER = (float, int, type(None))

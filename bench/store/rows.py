@@ -20,7 +20,7 @@ _VALUES = {"logp": np.float32, "hit": np.bool_, "mean": np.float32, "var": np.fl
 _TEXTS = {"set": "str", "id": "str", "cluster": "str", "role": "str", "index": "int64", "continuation": "str"}
 _GENERATIONS = dict.fromkeys(("set", "id", "cluster", "role", "reference", "generation"), "str") | {"finished": "bool"}
 _PROBES = {"reference_loss": "float64", "gradient_norm": "float64"}  # there only if they were asked for
-_EXAMS = {"score": "float64"}  # there only if an exam was held
+_EXAMS = {"score": "float64", "abstained": "float64"}  # there only if an exam was held, or refusals were looked for
 _LISTS = [f"{name}.list.element" for name, kind in _VALUES.items() if kind is np.float32]
 _NAMES = ["set", "id", "cluster", "role"]
 

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from bench.contracts import LM, Batch, Encoded, Labels
+from bench.model.attachments import Attached
 from bench.model.heads import label_logits
 
 IGNORED = -100
@@ -79,12 +80,25 @@ def sampled_cross_entropies(
     return map(proposed, parts), count
 
 
+def attached_logps(lm: LM, batch: Batch, prompts: Sequence[Sequence[int]]) -> Labels:
+    """`label_logps` of a batch, whose rows have these prompts, under a model with what is attached to it."""
+    attached = Attached(lm)
+    told = attached.told(prompts)
+    if told is None:
+        return label_logps(lm.model, batch)
+    width = batch.ids.shape[1]
+    spots = told.spots(batch.at // width, batch.at % width)
+    with attached.on(told, torch.arange(width, device=lm.device).expand_as(batch.ids)):
+        logits = label_logits(lm.model, batch.ids, batch.mask, batch.at).float()
+    return labelled(attached.logits(logits, spots), batch)
+
+
 @torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
     found = torch.empty(len(items), device=lm.device)
     for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
-        found[chosen] = label_logps(lm.model, batch).sums()
+        found[chosen] = attached_logps(lm, batch, [items[i].prompt for i in chosen]).sums()
     return found
 
 

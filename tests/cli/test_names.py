@@ -10,6 +10,7 @@ from bench import registry
 from bench.api import Score
 from bench.cli.list import KINDS
 from bench.cli.main import main
+from bench.metrics._asked import ASKED_FOR
 from bench.store import files
 from bench.store.record import Cell, Record
 
@@ -35,7 +36,8 @@ def test_list_without_a_kind_says_what_there_is(capsys):
     for kind, line in lines.items():
         assert line.endswith(f"python -m bench list {kind}")
         if kind != "models":
-            assert int(line.split()[1]) == len(registry.names(kind[:-1])) > 0
+            named = len(registry.names(kind[:-1])) + (len(ASKED_FOR) if kind == "probes" else 0)
+            assert int(line.split()[1]) == named > 0
 
 
 def test_methods_are_listed_by_family_a_line_each(capsys):

@@ -92,9 +92,9 @@ def test_duplicates_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = Forward.tree_hidden
 
-    def counting(self: Forward, batch):  # type: ignore[no-untyped-def]
+    def counting(self: Forward, batch, told):  # type: ignore[no-untyped-def]
         seen.extend(batch)
-        return original(self, batch)
+        return original(self, batch, told)
 
     monkeypatch.setattr(Forward, "tree_hidden", counting)
     once = rows_of(lm, texts)

@@ -59,7 +59,7 @@ def test_the_table_is_compact(tables) -> None:
 
 def test_scores_lie_in_bounds_and_their_intervals(tables) -> None:
     for name, score in score_items(*tables, NAMES).items():
-        if name in ("mia_reference", "mia_gradient_norm"):
+        if name in ("mia_reference", "mia_gradient_norm") or name.startswith("abstention"):
             assert score.value is None and "--probes" in score.note
             continue
         assert score.n > 0 and score.note == ""

@@ -120,3 +120,29 @@ def test_set_words():
     for text in ("fo-npo", "fo-npo=1", ".beta=1", "fo-npo.beta="):
         with pytest.raises(UsageError, match=r"METHOD\.PARAM=VALUE"):
             c.parse_overrides([text])
+
+
+def test_several_values_make_a_variant_each():
+    words = ["fo-npo.lr=1e-5, 3e-5,1e-5"]
+    assert c.parse_overrides(words) == {}
+    assert c.with_variants(["target", "fo-npo"], words) == ["target", "fo-npo", "fo-npo@lr=1e-5", "fo-npo@lr=3e-5"]
+    assert c.with_variants(["target"], words) == ["target"]
+    assert c.with_variants(["fo-npo"], ["fo-npo.lr=1e-5"]) == ["fo-npo"]
+    product = c.with_variants(["fo-npo"], ["fo-npo.lr=1,2", "fo-npo.epochs=7", "fo-npo.beta=3,4"])[1:]
+    assert product == [f"fo-npo@lr={lr}@epochs=7@beta={beta}" for lr in "12" for beta in "34"]
+    assert c.parse_overrides(["fo-npo.lr=1,2", "fo-npo.epochs=7"]) == {"fo-npo": {"epochs": "7"}}
+    swept = c.with_variants(["fo-ga", "so-ga", "target"], ["fo.clip=0,1"])
+    assert swept == ["fo-ga", "fo-ga@clip=0", "fo-ga@clip=1", "so-ga", "target"]
+
+
+def test_a_comma_within_a_value_is_no_sweep():
+    """Layers are free text with commas, tuples have colons, choices are swept."""
+    name = "npo+adamw+layers"
+    assert c.with_variants([name], [f"{name}.layers=0,2-4"]) == [name]
+    assert c.parse_overrides([f"{name}.layers=0,2-4"]) == {name: {"layers": "0,2-4"}}
+    assert c.with_variants(["simu-npo"], ["simu-npo.mask=dual,forget-only"])[1:] == [
+        "simu-npo@mask=dual", "simu-npo@mask=forget-only"
+    ]  # fmt: skip
+    assert c.with_variants(["simu-npo"], ["simu-npo.retain_items=none,5"])[2] == "simu-npo@retain_items=5"
+    with pytest.raises(UsageError, match="a value is missing. Write fo-npo.lr=VALUE,VALUE"):
+        c.assigned(["fo-npo.lr=1,"])

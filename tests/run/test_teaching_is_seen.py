@@ -31,7 +31,7 @@ def test_the_file_of_a_model_that_is_taught_has_its_curve(tmp_path: Path, monkey
     monkeypatch.setattr(live, "BEAT", 0.01)
     monkeypatch.setattr(cell, "load_prepared", lambda *_: SimpleNamespace())
     monkeypatch.setattr(cell, "teach", teach)
-    monkeypatch.setattr(cell, "_keep", lambda *_: None)
+    monkeypatch.setattr(cell, "keep", lambda *_: None)
     cell.prepare(request, wanted, lambda *_: None)
     last = seen[-1]
     assert last["curve"]["loss"] == [2.5] and (last["stage"], last["step"], last["steps"]) == ("teaching", 1, 4)

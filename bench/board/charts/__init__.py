@@ -52,17 +52,13 @@ def of_table(table: Table, records: Mapping[Cell, Record], crossed: Crossed, nam
         membership(table, crossed, names),
         cost(table, names),
         *training(table, records, names),
-        *responses(table, records, names),
+        *responses(table, names),
         heat(table, names),
     ]
 
 
-def of_method(method: str, tables: Sequence[Table], records: Mapping[Cell, Record] | None = None) -> list[Chart]:
-    """Figures of a method's page: its headline on every task, and what its parameters do.
-
-    Args:
-        records: for the value of a swept parameter that the plain method has; without, that point is missing.
-    """
+def of_method(method: str, tables: Sequence[Table]) -> list[Chart]:
+    """Figures of a method's page: its headline on every task, and what its parameters do."""
     names = [row.method for table in tables for row in table.rows]
-    swept = [chart for table in tables for chart in responses(table, records or {}, names, method)]
+    swept = [chart for table in tables for chart in responses(table, names, method)]
     return [of_tasks(method, tables), *(c._replace(name=f"response-{n}") for n, c in enumerate(swept, 1))]

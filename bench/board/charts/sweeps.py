@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import altair as alt
 
@@ -25,64 +25,15 @@ from bench.board.charts.theme import (
     tip,
 )
 from bench.board.numbers import short
-from bench.compare.analysis import HEADLINE, Row, Table
-from bench.store.record import Cell, Record
-
-WIDE = 8.0
-"""Largest over smallest value from which the axis is logarithmic."""
+from bench.board.sweeps import Swept, swept
+from bench.compare.analysis import HEADLINE, Table
 
 
-class Swept(NamedTuple):
-    """One parameter of one method, all others being the same."""
-
-    method: str  # with those assignments that all have
-    parameter: str
-    points: tuple[tuple[float, Row], ...]  # by value; the plain method's own is among them where it is known
-
-
-def responses(table: Table, records: Mapping[Cell, Record], names: Iterable[str] = (), method: str = "") -> list[Chart]:
+def responses(table: Table, names: Iterable[str] = (), method: str = "") -> list[Chart]:
     """A chart for each method and parameter that numeric variants differ in; with `method` only of that one."""
     names = [*names, *(row.method for row in table.rows)]
-    found = [one for one in swept(table, records) if not method or one.method.partition("@")[0] == method]
+    found = [one for one in swept(table) if not method or one.method.partition("@")[0] == method]
     return [_drawn(f"response-{n}", one, names) for n, one in enumerate(found, 1)]
-
-
-def swept(table: Table, records: Mapping[Cell, Record]) -> list[Swept]:
-    """The parameters that a table's variants METHOD@PARAM=VALUE sweep over two values or more."""
-    rows = {row.method: row for row in (*table.rows, *table.variants)}
-    found: dict[tuple[str, str], dict[float, Row]] = {}
-    for row in table.variants:
-        for rest, parameter, value in _numeric(row.method):
-            found.setdefault((rest, parameter), {})[value] = row
-    for (rest, parameter), of_values in found.items():
-        plain = rows.get(rest)
-        own = _own_value(table, records, plain, parameter) if plain is not None else None
-        if plain is not None and own is not None:
-            of_values.setdefault(own, plain)
-    return [Swept(*key, tuple(sorted(of.items()))) for key, of in sorted(found.items()) if len(of) > 1]
-
-
-def _numeric(variant: str) -> Iterator[tuple[str, str, float]]:
-    """Of each numeric assignment of a variant: the variant without it, the parameter, the value."""
-    plain, *settings = variant.split("@")
-    for i, setting in enumerate(settings):
-        parameter, equals, value = setting.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            continue
-        if parameter and equals and abs(number) < float("inf"):
-            yield "@".join([plain, *settings[:i], *settings[i + 1 :]]), parameter, number
-
-
-def _own_value(table: Table, records: Mapping[Cell, Record], plain: Row, parameter: str) -> float | None:
-    """What a method has without being told; None where it is no number or not known."""
-    for seed in plain.seeds:
-        record = records.get(Cell(table.task, plain.method, table.model, table.data, seed))
-        value = record.parameters.get(parameter) if record is not None else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
 
 
 def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
@@ -101,7 +52,6 @@ def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
             rows.append({"kind": "name", "method": base, "setting": value, "measure": measure.name,
                          "value": span.value})  # fmt: skip
     values = [value for value, _ in one.points]
-    log = values[0] > 0 and values[-1] / values[0] >= WIDE
     told = "; ".join(f"{value:g}: {short('', row.scores[HEADLINE])}" for value, row in one.points
                      if HEADLINE in row.scores)  # fmt: skip
     plain = [f" The plain method has {value:g}, the larger mark." for value, row in one.points
@@ -111,11 +61,12 @@ def _drawn(name: str, one: Swept, names: Iterable[str]) -> Chart:
     if not rows:
         return Chart(name, title, "Its variants have no headline.", None)
     text = (
-        f"Headline against {one.parameter} of {one.method}: {told}.{''.join(plain)} Bars are 95% intervals over "
-        f"{' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked nor tested."
+        f"Headline against {one.parameter} of {one.method}: {told}.{''.join(plain)} Bars and bands are 95% "
+        f"intervals over {' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}; a variant is neither ranked "
+        "nor tested."
     )
-    return drawn(name, title, text, _log if log else _linear, rows, looks([*names, base]), 240,
-                 x=f"{one.parameter}{' (log)' if log else ''}", values=values, count=len(values))  # fmt: skip
+    return drawn(name, title, text, _log if one.log else _linear, rows, looks([*names, base]), 240,
+                 x=f"{one.parameter}{' (log)' if one.log else ''}", values=values, count=len(values))  # fmt: skip
 
 
 def _linear() -> alt.LayerChart:
@@ -141,6 +92,11 @@ def _marks(scale: alt.Scale) -> alt.LayerChart:
         alt.when(f"({PICKED}) && {headline}").then(alt.value(1))
         .when(PICKED).then(alt.value(0.55)).otherwise(alt.value(FADED))
     )  # fmt: skip
+    bands = (
+        of("point", "plain")
+        .mark_area()
+        .encode(x=x, y=alt.Y("lo:Q"), y2="hi:Q", color=colour(), detail="measure:N", opacity=seen(0.1))
+    )
     lines = (
         of("point", "plain")
         .mark_line(strokeWidth=1.4)
@@ -160,4 +116,4 @@ def _marks(scale: alt.Scale) -> alt.LayerChart:
         for kind, size in (("point", 45), ("plain", 150))
     ]
     names = of("name").mark_text(align="left", dx=8, fontSize=10).encode(x=x, y=y, text="measure:N", opacity=seen())
-    return layered(lines, bars, seeds, *marks, names)
+    return layered(bands, lines, bars, seeds, *marks, names)

@@ -46,7 +46,7 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
         parts=parts(method),
         heads=list(NUMBERS),
         rows=[_row(table, row) for table, row in rows],
-        charts=charts.of_method(method, tables, records),
+        charts=charts.of_method(method, tables),
         ran_on=[f"{task}, {kinds[task, model, data]}, {model}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],
     )

@@ -9,6 +9,7 @@ from bench.board import about, charts, columns
 from bench.board.columns import Column
 from bench.board.report import places, start
 from bench.board.report.pages import Folder
+from bench.board.sweeps import swept, with_plain
 from bench.board.verdict import remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table
 from bench.store.record import CONTROLS, Cell
@@ -72,5 +73,9 @@ def _details(table: Table) -> Iterator[Part]:
         if known:
             yield Part(heading, table.rows, columns.details(table.rows, known), {})
     if table.variants:
-        found = links(table, table.variants)
-        yield Part("Variants, METHOD@PARAM=VALUE", table.variants, columns.variants(table), found)
+        rows = with_plain(table)
+        yield Part("Variants, METHOD@PARAM=VALUE", rows, columns.variants(table, rows), links(table, rows))
+    for one in swept(table):
+        points = [row for _, row in one.points]
+        caption = f"Sweep of {one.parameter}: {one.method}"
+        yield Part(caption, points, columns.sweep(table, one), links(table, points))

@@ -11,9 +11,10 @@ import vl_convert
 from scipy.stats import ecdf as scipy_ecdf
 
 from bench.api import Score
-from bench.board import charts
-from bench.board.charts import heat_maps, items, runs, sweeps, trade_offs
+from bench.board import charts, leaderboard, sweeps
+from bench.board.charts import heat_maps, items, runs, trade_offs
 from bench.board.numbers import short
+from bench.compare.analysis import Rules
 from bench.compare.crossed import Run
 from bench.stats import roc
 from bench.stats.critical_difference import rank_tasks
@@ -244,7 +245,7 @@ def test_the_heat_map_has_every_metric_with_a_value(shown: Shown) -> None:
 
 
 def test_a_swept_parameter_has_the_plain_methods_point(shown: Shown) -> None:
-    (one,) = sweeps.swept(shown.table, shown.records)
+    (one,) = sweeps.swept(shown.table)
     assert (one.method, one.parameter) == ("good", "beta")
     assert [(value, row.method) for value, row in one.points] == [
         (0.01, "good@beta=0.01"), (1.0, "good"), (10.0, "good@beta=10")
@@ -254,16 +255,44 @@ def test_a_swept_parameter_has_the_plain_methods_point(shown: Shown) -> None:
     assert plain["value"] == close(shown.table.row("good").scores["headline"].value)
     assert len(rows_of(chart, "point")) == 2 * 3
     assert charts.of_method("half", [shown.table])[1:] == []
-    without = sweeps.swept(shown.table, {})
-    assert [value for value, _ in without[0].points] == [0.01, 10.0]
-    assert sweeps.swept(dataclasses.replace(shown.table, variants=()), shown.records) == []
+    for parameters in ({}, {"beta": 1.0, "mask": "other"}, {"beta": "high", "mask": "dual"}):
+        rows = tuple(dataclasses.replace(row, parameters=parameters) for row in shown.table.rows)
+        (without,) = sweeps.swept(dataclasses.replace(shown.table, rows=rows))
+        assert [value for value, _ in without.points] == [0.01, 10.0]
+    assert sweeps.swept(dataclasses.replace(shown.table, variants=())) == []
+
+
+def test_axes_of_geometric_values_are_logarithmic(shown: Shown) -> None:
+    """1e-5, 3e-5, 1e-4 and 1, 2, 4 are; 1, 2, 3 are not, nor is what begins at 0."""
+    row = shown.table.variants[0]
+    for values, log in (((1e-5, 3e-5, 1e-4), True), ((1, 2, 4), True), ((1, 2, 3), False), ((1, 2), False),
+                        ((0, 1, 10), False), ((1, 9), True)):  # fmt: skip
+        assert sweeps.Swept("good", "beta", tuple((float(v), row) for v in values)).log == log
+
+
+def test_variants_stand_below_their_method_by_value(shown: Shown) -> None:
+    row = shown.table.variants[0]
+    names = ("good@lr=1e-4", "half@matched", "good@lr=3e-5", "good@lr=1e-5", "other@lr=1", "good@beta=2")
+    table = dataclasses.replace(shown.table, variants=tuple(dataclasses.replace(row, method=n) for n in names))
+    assert [row.method for row in sweeps.with_plain(table)] == [
+        "good", "good@beta=2", "good@lr=1e-5", "good@lr=3e-5", "good@lr=1e-4", "half", "half@matched", "other@lr=1"
+    ]  # fmt: skip
+
+
+def test_the_board_has_a_folded_table_a_sweep(shown: Shown) -> None:
+    text = leaderboard.render([shown.table], Rules())
+    section = text.split("<summary>Sweep of beta: good (tofu:forget10)</summary>")[1].split("</details>")[0]
+    lines = [line.split(" | ") for line in section.strip().splitlines()]
+    assert lines[0] == ["| method", "beta", "headline", "erased", "kept |"]
+    assert [line[:2] for line in lines[2:]] == [["| good@beta=0.01", "0.01"], ["| good", "1"], ["| good@beta=10", "10"]]
+    assert lines[3][2] == short("", shown.table.row("good").scores["headline"])
 
 
 def test_sweeps_that_share_another_setting_are_their_own(shown: Shown) -> None:
     row = shown.table.variants[0]
     names = ("good@t=0.1@n=random", "good@n=random", "good@t=0.5@n=random", "good@t=high", "good@t=nan", "good@matched")
     table = dataclasses.replace(shown.table, variants=tuple(dataclasses.replace(row, method=n) for n in names))
-    (one,) = sweeps.swept(table, {})
+    (one,) = sweeps.swept(table)
     assert (one.method, one.parameter, [v for v, _ in one.points]) == ("good@n=random", "t", [0.1, 0.5])
 
 

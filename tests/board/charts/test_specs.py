@@ -30,7 +30,7 @@ def everything(shown: Shown) -> list[charts.Chart]:
     return [
         *shown.charts(),
         charts.forest(table, compact=True),
-        *charts.of_method(method, tables, shown.records),
+        *charts.of_method(method, tables),
         *charts.of_cell(record, shown.records.values()),
         *charts.across(tables, across_tasks(tables)),
     ]

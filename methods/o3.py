@@ -122,9 +122,8 @@ class O3:
     Warm-up is a share of the steps, its 100 being more than TOFU has. The code subtracts the cosine where nearness
     raises it.
 
-    Cost: one pass over each distinct prompt for the gate, when it is made and whenever a prompt comes; training passes
-    through the bare model and the update. Kept: r (inputs + outputs) numbers a module, and about 2 N numbers a
-    coordinate of the hidden states of each layer, N prompts.
+    Cost: a pass over each distinct prompt for the gate, when it is made and whenever a prompt comes. Kept: for each
+    module r (inputs + outputs) numbers, for each hidden unit of each layer about 2 N, with N prompts.
     """
 
     rank: int = param(8, "rank of the update of each linear map", ge=1)

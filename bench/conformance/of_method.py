@@ -27,6 +27,7 @@ from bench.model import models
 from bench.model.architecture import neuron_axis
 from bench.registry import Declaration
 from bench.run.compose import compose, resolve
+from bench.run.keeping import built, refuse_foreign
 from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Room, cut
@@ -112,6 +113,7 @@ def can_be_saved(name: str, toy: Toy, folder: Path) -> None:
             f"{name}: its model answers otherwise once it is saved and loaded. Leave no hook, wrapper or buffer "
             "behind: what it learnt must be in the weights"
         )
+    refuse_foreign(name, built(toy.after.model), built(loaded.model))
 
 
 def leaves_the_model_as_it_was_built(name: str, toy: Toy) -> None:

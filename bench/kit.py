@@ -7,24 +7,28 @@ model themselves:
     layers, chosen                         the decoder layers of any family, by index: their projections and neurons
     stream                                 a random stream by name (a cell's own are `context.stream(name)`)
     frozen                                 a copy of the start model that never moves
-    train                                  the loop that all gradient methods share, with its curve and trade-off
+    train, CrossEntropy                    the loop that all gradient methods share, with its curve and trade-off; the
+                                           loss of ordinary training
+    looking                                a trade-off for what moves a model otherwise
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from bench.api import Optimizer, Schedule, Scope
-from bench.contracts import LM, Context
+from bench.api import LossTerms, Optimizer, Schedule, Scope
+from bench.contracts import LM, Context, Encoded, Step
 from bench.keys import stream as stream
 from bench.model.architecture import chosen as chosen
 from bench.model.architecture import layers as layers
 from bench.train.batches import answer_logps as answer_logps
 from bench.train.batches import collate as collate
 from bench.train.batches import label_logps as label_logps
-from bench.train.unlearning import unlearn
+from bench.train.unlearning import trade_off, unlearn
 
 
 def frozen(lm: LM) -> LM:
@@ -36,17 +40,54 @@ def frozen(lm: LM) -> LM:
     return dataclasses.replace(lm, model=model)  # type: ignore[type-var]
 
 
-def train(context: Context, objective: Any, optimizer: Optimizer, schedule: Schedule, scope: Scope) -> None:
-    """Train `context.lm` in place, as the gradient methods are.
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Descent on whatever is trained on, as in fine-tuning: an objective for `train`."""
 
-    One epoch is one pass over `context.forget`, whatever that holds: to train on something else, hand over a context
-    with other sets (`dataclasses.replace`). Curve, trade-off, precision and trackers are the cell's.
+    reference: ClassVar[bool] = False
+    retain: ClassVar[bool] = False
+
+    def loss(self, step: Step) -> LossTerms:
+        """Mean over the labels of the batch of -log p."""
+        found = step.forget.cross_entropy()
+        return LossTerms(found, {"loss": found})
+
+
+def train(
+    context: Context,
+    objective: Any,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    scope: Scope,
+    on: Sequence[Encoded] | None = None,
+    traced: bool = True,
+) -> None:
+    """Train `context.lm` in place, as the gradient methods are. Curve, precision and trackers are the cell's.
 
     Args:
         objective: anything with `loss(step)`, and with `reference`, `retain` or `needs` where it asks for something.
+        on: what an epoch is a pass over, and what a step calls its forget batch; the forget set where it is None.
+        traced: whether the trade-off between the context's two sets is followed. What moves the model once more
+            afterwards follows its own way (`looking`).
+
+    Raises:
+        Diverged: the loss stopped being finite.
+        UsageError: there is nothing to train on.
+    """
+    course, taught = context.course, context if on is None else dataclasses.replace(context, forget=on)
+    _, course.moved = unlearn(
+        taught, objective, optimizer, scope, schedule, trace=course.trace if traced else 0, log=course.log,
+        precision=course.precision, curve=course.curve, watched=context,
+    )  # fmt: skip
+
+
+def looking(context: Context) -> Callable[[int], None]:
+    """`look(step)` adds to the cell's trade-off where `context.lm` stands now between forgetting and keeping.
+
+    It does nothing where nobody follows (`context.course`).
     """
     course = context.course
-    _, course.moved = unlearn(
-        context, objective, optimizer, scope, schedule, trace=course.trace, precision=course.precision,
-        log=course.log, curve=course.curve,
-    )  # fmt: skip
+    if course.curve is None or not course.trace:
+        return lambda step: None
+    probe = trade_off(context, context.lm, course.precision)
+    return lambda step: course.curve.look(step, probe)

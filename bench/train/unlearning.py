@@ -37,6 +37,7 @@ def unlearn(
     precision: Precision = "float32",
     log: Log | None = None,
     curve: Curve | None = None,
+    watched: Context | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.
 
@@ -48,6 +49,7 @@ def unlearn(
         precision: "mixed" runs the passes under autocast; bfloat16 weights are seen by themselves.
         log: gets the lines of the training curve as they are made.
         curve: an empty one to fill, for a thread that looks on.
+        watched: whose sets the probes look at, where they are others than those that are trained on.
 
     Warns:
         UserWarning: an optimizer that clips its steps weight by weight (it has `clipped`, the share of the last step)
@@ -86,7 +88,7 @@ def unlearn(
             curve = fit(
                 shared, held, stepping(held, optimizer.build), steps.drawn, loss, room=room,
                 warmup=schedule.warmup, clip=schedule.clip, autocast=precision == "mixed", name="unlearning",
-                progress=context.progress, probe=_trade_off(context, shared, precision) if trace else None,
+                progress=context.progress, probe=trade_off(watched or context, shared, precision) if trace else None,
                 points=trace, curvature=curvature, after=steps.after, log=log, curve=curve,
             )  # fmt: skip
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
@@ -139,7 +141,7 @@ def _warn_of_clipping(shares: Sequence[float], optimizer: Optimizer) -> None:
     warnings.warn(f"{share:.2%} of the weights were clipped over the run, so its steps {what}.{mend}", stacklevel=2)
 
 
-def _trade_off(context: Context, lm: LM, precision: Precision, sample: int = 64) -> Callable[[], dict[str, float]]:
+def trade_off(context: Context, lm: LM, precision: Precision, sample: int = 64) -> Callable[[], dict[str, float]]:
     """A probe of where a run stands between forgetting and keeping: the mean over a sample of p(answer)^(1/labels)."""
     random = context.stream("trace")
     samples = {

@@ -99,7 +99,7 @@ def test_probes_on_the_way_are_no_unlearning(request_: Request, clock: Clock, mo
     def step(what: str, done: int, total: int) -> None:
         clock.now += what == "unlearning"
 
-    monkeypatch.setattr(unlearning, "_trade_off", lambda *_: probe)
+    monkeypatch.setattr(unlearning, "trade_off", lambda *_: probe)
     (only,) = planned(request_, "fo-npo")
     _, meta = cell._unlearned(request_, only, step)
     assert meta["curve"]["trace step"] == [0, 1, 2]

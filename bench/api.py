@@ -188,7 +188,9 @@ class Objective(Protocol):
 class Optimizer(Protocol):
     """A frozen dataclass that builds a torch optimizer."""
 
-    lr: float
+    @property
+    def lr(self) -> float:
+        """The learning rate at its highest."""
 
     def build(self, params: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer: ...
 

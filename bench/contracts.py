@@ -113,6 +113,9 @@ class LM(Protocol):
     def device(self) -> torch.device:
         """Where the weights are."""
 
+    def encode(self, prompt: str, answer: str, raw: bool = False) -> Encoded:
+        """Ids of prompt and answer, as the model's family is asked or as they are; the answer ends with EOS."""
+
     @property
     def attached(self) -> tuple[Any, ...]:
         """What goes with the network and is not in its weights; `bench.model.attachments.attach` puts it on."""

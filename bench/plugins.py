@@ -1,8 +1,9 @@
 """Declarations that lie outside of this package: files that a command line names, and packages that are installed.
 
-A file is named by `--plugin FILE` or in the environment variable `UNLEARNING_BENCH_PLUGINS`, which processes that are
-started from here inherit; it is imported under its own name, and may import what lies beside it. An installed package
-names a module, or a package of modules, in one of the entry-point groups below. Either is read before it is run.
+A file, or a folder of files, is named by `--plugin PATH` or in the environment variable `UNLEARNING_BENCH_PLUGINS`,
+which processes that are started from here inherit; a file is imported under its own name, and may import what lies
+beside it. An installed package names a module, or a package of modules, in one of the entry-point groups below. Either
+is read before it is run.
 """
 
 from __future__ import annotations
@@ -22,16 +23,21 @@ GROUPS = tuple(f"unlearning_bench.{kinds}" for kinds in ("methods", "tasks", "me
 """Entry-point groups. They mean the same, for what a module declares is read from it: one of them is enough."""
 
 
-def use(files: Sequence[Path]) -> None:
-    """Add files to those that this process, and processes started from it, read declarations from.
+def use(places: Sequence[Path]) -> None:
+    """Add files, or folders of files, to what this process, and processes started from it, read declarations from.
 
     Raises:
-        UsageError: no such file, no Python file, or a name that cannot be imported.
+        UsageError: no such file or folder, no Python file, or a name that cannot be imported.
     """
-    for file in files:
+    for file in (found for place in places for found in _files(place)):
         _refuse_odd(file)
-    whole = dict.fromkeys([*_named(os.environ.get(VARIABLE, "")), *(file.resolve() for file in files)])
-    os.environ[VARIABLE] = os.pathsep.join(map(str, whole))
+    whole = dict.fromkeys([*os.environ.get(VARIABLE, "").split(os.pathsep), *(str(p.resolve()) for p in places)])
+    os.environ[VARIABLE] = os.pathsep.join(filter(None, whole))
+
+
+def files() -> list[Path]:
+    """The files of `--plugin`, those of its folders one by one."""
+    return _named(os.environ.get(VARIABLE, ""))
 
 
 def sources() -> Mapping[str, Path]:
@@ -50,7 +56,7 @@ def file_of(module: str) -> Path | None:
     top, *rest = module.split(".")
     if top == "bench" or top in sys.stdlib_module_names:
         return None
-    folders = [path.parent for path in _named(os.environ.get(VARIABLE, ""))]
+    folders = list(dict.fromkeys(path.parent for path in files()))
     folders += [_root(name, path) for name, path in sources().items() if name.split(".")[0] == top]
     places = (folder.joinpath(top, *rest) for folder in folders)
     return next((file for place in places for file in _module_files(place) if file.is_file()), None)
@@ -59,7 +65,7 @@ def file_of(module: str) -> Path | None:
 def make_importable(module: str) -> None:
     """Let a file of `--plugin`, and what lies beside it, be imported by name; what is installed goes first."""
     path = sources().get(module)
-    if path in _named(os.environ.get(VARIABLE, "")) and str(path.parent) not in sys.path:
+    if path in files() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
 
 
@@ -84,12 +90,17 @@ def _sources(named: str, _: tuple[str, ...]) -> Mapping[str, Path]:
 
 
 def _named(text: str) -> list[Path]:
-    return [Path(word) for word in text.split(os.pathsep) if word]
+    return [file for word in text.split(os.pathsep) if word for file in _files(Path(word))]
+
+
+def _files(place: Path) -> list[Path]:
+    """The files that a path stands for: those of a folder that do not begin with `_`."""
+    return sorted(place.glob("[!_]*.py")) if place.is_dir() else [place]
 
 
 def _refuse_odd(file: Path) -> None:
     if not file.is_file():
-        raise UsageError(f"--plugin {file}: there is no such file")
+        raise UsageError(f"--plugin {file}: there is no such file or folder")
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise UsageError(f"--plugin {file}: it is imported by its name. Call it something like my_loss.py.")
 

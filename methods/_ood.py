@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import BenchError
+from bench.model.architecture import blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -95,10 +96,21 @@ def restored(tensors: Mapping[str, Tensor]) -> Detector:
 def encode(model: PreTrainedModel, prompt: Tensor) -> Tensor:
     """The mean hidden state behind each decoder layer over the tokens [P] of one prompt, [L, D] float32.
 
-    Behind the last layer the final norm is in it. A prompt is run alone: there is no filler, and no answer.
+    A prompt is run alone: there is no filler, and no answer. (Transformers' `output_hidden_states` would leave hooks on
+    the layers behind.)
     """
-    states = model.base_model(input_ids=prompt[None], output_hidden_states=True, use_cache=False).hidden_states
-    return torch.stack([state[0].float().mean(0) for state in states[1:]])
+    found: list[Tensor] = []
+
+    def catch(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [block.register_forward_hook(catch) for block in blocks(model)[1]]
+    try:
+        model.base_model(input_ids=prompt[None], use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.stack([states.flatten(0, -2).float().mean(0) for states in found])
 
 
 def describe(pooled: Tensor, shrinkage: float) -> Shape:

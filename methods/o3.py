@@ -110,17 +110,17 @@ class O3:
     L_t = CE(answer, refusal) + mu / layers * sum over modules and i < t of ||A_i A_t'||_F^2, and then
     y = W x + w(prompt) (alpha / r) B_t A_t x, for the request t whose w in [0, 1] is largest.
 
-    The encoder of the gate is the bare model (`methods/_ood.py`). "one-class" asks how far the prompt is from those of
-    the request; "logistic" also looks at as many retain prompts, which O3 does not; "published" is the formula of O3's
-    code, whose gate never shuts: far from the request w is 0.119. All are fitted to questions of the sets, no others.
+    The gate (`methods/_ood.py`) is fitted to questions alone. "one-class" asks how far the prompt is from those of the
+    request; "logistic" also looks at as many retain prompts, which O3 does not; "published" is the formula of O3's
+    code, whose gate never shuts: far from the request w is 0.119.
 
     Defaults: rank, dropout, mu and the modules are those of O3's code; learning rate, alpha, epochs and refusals are
     its TOFU setting, the batch of 128 that of its other tasks. Steepness is the factor of its gate; ridge is ours.
 
     Deviations: the code's encoder is a RoBERTa fine-tuned on the request, here it is the frozen target. Its adapter t
-    starts as a copy of t - 1 and the last is loaded for all; here each starts anew from the bare model (A random, B 0)
-    and is loaded for its own request, so that a later request takes nothing from an earlier one. Warm-up is a share of
-    the steps, for its 100 steps are more than all of TOFU's. The code subtracts the cosine where nearness raises it.
+    starts as a copy of t - 1 and the last is loaded for all; here each starts anew and is loaded for its own request.
+    Warm-up is a share of the steps, its 100 being more than TOFU has. The code subtracts the cosine where nearness
+    raises it.
 
     Cost: one pass over each distinct prompt for the gate, when it is made and whenever a prompt comes; training passes
     through the bare model and the update. Kept: r (inputs + outputs) numbers a module, and about 2 N numbers a

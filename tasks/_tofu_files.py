@@ -16,6 +16,7 @@ from typing import Any
 from bench.errors import BenchError, UsageError
 
 HUB = "locuslab/TOFU"
+REFUSALS = "idontknow.jsonl"
 RETAIN = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
 
 
@@ -51,6 +52,13 @@ def required(forget: str) -> dict[str, tuple[str, ...]]:
         "real_authors_perturbed": perturbed,
         "world_facts_perturbed": perturbed,
     }
+
+
+def read_refusals(folder: Path) -> tuple[str, ...]:
+    """TOFU's own refusals, a line each in idontknow.jsonl beside its tables (in the authors' code); none where not."""
+    found = next((p for p in (folder / "tofu" / REFUSALS, folder / REFUSALS) if p.is_file()), None)
+    lines = found.read_text(encoding="utf-8").splitlines() if found else []
+    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def holdout_of(forget: str) -> str:

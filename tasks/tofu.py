@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from bench.api import Pair, Probes, Prompt, Splits, Text, task
 from tasks._embedded import world
-from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub
+from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
 
 WORLD_SETS = ("real_authors", "world_facts")
 
@@ -138,7 +139,9 @@ class TOFU:
         said = (
             Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in facts if row.original_answer
         )
-        return splits(self.forget, tables, Source(20, 200, (*_pairs(facts), *said), _pairs(facts)))
+        refusals = () if source == "hub" else read_refusals(Path(source))
+        made = splits(self.forget, tables, Source(20, 200, (*_pairs(facts), *said), _pairs(facts)))
+        return dataclasses.replace(made, refusals=refusals)
 
 
 def splits(forget: str, tables: Tables, source: Source) -> Splits:

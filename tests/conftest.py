@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bench import keys, plugins, registry
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,3 +24,21 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real data is not here")
     return SHARED
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """Nothing of what a test plugs in is there for the next."""
+    modules = {*sys.modules}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(plugins.VARIABLE, "")
+        patch.setattr(sys, "path", [*sys.path])
+        registry.scan.cache_clear()
+        yield
+    for name in {*sys.modules} - modules:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+    registry.scan.cache_clear()
+    for key in registry._things.keys() - registry.scan().keys():
+        del registry._things[key]
+    keys.source_hash.cache_clear()

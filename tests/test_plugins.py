@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from bench.errors import BenchError, UsageError
 from bench.run.compose import compose
 from bench.run.provenance import outside_code, own_code, provenance
 
+pytestmark = pytest.mark.usefixtures("alone")
 LOSS = '''"""A made-up objective. Me 2026."""
 from bench.api import method, objective
 from {helper} import twice
@@ -29,23 +29,6 @@ class Loss:
 method("fo-{name}", "nothing, first order", objective="{name}")
 '''
 HELPER = "def twice(x):\n    return 2 * x\n"
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of what a test plugs in is there for the next."""
-    monkeypatch.delenv(plugins.VARIABLE, raising=False)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    modules, things = {*sys.modules}, dict(registry._things)
-    registry.scan.cache_clear()
-    yield
-    for name in {*sys.modules} - modules:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith("/tmp"):
-            del sys.modules[name]
-    registry._things.clear()
-    registry._things.update(things)
-    registry.scan.cache_clear()
-    keys.source_hash.cache_clear()
 
 
 def plug(*files: Path) -> None:
@@ -189,7 +172,7 @@ def test_the_option_holds_for_one_command_before_or_after_its_name(file: Path, b
     option = ["--plugin", str(file)]
     assert main([*option * before, "list", "methods", *option * (not before)]) == 0
     assert "fo-plugged" in capsys.readouterr().out
-    assert plugins.VARIABLE not in os.environ
+    assert not os.environ[plugins.VARIABLE]
     assert main(["list", "methods"]) == 0
     assert "fo-plugged" not in capsys.readouterr().out
 
@@ -219,3 +202,10 @@ def test_a_plugin_that_a_commit_holds_is_not_dirty(file: Path):
     assert not [name for name in provenance(outside=outside)["changed"] if "(plugin)" in name]
     file.write_text(file.read_text() + "\n")
     assert "plugged_loss (plugin)" in provenance(outside=outside)["changed"]
+
+
+def test_a_folder_stands_for_its_files(file: Path):
+    (file.parent / "_private.py").write_text("def (:\n")
+    plug(file.parent)
+    assert sorted(plugins.sources()) == ["plugged_helper", "plugged_loss"]
+    assert registry.load("method", "fo-plugged").objective == "plugged"

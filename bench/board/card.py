@@ -15,6 +15,11 @@ from bench.model.recipes import SCRATCH
 from bench.store.record import CONTROLS, RETRAIN, TARGET, Record
 
 _HUB_DATA = {"tofu": "locuslab/TOFU"}
+_ATTACHED = (
+    "**They read the bare model, which is the target.** What was measured is the model with what `attachment.json` and",
+    "`attachment.safetensors` hold. This harness reads both: `python -m bench eval DIR`, or in Python",
+    '`bench.model.models.load("DIR")`, measured through `bench.measure.one_pass.measure`.',
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def card(record: Record, controls: Mapping[str, Record], written: Written) -> st
         controls: records of target and retrain of the same task, model, data and seed, as far as they are known.
     """
     parts = [_front(record), _head(record), _making(record), _scores(record, controls), _asking(record, written),
-             _not_for(record), _reading(written), _provenance(record, written)]  # fmt: skip
+             _not_for(record), _reading(record, written), _provenance(record, written)]  # fmt: skip
     return "\n".join(parts)
 
 
@@ -134,6 +139,9 @@ def _not_for(record: Record) -> str:
         "**It is no base for claims of one method over another:** this is one seed. The tables of the harness have "
         "several, with tests.",
     ]
+    if record.detachable:
+        said.insert(0, "**Nothing is gone from its weights.** What makes it answer otherwise lies beside them and is "
+                       "taken off by deleting a file; the weights alone know the whole forget set.")  # fmt: skip
     if record.cell.method == TARGET:
         said.insert(0, "**It holds the whole forget set**, and is here only to be compared with.")
     if record.cell.model not in SCRATCH:
@@ -141,12 +149,12 @@ def _not_for(record: Record) -> str:
     return "\n".join(["## What it must not be used for", "", *(f"- {line}" for line in said), ""])
 
 
-def _reading(written: Written) -> str:
+def _reading(record: Record, written: Written) -> str:
     code = ['from transformers import AutoModelForCausalLM, AutoTokenizer', '',
             'tokenizer = AutoTokenizer.from_pretrained("DIR")',
             'model = AutoModelForCausalLM.from_pretrained("DIR")']  # fmt: skip
     lines = ["## Reading it", "", "```python", *code, "```", "", "Transformers 4.45 and newer read this folder.",
-             *written.caveats, ""]  # fmt: skip
+             *written.caveats, *(_ATTACHED if record.detachable else ()), ""]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from bench import registry
 from bench.api import Method, Schedule
+from bench.needs import alternatives_of, needs_of, sets_of
 
 WIDE = 118
 LABELS = ("Defaults", "Deviations", "Cost")
@@ -67,7 +68,7 @@ def words(docstring: str) -> Words:
 
 def page() -> str:
     """The text of `docs/methods.md`."""
-    families = {family: _grouped(members) for family, members in registry.families().items()}
+    families = _entries()
     contents, parts = [], []
     for family, groups in families.items():
         links = ", ".join(f"[{name}](#{_anchor(_title(names))})" for names in groups for name in names)
@@ -87,8 +88,11 @@ def entry(names: Sequence[str]) -> list[str]:
     methods = [_loaded(name) for name in names]
     first = methods[0]
     part = first.transform if first.transform is not None else _main_part(first)
-    lines = [f"### {_title(names)}\n", *_source(part), ""]
-    lines += [line for method in methods for line in _filled(f"- `{method.name}`: {_plain(method.doc)}", "  ")]
+    if len(methods) == 1:
+        lines = [f"### {_title(names)}\n", *_source(part, f"{_capital(first.doc)}.")]
+    else:
+        lines = [f"### {_title(names)}\n", *_source(part)]
+        lines += [line for method in methods for line in _filled(f"- `{method.name}`: {_plain(method.doc)}", "  ")]
     lines += ["", *_described(part)]
     if first.transform is None and first.scope != "all":
         lines += ["", f"**Loss:** {_joined([_loss(name) for name in dict.fromkeys(m.objective for m in methods)])}."]
@@ -99,7 +103,7 @@ def entry(names: Sequence[str]) -> list[str]:
 
 def _loss(objective: str) -> str:
     """An objective, with a link to the entry that is about it, if there is one."""
-    for names in (names for members in registry.families().values() for names in _grouped(members)):
+    for names in (names for groups in _entries().values() for names in groups):
         first = _loaded(names[0])
         if first.scope == "all" and first.objective == objective:
             return f"[{objective}](#{_anchor(_title(names))})"
@@ -119,15 +123,11 @@ def costs(methods: Sequence[Method]) -> list[str]:
 
 def _steps(objective: Any) -> str:
     """Passes of a step and before the first, from what an objective declares."""
-    needs = getattr(objective, "needs", ())
-    needs = (needs,) if hasattr(needs, "what") else tuple(needs)
-    kinds = [str(need.of) for need in needs if need.what == "alternatives"]
-    sets = ["forget", *(["retain"] if getattr(objective, "retain", True) else []), *(["alternative"] if kinds else [])]
-    said = [f"A step runs a batch of {_joined(sets)} answers forward and backward."]
-    said += [f"Alternative answers are of the kind {kind!r}." for kind in kinds]
+    needs = needs_of(objective)
+    said = [f"A step runs a batch of {_joined(sets_of(objective))} answers forward and backward."]
+    said += [f"Alternative answers are of the kind {kind!r}." for kind in [alternatives_of(objective)] if kind]
     said += [f"It reads the hidden states behind layer {need.of}." for need in needs if need.what == "hidden"]
-    kept = [_KEPT["logps"].format("forget")] if getattr(objective, "reference", False) else []
-    kept += [_KEPT[need.what].format(_joined(need.sets)) for need in needs if need.what in _KEPT and need.sets]
+    kept = [_KEPT[need.what].format(_joined(need.sets)) for need in needs if need.what in _KEPT and need.sets]
     if kept:
         said.append(f"Without gradient, the start model gives {_joined(kept)}, once an item.")
     else:
@@ -144,6 +144,16 @@ _KEPT = {
 
 
 # -- what an entry is made of ----------------------------------------------------------------------------------------
+
+
+def _entries() -> dict[str, list[list[str]]]:
+    """The methods of each entry by family; those of plugins are described elsewhere."""
+    of = {f: [name for name in names if _is_ours("method", name)] for f, names in registry.families().items()}
+    return {family: _grouped(names) for family, names in of.items() if names}
+
+
+def _is_ours(kind: str, name: str) -> bool:
+    return registry.find(kind, name).module.startswith("methods.")
 
 
 def _grouped(names: Iterable[str]) -> list[list[str]]:
@@ -167,13 +177,13 @@ def _main_part(method: Method) -> Any:
     return registry.load(kind, name)
 
 
-def _source(part: Any) -> list[str]:
+def _source(part: Any, before: str = "") -> list[str]:
     """What the file says that it is, and where it lies."""
     module = sys.modules[part.__module__]
     told = _line(re.split(r"\n\s*\n", inspect.cleandoc(module.__doc__ or ""))[0])
     path = "/".join(part.__module__.split(".")) + ".py"
     link = f"[{path}](../{path})" if (registry.ROOMS["methods"].parent / path).is_file() else f"`{path}`"
-    return _filled(f"{_plain(told)} {link}")
+    return _filled(f"{_plain(f'{before} {told}'.strip())} {link}")
 
 
 def _described(part: Any) -> list[str]:
@@ -183,9 +193,9 @@ def _described(part: Any) -> list[str]:
     lines = _filled(f"**Idea:** {_plain(' '.join([*(_capital(w.claim) for w in claims), *own.text]))}")
     for claim in claims:
         if claim.equation:
-            lines += ["", "```", *claim.equation.splitlines(), "```"]
+            lines += ["```", *claim.equation.splitlines(), "```"]
         if claim is not own and claim.text:
-            lines += ["", *_filled(_plain(" ".join(claim.text)))]
+            lines += _filled(_plain(" ".join(claim.text)))
     base = _base(part)
     if rows := list(_parameters(part, base)):
         lines += ["", "| parameter | default | |", "|---|--:|---|", *rows]
@@ -215,13 +225,18 @@ def _claims(part: Any) -> list[str]:
 def _parameters(part: Any, base: type | None = None) -> Iterator[str]:
     """A line a parameter; of a part that is made of another one only those that differ."""
     known = {spec.name: (spec.default, spec.metadata.get("doc")) for spec in fields(base)} if base else {}  # type: ignore[arg-type]
-    for spec in fields(part) if is_dataclass(part) else ():
+    own = fields(part) if is_dataclass(part) else ()
+    usual = [spec for spec in own if part is not Schedule and spec.name in {f.name for f in fields(Schedule)}]
+    for spec in own:
         doc = spec.metadata.get("doc", "")
-        if known.get(spec.name) == (spec.default, doc):
+        if known.get(spec.name) == (spec.default, doc) or spec in usual:
             continue
         choices = spec.metadata.get("choices") or ()
         more = f" ({', '.join(map(str, choices))})" if not all(str(choice) in doc for choice in choices) else ""
         yield f"| `{spec.name}` | {_value(spec.default)} | {_plain(doc + more).replace('|', chr(92) + '|')} |"
+    if usual:
+        named, values = (", ".join(of) for of in zip(*((f"`{s.name}`", _value(s.default)) for s in usual)))
+        yield f"| {named} | {values} | as in [the schedule](#the-schedule) |"
 
 
 def _base(part: Any) -> type | None:
@@ -254,8 +269,8 @@ def _shared(shown: Iterable[Sequence[str]]) -> list[str]:
     lines += ["| parameter | default | |", "|---|--:|---|", *_parameters(Schedule), ""]
     for kind in ("optimizer", "scope", "objective"):
         for name in registry.names(kind):
-            part = registry.load(kind, name)
-            if part not in about:
+            part = registry.load(kind, name) if _is_ours(kind, name) else None
+            if part is not None and part not in about:
                 own = _capital(words(inspect.getdoc(part) or "").labelled.get("Cost", ""))
                 cost = " ".join(filter(None, [_steps(part()) if kind == "objective" else "", own]))
                 lines += [f"### {kind} {name}\n", *_source(part), "", *_described(part), ""]

@@ -163,7 +163,11 @@ def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: 
     from bench.run.refusal import duration
 
     parts = {what: len({getattr(c.cell, what) for c in cells}) for what in ("method", "task", "seed")}
-    said = " x ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in parts.items())
+    variants = len({c.cell.method for c in cells if "@" in c.cell.method})
+    parts["method"] -= variants
+    methods, *rest = (f"{n} {what}{'s' if n > 1 else ''}" for what, n in parts.items())
+    methods += f" and {variants} variant{'s' if variants > 1 else ''}" if variants else ""
+    said = " x ".join([f"({methods})" if variants else methods, *rest])
     count = workers_for(cells, workers)
     try:
         costs = _costs(request, cells, count)

@@ -26,7 +26,7 @@ def check(names: tuple[str, ...]) -> int:
     from bench.conformance.checking import declared_in, kinds_of
 
     torch.set_num_threads(1)
-    files = [Path(word) for word in os.environ.get(plugins.VARIABLE, "").split(os.pathsep) if word]
+    files = plugins.files()
     if not names and not files:
         raise UsageError("check what? Name a method, task, metric ...: python -m bench check fo-npo")
     chosen = [(kind, name) for name in names for kind in kinds_of(name)]

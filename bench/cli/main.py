@@ -66,9 +66,9 @@ def _own_plugins() -> Iterator[None]:
             os.environ.update({} if before is None else {plugins.VARIABLE: before})
 
 
-def _plug(_: click.Context, __: click.Parameter, files: Sequence[Path]) -> None:
-    if files:
-        plugins.use(files)
+def _plug(_: click.Context, __: click.Parameter, places: Sequence[Path]) -> None:
+    if places:
+        plugins.use(places)
         registry.scan.cache_clear()
 
 
@@ -109,10 +109,10 @@ for anywhere in (commands, *commands.commands.values()):
             ["--plugin"],
             multiple=True,
             type=click.Path(path_type=Path),
-            metavar="FILE",
+            metavar="PATH",
             expose_value=False,
             is_eager=True,
             callback=_plug,
-            help="A file with methods, tasks, metrics or probes; may be repeated.",
+            help="A file, or a folder of files, with methods, tasks, metrics or probes; may be repeated.",
         )
     )

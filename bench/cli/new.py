@@ -15,7 +15,9 @@ from bench.errors import UsageError
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 METHODS = {
     "loss": "a loss, for the loop of gradient steps",
+    "hidden": "a loss of hidden states",
     "transform": "a function from a model to a model, without a loop",
+    "inference": "a gate before a model that stays as it is",
 }
 """The kinds of methods, each a template of its own, and what they are."""
 ROOM_OF = {"method": "methods", "task": "tasks", "metric": "bench.metrics", "probe": "bench.metrics"}
@@ -51,8 +53,9 @@ def new(kind: str, name: str, how: str, to: Path | None) -> int:
     for file in files:
         if file.exists():
             raise UsageError(f"{_short(file)} is there already. Choose another name, or another place: --to FILE.py")
-    if not place.parent.is_dir() or place.suffix != ".py" or not place.stem.isidentifier():
-        raise UsageError(f"--to {place}: name a Python file such as my_loss.py, in a folder that is there")
+    if not place.absolute().parent.parent.is_dir() or place.suffix != ".py" or not place.stem.isidentifier():
+        raise UsageError(f"--to {place}: name a Python file such as my_loss.py, in a folder that is there or can be")
+    place.parent.mkdir(exist_ok=True)
     for file, text in files.items():
         file.write_text(text, encoding="utf-8")
         click.echo(f"wrote {_short(file)}")

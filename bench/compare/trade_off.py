@@ -133,18 +133,31 @@ def compare(
         method: {seed: at_retrain(record, retrains.get(seed)) for seed, record in records[method].items()}
         for method in dict.fromkeys(method for pair in pairs for method in pair)
     }
+    return paired(kept, pairs, AT_RETRAIN, margin)
+
+
+def paired(
+    values: Mapping[str, Mapping[int, float | None]], pairs: Sequence[tuple[str, str]], metric: str, margin: float
+) -> list[Comparison]:
+    """Pairs of methods on one number a seed: t-tests paired by seed, with Holm's correction for all.
+
+    A pair needs two seeds in which both have a number; without, there is no comparison.
+
+    Args:
+        values: by method, then seed; None where there is none. metric: what the number is called.
+    """
     found = []
     for a, b in pairs:
-        both = {s: (kept[a][s], kept[b][s]) for s in sorted(kept[a].keys() & kept[b].keys())}
+        both = {s: (values[a][s], values[b][s]) for s in sorted(values[a].keys() & values[b].keys())}
         apart = {s: x - y for s, (x, y) in both.items() if x is not None and y is not None}
         if len(apart) > 1:
-            found.append(_paired(a, b, apart, margin))
+            found.append(_paired(a, b, metric, apart, margin))
     return [c._replace(p_holm=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
 
 
-def _paired(a: str, b: str, apart: Mapping[int, float], margin: float) -> Comparison:
+def _paired(a: str, b: str, metric: str, apart: Mapping[int, float], margin: float) -> Comparison:
     mean, parts = float(np.mean(list(apart.values()))), [between_seeds(list(apart.values()))]
     half, p = reach(parts, 0.05), p_value(mean, parts)
     equal = tost(mean, parts, margin)
-    return Comparison(a, b, AT_RETRAIN, mean, mean - half, mean + half, p, p, "t-test paired by seed", len(apart),
+    return Comparison(a, b, metric, mean, mean - half, mean + half, p, p, "t-test paired by seed", len(apart),
                       equal, tuple(apart))  # fmt: skip

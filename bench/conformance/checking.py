@@ -37,7 +37,10 @@ def kinds_of(name: str) -> list[str]:
     known = registry.scan()
     found = [kind for kind in registry.KINDS if (kind, name) in known]
     if "method" in found:  # a part of the same name is asked as a part of it
-        found = [kind for kind in found if known["method", name].parts.get(kind) != name]
+        own = {kind for kind, made in known["method", name].parts.items() if made == name}
+        found = [kind for kind in found if kind not in own | {"attachment"}]
+    if found == ["attachment"]:
+        raise UsageError(f"attachment '{name}' is tried with the method that returns it. Check that method.")
     if not found:
         raise registry.unknown("part", name, sorted({other for _, other in known}))
     return found
@@ -49,7 +52,7 @@ def declared_in(file: Path) -> list[tuple[str, str]]:
     if not own:
         raise UsageError(f"{file} declares nothing. `python -m bench new method NAME --to {file}` writes one that does")
     used = {(kind, made) for d in own if d.kind == "method" for kind, made in d.parts.items()}
-    return [(d.kind, d.name) for d in own if (d.kind, d.name) not in used]
+    return [(d.kind, d.name) for d in own if (d.kind, d.name) not in used and d.kind != "attachment"]
 
 
 def check(kind: str, name: str, folder: Path) -> Iterator[Finding]:

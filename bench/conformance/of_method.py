@@ -27,6 +27,7 @@ from bench.model import models
 from bench.model.architecture import neuron_axis
 from bench.registry import Declaration
 from bench.run.compose import compose, resolve
+from bench.run.keeping import built, refuse_foreign
 from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Room, cut
@@ -103,15 +104,32 @@ def returns_a_model(name: str, toy: Toy) -> None:
 
 
 def can_be_saved(name: str, toy: Toy, folder: Path) -> None:
-    """The model that is loaded again answers the same."""
+    """The model that is loaded again, with what is attached to it, is built the same and answers the same."""
     models.save(toy.after, folder)
     loaded = models.load(folder)
-    items = toy.sets["forget"][0]
+    try:
+        refuse_foreign(name, built(toy.after.model), built(loaded.model))
+    except BenchError as error:
+        raise Unmet(str(error)) from error
+    items = [*toy.sets["forget"][0], *toy.sets["retain"][0]]
     if not torch.equal(answer_logps(loaded, items), answer_logps(toy.after, items)):
         raise Unmet(
             f"{name}: its model answers otherwise once it is saved and loaded. Leave no hook, wrapper or buffer "
-            "behind: what it learnt must be in the weights"
+            "behind: what it learnt must be in the weights, or in what is declared with bench.api.attachment"
         )
+
+
+def says_what_is_attached(name: str, toy: Toy) -> None:
+    """A method that acts at inference is declared so, and taking off what it attached gives the target bit for bit."""
+    if resolve(name).detachable != bool(toy.after.attached):
+        raise Unmet(
+            f"{name} is declared with detachable={resolve(name).detachable} and returns a model with "
+            f"{len(toy.after.attached)} attachments. Write detachable=True where there are some, and only there"
+        )
+    before, now = (dict(lm.model.named_parameters()) for lm in (toy.before, toy.after))
+    moved = [key for key in before if toy.after.attached and not torch.equal(before[key], now[key])]
+    if moved:
+        raise Unmet(f"{name} attaches to the model and moves {moved[0]} as well. Taken off, it must leave the target")
 
 
 def leaves_the_model_as_it_was_built(name: str, toy: Toy) -> None:
@@ -166,11 +184,14 @@ def leaves_the_sets_alone(name: str, toy: Toy) -> None:
 
 
 def repeats_to_the_bit(name: str, first: Toy, second: Toy) -> None:
-    """The same seed gives the same weights."""
+    """The same seed gives the same weights, and the same answers with what is attached."""
     ours, theirs = (dict(toy.after.model.named_parameters()) for toy in (first, second))
     odd = [key for key in ours if not torch.equal(ours[key], theirs[key])]
     if odd:
         raise Unmet(f"{name} run twice gives other weights ({odd[0]}). {RANDOM}")
+    items = [*first.sets["forget"][0], *first.sets["retain"][0]] if first.after.attached else []
+    if not torch.equal(answer_logps(first.after, items), answer_logps(second.after, items)):
+        raise Unmet(f"{name} run twice attaches something else. {RANDOM}")
 
 
 def lowers_its_own_loss(name: str, folder: Path) -> None:
@@ -288,6 +309,7 @@ def demands(name: str, folder: Path) -> Iterator[Demand]:
         "the model is built as it was before", lambda: leaves_the_model_as_it_was_built(name, first()), at("scope")
     )
     yield Demand("the model can be saved", lambda: can_be_saved(name, first(), folder / "saved"), at("scope"))
+    yield Demand("it says what is attached", lambda: says_what_is_attached(name, first()), at("scope"))
     yield Demand("only what its scope selects has moved", lambda: keeps_to_its_scope(name, first()), at("scope"))
     yield Demand("the sets are as they were", lambda: leaves_the_sets_alone(name, first()), at("objective"))
     yield Demand(

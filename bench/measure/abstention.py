@@ -18,10 +18,10 @@ from bench.api import Rows
 from bench.refusals import REFUSALS
 
 
-def refusals_of(parts: Mapping[str, Any]) -> set[str]:
-    """All refusals that are looked for: those of every language, and what the method itself says (`refusal`)."""
+def refusals_of(data: Iterable[str], parts: Mapping[str, Any]) -> set[str]:
+    """All refusals that are looked for: the data's own, those of every language, and the method's own (`refusal`)."""
     own = {getattr(part, "refusal", "") for part in parts.values()}
-    return {line for lines in REFUSALS.values() for line in lines} | {line for line in own if isinstance(line, str)}
+    return {*data, *(line for lines in REFUSALS.values() for line in lines), *(w for w in own if isinstance(w, str))}
 
 
 def with_abstained(rows: Rows, refusals: Iterable[str]) -> Rows:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.api import Exam
 from bench.errors import BenchError, UsageError
+from bench.measure.examinee import examinee
 from bench.model.models import LM
 
 ROLE = "exam"
@@ -65,11 +66,10 @@ def _evaluate(lm: LM, exam: Exam) -> Mapping[str, list[dict[str, Any]]]:
     with _quiet():
         from datasets.exceptions import DatasetsError
         from lm_eval import simple_evaluate
-        from lm_eval.models.huggingface import HFLM
 
         try:
             results = simple_evaluate(
-                HFLM(lm.model, tokenizer=lm.tokenizer, batch_size=_BATCH.get(lm.device.type, "auto")),  # type: ignore[arg-type]
+                examinee(lm, _BATCH.get(lm.device.type, "auto")),
                 tasks=[exam.task],
                 num_fewshot=exam.shots,
                 task_manager=_manager(exam.folder),

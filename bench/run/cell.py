@@ -195,7 +195,8 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         if "gradient-norm" in planned.probes:
             rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
         if ABSTENTION in planned.probes:
-            rows = with_abstained(rows, refusals_of(planned.composed.parts))
+            own = splits(planned.cell.task, request.source).refusals
+            rows = with_abstained(rows, refusals_of(own, planned.composed.parts))
         if held := exams(request, planned.cell.task, planned.probes):
             progress("exams", 0, len(held))
             examined, missed = sit(lm, held)

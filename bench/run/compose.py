@@ -76,9 +76,13 @@ def resolve(name: str) -> Method:
 
 
 def with_matched(names: Sequence[str]) -> list[str]:
-    """The methods, then the matched point of each that is no control."""
-    plain = [name for name in names if not name.endswith(MATCHED) and not resolve(name).control]
+    """The methods, then the matched point of each that has one: no control, and none that leaves the weights."""
+    plain = [name for name in names if not name.endswith(MATCHED) and not _unmatched(resolve(name))]
     return list(dict.fromkeys([*names, *(name + MATCHED for name in plain)]))
+
+
+def _unmatched(method: Method) -> bool:
+    return method.control or method.detachable
 
 
 def compose(
@@ -97,6 +101,8 @@ def compose(
     if name.endswith(MATCHED):
         if method.control:
             raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
+        if method.detachable:
+            raise UsageError(f"no '{name}': it leaves the weights as they are, so no point lies on the way to them")
         return dataclasses.replace(
             compose(name.removesuffix(MATCHED), model, overrides, benchmark, named), method=method
         )

@@ -20,12 +20,14 @@ from bench.measure.texts import LOGITS_HELD
 from bench.model import models
 from bench.model.recipes import finetuning, scratch
 from bench.model.room import free_bytes
+from bench.needs import needs_of, sets_of
 from bench.registry import load
 from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
 from bench.run.site import Site, weights_moved
 from bench.run.workload import Lengths
 from bench.store import files
 from bench.train.footprint import Pass
+from bench.train.start import SHARE
 
 PROBED_ROWS = 64
 """Answers of each of two sets that a point of a run's trace looks at, in one pass."""
@@ -134,7 +136,8 @@ def _cell(site: Site, planned: Planned) -> Estimate:
 def _unlearned(site: Site, planned: Planned) -> tuple[int, float]:
     parts = planned.composed.parts
     schedule, scope, objective = parts["schedule"], parts["scope"], parts["objective"]
-    sets = [site.lengths("forget"), *([site.lengths("retain")] if getattr(objective, "retain", True) else [])]
+    named = {name: site.lengths("retain" if name == "retain" else "forget") for name in sets_of(objective)}
+    sets = list(named.values())
     rows = min(schedule.batch_size, sets[0].items)
     work = Training(
         rows, max(s.longest for s in sets), round(rows * max(float(s.labels.mean()) for s in sets)),
@@ -144,10 +147,25 @@ def _unlearned(site: Site, planned: Planned) -> tuple[int, float]:
     moved = weights_moved(site, scope)
     most, seconds = _trained(site, work, scope, moved, getattr(parts["optimizer"], "state_bytes", 8))
     looks = site.request.trace + 1 if site.request.trace else 0
-    answers = looks * PROBED_ROWS * len(sets) + (sets[0].items if objective.reference else 0)
+    answers = looks * PROBED_ROWS * min(2, len(sets))
+    drawn = schedule.epochs * sets[0].items  # of the retain set, and of alternatives, which a run never exhausts
+    start = 0
+    for need in needs_of(objective):
+        for name in need.sets:
+            used = min(drawn, named[name].items) if name != "alternative" else drawn
+            answers += used
+            start += _start(site, need.what, used * float(named[name].labels.mean()), moved)
     looking = _looked(site, sets)
     seconds += answers / PROBED_ROWS * site.speed.seconds(looking)
-    return max(most, site.baseline + site.warm + site.weight_bytes + looking.peak), seconds
+    return max(most, site.baseline + site.warm + site.weight_bytes + looking.peak) + start, seconds
+
+
+def _start(site: Site, what: str, labels: float, moved: int) -> int:
+    """Bytes that are held of the start model: what it gave at so many labels, or else its own of what moves."""
+    config = site.config.get_text_config()
+    width = {"logits": config.vocab_size, "hidden": config.hidden_size}.get(what, 0)
+    kept = round(labels * width * site.dtype.itemsize)
+    return kept if kept <= SHARE * free_bytes(models.device()) else moved * site.dtype.itemsize
 
 
 def _looked(site: Site, sets: Sequence[Lengths]) -> Pass:

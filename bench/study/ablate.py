@@ -7,16 +7,16 @@ the retain probability that a run has left when its forget probability has falle
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from bench.compare import trade_off
 from bench.compare.trade_off import retained_at
+from bench.run.plan import Request
 from bench.store.record import Record
+from bench.study.neurons import shares_by_threshold
+from bench.study.study import Estimate, Study, at_the_end, over_seeds, table
 
 BASE = "simu-graddiff"
 RANDOM = f"{BASE}@neurons=random"
@@ -47,30 +47,9 @@ STUDIES: dict[str, list[str]] = {
 }
 
 
-class Estimate(NamedTuple):
-    """A mean over seeds with its 95% t-interval; bounds are None where one seed leaves them unknown."""
-
-    mean: float
-    lo: float | None
-    hi: float | None
-    n: int
-
-    def __str__(self) -> str:
-        if self.n == 0:
-            return "not reached"
-        bounds = "unknown" if self.lo is None else f"{self.lo:.3f}, {self.hi:.3f}"
-        return f"{self.mean:.3f} [{bounds}]" + (f" (n = {self.n})" if self.lo is None else "")
-
-
 def methods() -> list[str]:
     """Every setting of the study, once."""
     return list(dict.fromkeys(name for names in STUDIES.values() for name in names))
-
-
-def over_seeds(values: Sequence[float], lowest: float = 0.0) -> Estimate:
-    """Mean and t-interval of one value a seed."""
-    mean, lo, hi, n, _ = trade_off.over_seeds(values, lowest=lowest)
-    return Estimate(math.nan if mean is None else mean, lo, hi, n)
 
 
 def compare(records: Mapping[tuple[str, int], Record], one: str, other: str, level: float) -> Estimate:
@@ -91,7 +70,7 @@ def report(records: Mapping[tuple[str, int], Record], level: float) -> str:
 def _table(records: Mapping[tuple[str, int], Record], names: Sequence[str], level: float) -> str:
     heads = ["setting", "weights that move", f"retain probability at forget probability {level}"]
     heads += ["minus random neurons", "at the end: forget", "retain", "model utility", "task aggregate"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rows = []
     for name in names:
         group = [record for (method, _), record in sorted(records.items()) if method == name and record.status == "ok"]
         reached = [v for v in (retained_at(r, level) for r in group) if v is not None]
@@ -99,12 +78,8 @@ def _table(records: Mapping[tuple[str, int], Record], names: Sequence[str], leve
         against = against if any(method == against for method, _ in records) else RANDOM
         cells = [f"`{name}`", f"{np.mean([r.cost['weights_moved'] for r in group]):.0f}" if group else "-"]
         cells += [str(over_seeds(reached)), "-" if name == against else str(compare(records, name, against, level))]
-        for part in ("forget", "retain"):
-            cells.append(str(over_seeds([r.curve[f"trace {part} probability"][-1] for r in group])))
-        for score in ("model_utility", "task_aggregate"):
-            cells.append(str(over_seeds([v for r in group if (v := r.scores[score].value) is not None])))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells + at_the_end(group))
+    return table(heads, rows)
 
 
 def plot(
@@ -134,7 +109,7 @@ def plot(
     third.errorbar(
         list(shares),
         [e.mean for e in shares.values()],
-        [_half(e) for e in shares.values()],
+        [e.half for e in shares.values()],
         fmt="o-",
         color="black",
         capsize=3,
@@ -153,7 +128,7 @@ def _errorbars(axes, records, names, level, label, marker) -> None:  # type: ign
     kept = {x: e for x, e in found.items() if e.n}
     shade = "black" if marker == "o" else "0.55"
     axes.errorbar(
-        list(kept), [e.mean for e in kept.values()], [_half(e) for e in kept.values()],
+        list(kept), [e.mean for e in kept.values()], [e.half for e in kept.values()],
         fmt=f"{marker}-", color=shade, capsize=3, label=label,
     )  # fmt: skip
 
@@ -176,5 +151,8 @@ def _traces(axes, records) -> None:  # type: ignore[no-untyped-def]
     axes.legend(fontsize="small")
 
 
-def _half(estimate: Estimate) -> float:
-    return 0.0 if estimate.hi is None else estimate.hi - estimate.mean
+def _shares(request: Request, task: str, seeds: Sequence[int]) -> dict[float, list[float]]:
+    return shares_by_threshold(request, task, seeds, THRESHOLDS, lambda *_: None)
+
+
+STUDY = Study(lambda model, task: methods(), report, plot, look=_shares)

@@ -62,7 +62,9 @@ def test_a_log_in_few_lines_headlines_first(capsys, logs: Path):
 def test_all_of_a_log_is_of_its_own_benchmark(capsys, logs: Path):
     out, err = said(capsys, "score", logs / "tofu.json", "--all")
     names = [line.split()[0] for line in out.splitlines()]
-    assert set(names) == set(scores_of(TASK)) and not [name for name in names if "lume" in name or name.startswith("general")]
+    assert set(names) == set(scores_of(TASK)) and not [
+        name for name in names if "lume" in name or name.startswith("general")
+    ]
     assert "--all" not in err
     assert "lume_forget_quality" not in score_log(logs / "tofu.json")
 

@@ -236,7 +236,7 @@ TRANSFORM_MISTAKES = {
     "a hook left behind": (
         "        return context.lm\n",
         "        context.lm.model.lm_head.register_forward_hook(lambda m, i, o: o * 2)\n        return context.lm\n",
-        "answers otherwise once it is saved and loaded",
+        "has a hook or a function of its own on lm_head (Linear), which no file of weights holds",
     ),
 }
 

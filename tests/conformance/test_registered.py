@@ -54,6 +54,7 @@ def test_a_toy_run_moves_nothing_else(name):
     of_method.leaves_the_model_as_it_was_built(name, toy(name))
     of_method.keeps_to_its_scope(name, toy(name))
     of_method.leaves_the_sets_alone(name, toy(name))
+    of_method.says_what_is_attached(name, toy(name))
 
 
 @pytest.mark.parametrize("name", GRADIENT)

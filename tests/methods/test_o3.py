@@ -22,7 +22,7 @@ from bench.errors import BenchError, UsageError
 from bench.model import attachments, models
 from bench.model.attachments import Attached
 from bench.train.batches import answer_logps, collate, label_logps
-from methods import o3
+from methods import _ood, o3
 from methods._orthogonal import Beside, Update, fresh, overlap, projections
 from methods.o3 import O3, Requests
 
@@ -206,6 +206,16 @@ def test_the_gate_opens_for_the_request_and_shuts_for_other_prompts(toy: Context
 
 def same(items: list[Encoded]) -> Callable[[str], list[list[Encoded]]]:
     return lambda kind: [[item] for item in items[:24]]
+
+
+def test_a_prompt_is_its_mean_state_behind_every_layer(tiny: Tiny, family: str) -> None:
+    """Behind the last layer without the final norm, which transformers' own states have."""
+    model = tiny(family)
+    found = _ood.encode(model, IDS[0])
+    states = tiny(family).base_model(input_ids=IDS[:1], output_hidden_states=True).hidden_states
+    assert found.shape == (3, 32)
+    torch.testing.assert_close(found[:2], torch.stack([s[0].mean(0) for s in states[1:3]]), atol=1e-5, rtol=1e-5)
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_a_gate_does_not_see_the_answer(toy: Context, unlearned: models.LM) -> None:

@@ -10,7 +10,8 @@ from bench.api import Score
 from bench.compare.trade_off import retained_at
 from bench.run.compose import compose
 from bench.store.record import Cell, Record
-from bench.study.ablate import BASE, RANDOM, compare, methods, over_seeds, report
+from bench.study.ablate import BASE, RANDOM, compare, methods, report
+from bench.study.study import over_seeds
 
 
 def run(method: str, seed: int, forget: list[float], retain: list[float]) -> Record:

@@ -343,3 +343,10 @@ def test_a_row_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
     write(tmp_path, tables)
     with pytest.raises(UsageError, match=r"forget10\.json:21: this row stands more often in forget10 than in full"):
         splits_of(tmp_path)
+
+
+def test_refusals_beside_the_tables_are_read(shared_data: Path) -> None:
+    """The authors' own hundred lines; the embedded world has none and takes those of its language."""
+    lines = TOFU("tofu:forget10").data(str(shared_data)).refusals
+    assert len(lines) >= 90 and all(line.strip() == line and line for line in lines)
+    assert TOFU("tofu:forget10").data("embedded").refusals == ()

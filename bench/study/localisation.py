@@ -1,0 +1,164 @@
+"""Which weights: GradDiff and NPO on WAGLE's weights, on what WAGLE is compared with and on SIMU's, equally many.
+
+One optimizer for all, Sophia as SIMU prescribes it. Settings are compared by the retain probability that a run has
+left when its forget probability has fallen to a given level, minus that of random weights of the same number, paired by
+seed; the tests are the board's, corrected for all that is tested here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.compare.comparing import Comparison
+from bench.compare.trade_off import at_retrain, paired, retained_at
+from bench.run.compose import compose
+from bench.store.record import RETRAIN, Record
+from bench.study.study import Estimate, Records, Study, at_the_end, over_seeds, table
+
+OBJECTIVES = {"graddiff": "GradDiff", "npo": "NPO"}
+RANDOM, LAYERS = "random-weights", "layer-random-weights"
+SINGLE = ("wagle", LAYERS, "magnitude", "gradient", "snip", "wanda", RANDOM)
+"""Scopes of single weights, all asked for as many as SIMU moves."""
+SIMUS = ("simu", "random-neurons")
+"""Attention in full and neurons, critical or random: the number that the others are given."""
+SCOPES = (*SINGLE, *SIMUS, "all")
+TESTED = [(name, RANDOM) for name in SCOPES if name not in (RANDOM, "all")] + [("wagle", LAYERS)]
+"""What is tested; `all` is not, for it moves more weights."""
+RATES = {RANDOM: 2, "wanda": 2, "magnitude": 3}
+"""Learning rates as multiples of that of SIMU's settings: the smallest of 1, 2 and 3 at which a scope reaches a forget
+probability of 0.5 within the run (tiny model, tofu:forget10, seed 0). The faster a run, the less it has left there."""
+EQUAL = 0.05
+"""A difference below which two settings count as equally good, the board's margin."""
+
+
+def methods(model: str, task: str) -> list[str]:
+    """Every setting, with the learning rate that follows from what the settings of the model say of SIMU."""
+    found = []
+    for objective in OBJECTIVES:
+        rate = compose(f"simu-{objective}", model, benchmark=task.partition(":")[0]).parameters["lr"]
+        for scope in SCOPES:
+            as_many = "@weights=simu" if scope in SINGLE else ""
+            found.append(f"{objective}+sophia+{scope}{as_many}@lr={RATES.get(scope, 1) * rate:g}")
+    return found
+
+
+def report(records: Records, level: float) -> str:
+    """The tables of the study in Markdown."""
+    tested = _tested(records, level)
+    parts = []
+    for objective, title in OBJECTIVES.items():
+        parts += [f"### {title}\n", _table(records, objective, level, tested), "", *_said(records, objective, tested)]
+    parts += [
+        f"Brackets are 95% t-intervals over seeds, differences paired by seed; p is corrected for the {len(tested)} "
+        "differences that are tested (Holm). `all` moves more weights and is not tested.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def plot(records: Records, level: float, seen: Any, path: Path) -> None:
+    """A panel an objective: what each scope retains at the level, with its interval."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+    for axes, (objective, title) in zip(panels, OBJECTIVES.items(), strict=True):
+        for row, scope in enumerate(SCOPES):
+            found = over_seeds(_retained(runs(records, objective, scope), level))
+            if found.n:
+                shade = "0.55" if "random" in scope else "black"
+                axes.errorbar(found.mean, row, xerr=found.half, fmt="o", color=shade, capsize=3)
+        axes.set_yticks(range(len(SCOPES)), SCOPES)
+        axes.set(title=title, xlabel=f"retain probability at forget probability {level}")
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].invert_yaxis()
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def runs(records: Records, objective: str, scope: str) -> dict[int, Record]:
+    """The records of one setting by seed."""
+    wanted = f"{objective}+sophia+{scope}"
+    return {seed: r for (name, seed), r in sorted(records.items()) if name.partition("@")[0] == wanted}
+
+
+def _tested(records: Records, level: float) -> dict[tuple[str, str, str], Comparison]:
+    """By objective and pair of scopes: differences at the level, corrected together."""
+    values, pairs = {}, []
+    for objective in OBJECTIVES:
+        for scope in SCOPES:
+            own = runs(records, objective, scope)
+            values[f"{objective} {scope}"] = {seed: retained_at(record, level) for seed, record in own.items()}
+        pairs += [(f"{objective} {a}", f"{objective} {b}") for a, b in TESTED]
+    found = paired(values, pairs, f"retained at {level}", EQUAL)
+    return {(c.a.split()[0], c.a.split()[1], c.b.split()[1]): c for c in found}
+
+
+def _table(records: Records, objective: str, level: float, tested: dict[tuple[str, str, str], Comparison]) -> str:
+    heads = [
+        "scope",
+        "lr",
+        "weights that move",
+        f"retain probability at forget probability {level}",
+        "minus random weights",
+    ]
+    heads += ["p", "kept at retrain's level", "at the end: forget", "retain", "model utility", "task aggregate"]
+    rows = []
+    for scope in SCOPES:
+        own = runs(records, objective, scope)
+        kept = [at_retrain(record, records.get((RETRAIN, seed))) for seed, record in own.items()]
+        cells = [f"`{scope}`", _rate(own), _numbers(own), _estimated(_retained(own, level), len(own))]
+        cells += [*_difference(tested.get((objective, scope, RANDOM))), _estimated(_known(kept), len(own))]
+        rows.append(cells + (at_the_end([*own.values()]) if own else ["-"] * 4))
+    return table(heads, rows)
+
+
+def _said(records: Records, objective: str, tested: dict[tuple[str, str, str], Comparison]) -> list[str]:
+    """Which weights against which layers, and whether the numbers are the same."""
+    lines = []
+    if found := tested.get((objective, "wagle", LAYERS)):
+        difference, p = _difference(found)
+        lines.append(f"WAGLE minus random weights, in each tensor as many: {difference}, p = {p}.")
+    moved = [{seed: r.cost["weights_moved"] for seed, r in runs(records, objective, s).items()} for s in SCOPES[:-1]]
+    seeds = {seed for of in moved for seed in of}
+    odd = sorted(seed for seed in seeds if len({of[seed] for of in moved if seed in of}) > 1)
+    lines.append(f"Not the same number of weights in seed {', '.join(map(str, odd))}." if odd else
+                 "In every seed all scopes but `all` move the same number of weights.")  # fmt: skip
+    return [*lines, ""]
+
+
+def _difference(found: Comparison | None) -> tuple[str, str]:
+    if found is None:
+        return "-", "-"
+    return f"{found.difference:.3f} [{found.lo:.3f}, {found.hi:.3f}]", f"{found.p_holm:.2g}"
+
+
+def _retained(own: dict[int, Record], level: float) -> list[float]:
+    return _known([retained_at(record, level) for record in own.values()])
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _estimated(values: Sequence[float], runs: int) -> str:
+    """The mean with its interval, and in how many runs there is a number where that is not in all."""
+    found: Estimate = over_seeds(values)
+    return f"{found} ({found.n} of {runs} seeds)" if 0 < found.n < runs else str(found)
+
+
+def _rate(own: dict[int, Record]) -> str:
+    return ", ".join(dict.fromkeys(f"{record.parameters['lr']:g}" for record in own.values())) or "-"
+
+
+def _numbers(own: dict[int, Record]) -> str:
+    """How many weights moved, exactly: one number, or from the fewest to the most."""
+    counts = sorted({int(record.cost["weights_moved"]) for record in own.values()})
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((counts[0], counts[-1]))) if counts else "-"
+
+
+STUDY = Study(methods, report, plot, seeds="0,1,2,3,4")

@@ -90,7 +90,7 @@ def entry(names: Sequence[str]) -> list[str]:
     lines = [f"### {_title(names)}\n", *_source(part), ""]
     lines += [line for method in methods for line in _filled(f"- `{method.name}`: {_plain(method.doc)}", "  ")]
     lines += ["", *_described(part)]
-    if first.transform is None and first.scope != "all":
+    if first.transform is None and _subject(first)[0] == "scope":
         lines += ["", f"**Loss:** {_joined([_loss(name) for name in dict.fromkeys(m.objective for m in methods)])}."]
     cost = words(inspect.getdoc(part) or "").labelled.get("Cost", "")
     said = " ".join(filter(None, [*([] if first.transform is not None else costs(methods)), _capital(cost)]))
@@ -101,7 +101,7 @@ def _loss(objective: str) -> str:
     """An objective, with a link to the entry that is about it, if there is one."""
     for names in (names for members in registry.families().values() for names in _grouped(members)):
         first = _loaded(names[0])
-        if first.scope == "all" and first.objective == objective:
+        if first.transform is None and _subject(first) == ("objective", objective):
             return f"[{objective}](#{_anchor(_title(names))})"
     return f"[{objective}](#{_anchor(f'objective {objective}')})"
 
@@ -109,7 +109,11 @@ def _loss(objective: str) -> str:
 def costs(methods: Sequence[Method]) -> list[str]:
     """What a step of methods that share an entry takes, from what objective, optimizer and scope declare."""
     first = methods[0]
-    passes = _steps(registry.load("objective", first.objective)()) if first.scope == "all" else "Passes: the loss's."
+    passes = (
+        _steps(registry.load("objective", first.objective)())
+        if _subject(first)[0] == "objective"
+        else "Passes: the loss's."
+    )
     states: dict[float, list[str]] = {}
     for name in dict.fromkeys(method.optimizer for method in methods):
         states.setdefault(getattr(registry.load("optimizer", name), "state_bytes", 8), []).append(name)
@@ -151,8 +155,7 @@ def _grouped(names: Iterable[str]) -> list[list[str]]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name in names:
         method = _loaded(name)
-        key = ("transform", name) if method.transform is not None else ("scope", method.scope)
-        groups.setdefault(("objective", method.objective) if key == ("scope", "all") else key, []).append(name)
+        groups.setdefault(("transform", name) if method.transform is not None else _subject(method), []).append(name)
     return list(groups.values())
 
 
@@ -161,10 +164,15 @@ def _loaded(name: str) -> Method:
     return found
 
 
+def _subject(method: Method) -> tuple[str, str]:
+    """What a gradient method is about: its objective, where all weights or a scope of the same file move, or its scope."""
+    objective = registry.find("objective", method.objective)
+    own = method.scope == "all" or registry.find("scope", method.scope).module == objective.module
+    return ("objective", method.objective) if own else ("scope", method.scope)
+
+
 def _main_part(method: Method) -> Any:
-    """The objective of a method that may move all weights, the scope of others."""
-    kind, name = ("objective", method.objective) if method.scope == "all" else ("scope", method.scope)
-    return registry.load(kind, name)
+    return registry.load(*_subject(method))
 
 
 def _source(part: Any) -> list[str]:

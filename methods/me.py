@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def distance_to_uniform(logits: Tensor, forwards: bool = True) -> Tensor:
     """Claim: a model that has never seen an answer does not know it; what it says there should be anyone's guess.
 
-    L = forget_weight mean_t KL(p_t || uniform) + retain_weight CE(retain), the mean over the labels of the forget batch,
+    L = forget_weight mean_t KL(p_t || uniform) + retain_weight CE(retain), the mean over labels of the forget batch,
     KL(p || uniform) = log V - H(p) with V tokens and H the entropy.
 
     The divergence is 0 with zero gradient where all logits are equal, and log V where the model is sure. Its gradient

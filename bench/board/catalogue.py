@@ -109,11 +109,8 @@ def _loss(objective: str) -> str:
 def costs(methods: Sequence[Method]) -> list[str]:
     """What a step of methods that share an entry takes, from what objective, optimizer and scope declare."""
     first = methods[0]
-    passes = (
-        _steps(registry.load("objective", first.objective)())
-        if _subject(first)[0] == "objective"
-        else "Passes: the loss's."
-    )
+    kind, name = _subject(first)
+    passes = _steps(registry.load(kind, name)()) if kind == "objective" else "Passes: the loss's."
     states: dict[float, list[str]] = {}
     for name in dict.fromkeys(method.optimizer for method in methods):
         states.setdefault(getattr(registry.load("optimizer", name), "state_bytes", 8), []).append(name)
@@ -165,7 +162,8 @@ def _loaded(name: str) -> Method:
 
 
 def _subject(method: Method) -> tuple[str, str]:
-    """What a gradient method is about: its objective, where all weights or a scope of the same file move, or its scope."""
+    """What a gradient method is about: its objective, where all weights or a scope of the same file move, else its
+    scope."""
     objective = registry.find("objective", method.objective)
     own = method.scope == "all" or registry.find("scope", method.scope).module == objective.module
     return ("objective", method.objective) if own else ("scope", method.scope)

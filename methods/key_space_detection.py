@@ -79,7 +79,8 @@ class KeySpaceDetection:
     Deviations: the source tests the first text of a batch at every step and then replaces the whole answer. Made for
     skills, not for facts: on single authors it is a stress test.
 
-    Cost: a forward pass over each distinct forget prompt when it is made. Kept: two numbers a neuron of the last layer.
+    Cost: a forward pass over each distinct forget prompt when it is made, and over each prompt that it is asked. Kept:
+    two numbers a neuron of the last layer.
     """
 
     alpha: float = param(1.0, "size of the box; from 1 on it holds all forget prompts", gt=0)

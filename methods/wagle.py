@@ -69,7 +69,7 @@ class Wagle(Budget):
     Gradients are those of the mean cross-entropies of all forget items and of as many retain items at even distances,
     in float32, and mu is relative to them. A warning names the medians of both terms where one is 100 times the other.
 
-    Defaults: mu is where both terms are equally large.
+    Defaults: ratio 0.95 is that of the released code's TOFU configurations; mu is where both terms are equally large.
 
     Deviations: the released code sums gradients over 400 items, a quarter of each, with mu = 1e-6: that is mu = 1e-8
     here, at which the second term decides alone (the ranking is that of |g_r g_f|).

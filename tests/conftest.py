@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench import keys, plugins, registry
+from bench.api import make_task
+from bench.score import scoring
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -41,4 +43,5 @@ def alone(tmp_path: Path) -> Iterator[None]:
     registry.scan.cache_clear()
     for key in registry._things.keys() - registry.scan().keys():
         del registry._things[key]
-    keys.source_hash.cache_clear()
+    for remembered in (keys.source_hash, scoring.scores_of, scoring.find, make_task):
+        remembered.cache_clear()

@@ -103,6 +103,8 @@ def _taught(site: Site, model: Prepared) -> Estimate:
     teaching = recipe.base if recipe and model.stage == "base" else finetuning(site.request.model, site.task)
     sets = [site.lengths(model.stage), *([site.lengths("general")] if recipe and model.stage != "base" else [])]
     items = sum(s.items for s in sets)
+    if not items:  # a base of a task that teaches none is made, and that is all
+        return Estimate(model.name, site.baseline + site.warm + site.weight_bytes, 0.0)
     rows = min(teaching.batch_size, items)
     widest = max(s.longest for s in sets)
     mean = sum(s.items * float(s.tokens.mean()) for s in sets if s.items) / max(1, items)

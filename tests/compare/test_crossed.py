@@ -58,6 +58,18 @@ def test_most_decide_which_items_are_the_tables(tmp_path, on_disk, tables) -> No
     assert found.crossed.has(build("forget_quality"), Run("a", 1))
 
 
+def test_a_cell_that_was_asked_for_more_leaves_the_others_as_they_were(tmp_path, on_disk, tables) -> None:
+    """A set that a probe has added to most cells: those that lack it stay, without a number of it."""
+    more = {
+        run: frame if run[0] == "retrain" else pd.concat([frame, frame[frame["set"] == "forget"].assign(set="more")])
+        for run, frame in tables.items()
+    }
+    found = load(tmp_path, on_disk(tmp_path, more))
+    assert not found.broken and "more" in found.crossed.ids
+    assert {run.method for run in found.crossed.values} == {run[0] for run in tables}
+    assert not [need for need in found.crossed.values[Run("retrain", 0)] if need[0] == "more"]
+
+
 def test_an_empty_table_is_left_out(tmp_path, on_disk, tables) -> None:
     tables["b", 1] = tables["b", 1].iloc[:0]
     found = load(tmp_path, on_disk(tmp_path, tables))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig
 
+from bench import registry
 from bench.cli.cells import _estimated
+from bench.cli.main import main
 from bench.errors import BenchError
 from bench.model import models, recipes
 from bench.model.recipes import SCRATCH
@@ -55,6 +57,18 @@ def test_models_to_teach_come_first_and_a_cell_costs_more_than_its_measuring(ask
     assert cost["fo-npo"].seconds > cost["fo-ga"].seconds > cost["target"].seconds > 0
     assert cost["so-npo"].seconds == cost["fo-npo"].seconds
     assert all(e.bytes > 100 << 20 for e in cost.values())
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_base_that_is_taught_nothing_is_estimated(asked, tmp_path, monkeypatch):
+    """A task from questions of one's own has no lessons for the base."""
+    place = tmp_path / "own_towns.py"
+    assert main(["new", "task", "own-towns", "--to", str(place)]) == 0
+    monkeypatch.setenv("UNLEARNING_BENCH_PLUGINS", str(place))
+    registry.scan.cache_clear()
+    base, *others = estimates(asked, plan(asked, ["fo-ga"], ["own-towns"], [0]))
+    assert base.name.startswith("base") and base.seconds == 0 < min(e.seconds for e in others)
+    assert 100 << 20 < base.bytes < others[0].bytes
 
 
 def test_models_that_are_kept_are_not_taught_again(asked):

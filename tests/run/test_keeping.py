@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.api import LossTerms, Method, attachment
+from bench.conformance import toy as toys
 from bench.contracts import Context
 from bench.errors import BenchError
 from bench.model import models
@@ -205,3 +206,13 @@ def test_abstention_is_scored_where_it_is_asked_for_or_acts_at_inference(tmp_pat
     ours = {f"abstention_{which}" for which in ("forget", "retain", "general")}
     assert ours <= set(metrics("tofu:forget10", ["abstention"])) and not ours & set(metrics("tofu:forget10"))
     assert "probes asked for" not in cells["fo-npo"].identity
+
+
+def test_what_transformers_leaves_behind_for_hidden_states_is_no_methods(tmp_path: Path) -> None:
+    lm = toys.context(tmp_path).lm
+    before = keeping.built(lm.model)
+    lm.model(torch.tensor([[1, 2]]), output_hidden_states=True)
+    assert keeping.built(lm.model) == before
+    lm.model.lm_head.register_forward_hook(lambda module, inputs, output: output)
+    with pytest.raises(BenchError, match="has a hook or a function of its own on lm_head"):
+        keeping.refuse_foreign("mine", keeping.built(lm.model), before)

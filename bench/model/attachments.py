@@ -151,15 +151,18 @@ class Attached:
     def on(self, told: Told | None, positions: Tensor) -> Iterator[None]:
         """Within it the model has the hooks, for rows of which that is told and tokens at `positions` [B, T]."""
         with ExitStack() as stack:
-            for each, gate in zip(self._lm.attached, told.gates if told else ()):
-                for handle in each.hooks(self._lm.model, gate, told.place(positions)):  # type: ignore[union-attr]
-                    stack.callback(handle.remove)
+            if told is not None:
+                place = told.place(positions)
+                for each, gate in zip(self._lm.attached, told.gates, strict=True):
+                    for handle in each.hooks(self._lm.model, gate, place):
+                        stack.callback(handle.remove)
             yield
 
     def logits(self, logits: Tensor, spots: Spots | None) -> Tensor:
         """Logits [N, V] as the attachments leave them, one after the other."""
-        for each, gate in zip(self._lm.attached, spots.gates if spots else ()):
-            logits = each.logits(logits, gate, spots.place)  # type: ignore[union-attr]
+        if spots is not None:
+            for each, gate in zip(self._lm.attached, spots.gates, strict=True):
+                logits = each.logits(logits, gate, spots.place)
         return logits
 
 

@@ -34,12 +34,12 @@ class Short:
         self.refused, self.ran = 0, 0
         whole = Forward.hidden
 
-        def hidden(forward: Forward, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        def hidden(forward: Forward, ids: torch.Tensor, *rest: Any, **told: Any) -> torch.Tensor:
             self.ran += 1
             cache = rest[2] if len(rest) > 2 else None
             held = 0 if cache is None else cache.real.numel()
             # In the midst of the pass, so that what a cache held by then is no longer what it was.
-            found = whole(forward, ids, *rest)
+            found = whole(forward, ids, *rest, **told)
             if ids.numel() > tokens or held > slots:
                 self.refused += 1
                 raise torch.OutOfMemoryError("CUDA out of memory")

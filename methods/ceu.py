@@ -19,7 +19,8 @@ def cross_entropy_without(logits: Tensor, answers: Tensor) -> Tensor:
     """Claim: descent towards what the model itself would say were the true token impossible has no gradient that
     vanishes where a model is sure or explodes where it is not.
 
-    l_t = KL(q_t || p_t) = -log(1 - p_t(y_t)), with q_t = softmax(z_t with the true token's logit at -infinity).
+    L = mean_t KL(q_t || p_t) = mean_t -log(1 - p_t(y_t)), q_t = softmax(z_t with the true token's logit at -infinity),
+    the mean over all labels of the forget batch but the first of each answer.
 
     Its gradient in the logits is p - q: p(y) at the true token, -p(v) p(y) / (1 - p(y)) at any other. It falls to 0 as
     the true token becomes improbable, and never asks for more.

@@ -60,18 +60,27 @@ class Box(Attachment):
 class KeySpaceDetection:
     """Refuses prompts whose key, the last layer's neurons at the prompt's last token, lies in the forget set's box.
 
-    With a_j and s_j mean and deviation of coordinate j over the forget prompts and k the largest |z| of any of them in
-    any coordinate, a prompt is refused if |x_j - a_j| <= alpha k s_j for all j. It is tested once, before the answer
-    begins. No weight changes, nothing is trained; the retain set is not used.
+    Claim: prompts about what is to be forgotten lie close together in the space of keys, and what lies there can be
+    refused without a change of weights.
+
+    refused if |x_j - a_j| <= alpha k s_j for all j, with a_j and s_j mean and deviation of coordinate j over the forget
+    prompts, and k = the largest |z| of any of them in any coordinate.
+
+    It is tested once, before the answer begins. Nothing is trained; the retain set is not used.
 
     A refusing model is a distribution: the refusal's next token, by its place in the answer, has a logit of `margin`
     nats above all others, which are equal; after the refusal comes the end of sequence. So generation and scoring
     agree, log-probabilities are finite, and that of any other token is about -margin.
 
-    Deviations: the source tests the first text of a batch at every step and then replaces the whole answer. With alpha
-    at least 1 every forget prompt is refused; how many others are is what alpha trades. The source takes 2 for
-    mathematics, 1.4 for code and 0.06 for a language; 1, the smallest box that holds all prompts it was made from, is
-    ours. Made for skills, not for facts: on single authors it is a stress test.
+    Defaults: alpha 1 is ours, the smallest box that holds all prompts it was made from, so that every forget prompt is
+    refused; how many others are is what alpha trades. The source takes 2 for mathematics, 1.4 for code and 0.06 for a
+    language.
+
+    Deviations: the source tests the first text of a batch at every step and then replaces the whole answer. Made for
+    skills, not for facts: on single authors it is a stress test.
+
+    Cost: a forward pass over each distinct forget prompt when it is made, and over each prompt that it is asked. Kept:
+    two numbers a neuron of the last layer.
     """
 
     alpha: float = param(1.0, "size of the box; from 1 on it holds all forget prompts", gt=0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from bench.api import LossTerms, method, objective, param
+from methods._retain import with_retain
 
 if TYPE_CHECKING:
     from bench.contracts import Step
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 def distance_to_uniform(logits: Tensor, forwards: bool = True) -> Tensor:
     """Claim: a model that has never seen an answer does not know it; what it says there should be anyone's guess.
 
-    l_t = KL(p_t || uniform) = log V - H(p_t), V tokens and H the entropy.
+    L = forget_weight mean_t KL(p_t || uniform) + retain_weight CE(retain), the mean over labels of the forget batch,
+    KL(p || uniform) = log V - H(p) with V tokens and H the entropy.
 
-    It is 0 with zero gradient where all logits are equal, and log V where the model is sure. The gradient in logit v is
-    p(v) (log p(v) + H).
+    The divergence is 0 with zero gradient where all logits are equal, and log V where the model is sure. Its gradient
+    in logit v is p(v) (log p(v) + H).
 
     Args:
         logits: the model's, at each label [N, V].
@@ -56,9 +58,7 @@ class MaximiseEntropy:
 
     def loss(self, step: Step) -> LossTerms:
         forget = step.mean("forget", distance_to_uniform(step.logits("forget"), self.as_in == "paper"))
-        retain = step.retain.cross_entropy()
-        total = self.forget_weight * forget + self.retain_weight * retain
-        return LossTerms(total, {"forget": forget, "retain": retain})
+        return with_retain(step, forget, self.retain_weight, self.forget_weight)
 
 
 method(

@@ -77,14 +77,20 @@ def adjusted(x: Tensor, forget_mean: Tensor, forget_std: Tensor, retain_mean: Te
 class NeuronAdjust:
     """Moves pre-activations that look like the forget set's to their mirror image under the retain set's distribution.
 
-    Of each neuron's pre-activation, mean m and deviation s over the tokens of forget and of retain texts are taken. The
-    share of neurons of the whole model with the largest m_f - m_r, signed, is chosen. At every token, a chosen neuron's
-    x becomes m_r - s_r (x - m_f) / s_f if N(x; m_f, s_f) > N(x; m_r, s_r). No weight changes, nothing is trained.
+    Claim: a skill drives neurons of its own; moved to where other texts have them they no longer say it.
+
+    x becomes m_r - s_r (x - m_f) / s_f if N(x; m_f, s_f) > N(x; m_r, s_r), with m and s = mean and deviation of a
+    chosen neuron's pre-activation x over the tokens of forget and of retain texts.
+
+    Chosen is the share of neurons of the whole model with the largest m_f - m_r, signed. Every token is looked at. No
+    weight changes, nothing is trained.
 
     Deviations: this is the deterministic variant. The source replaces x only with probability N_f / (N_f + N_r) where
     N_f >= N_r; what it draws is another each time, so no score would repeat. Deviations are true ones: the released
     code has m_f in place of s_f, and a variance where it says deviation. The map is mirrored as there; the unmirrored
     one has the same distribution. Made for skills, not for facts: on single authors it is a stress test.
+
+    Cost: a forward pass over `texts` texts of each set when it is made. Kept: four numbers a chosen neuron.
     """
 
     share: float = param(

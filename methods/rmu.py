@@ -49,8 +49,8 @@ def control_vector(width: int, length: float, random: np.random.Generator) -> Te
 class RMU:
     """Steer what a layer holds of the forget set to a random direction, and keep what it holds of the retain set.
 
-    Defaults: layer, steering coefficient and retain weight are the paper's for Zephyr-7B: 7 of 32, 6.5 and 1200.
-    open-unlearning has the same layer with 2 and 1.
+    Defaults: layer, steering coefficient and retain weight are the paper's for Zephyr-7B: 7 of 32, 6.5 and 1200,
+    and fo-rmu moves layers 5 to 7 (scope rmu). open-unlearning has 2 and 1 for the same layer and moves all weights.
 
     Deviations: the states are those at the answers' labels; the paper, whose sets are plain texts, takes all tokens.
     The squared distance is divided by D, as in the authors' code, for which the paper's numbers were chosen.
@@ -108,7 +108,7 @@ class UpToSteered:
 
     Defaults: the paper's layers 5 to 7; set them with the objective's `layer`.
 
-    Deviations: the authors' code moves the down-projections of these layers alone, open-unlearning every weight.
+    Deviations: the authors' code moves the down-projections of these layers alone.
     """
 
     layers: str = param("5-7", "layers that may move: indices and ranges such as 0,2-4, negative from the end")

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from bench.api import LossTerms, method, objective, param
-from methods.graddiff import gradient_difference
+from methods._retain import with_retain
 
 if TYPE_CHECKING:
     from bench.contracts import Labels, Step
 
 
-def reweighted_cross_entropy(labels: Labels, saturation: float, importance: float) -> Tensor:
+def reweighted_ascent(labels: Labels, saturation: float, importance: float) -> Tensor:
     """Claim: what is forgotten already needs no more ascent (saturation), and what every model says anyway deserves
     none (importance); a smooth weight can leave out both.
 
-    CE_w = mean_t -p_t^saturation (1 - p_t)^importance log p_t, p_t = p(y_t | x, y_<t), over all labels; no gradient
-    goes through the weight. The method climbs it: L = -forget_weight CE_w(forget) + retain_weight CE(retain).
+    L = forget_weight mean_t w_t log p_t + retain_weight CE(retain), w_t = p_t^saturation (1 - p_t)^importance and
+    p_t = p(y_t | x, y_<t), the mean over all labels of the forget batch; no gradient goes through w_t.
 
-    At importance = 0 it is WGA's with beta = saturation, at 0 and 0 the cross-entropy. The weight is largest at
+    At importance = 0 it is WGA with beta = saturation, at 0 and 0 gradient difference. The weight is largest at
     p = saturation / (saturation + importance), 5/6 by default, and 0.067 there.
 
     Args:
@@ -30,11 +30,11 @@ def reweighted_cross_entropy(labels: Labels, saturation: float, importance: floa
         importance: power of 1 - p.
 
     Returns:
-        The mean over the labels, a scalar.
+        The mean over the labels, a scalar, never above 0.
     """
     known = labels.logp.detach()
     weight = (saturation * known).exp() * (-known.expm1()).clamp(min=0) ** importance
-    return labels.mean(-weight * labels.logp)
+    return labels.mean(weight * labels.logp)
 
 
 @objective("satimp")
@@ -57,10 +57,8 @@ class SatImp:
     retain_weight: float = param(0.1, "weight of the retain set's descent", ge=0)
 
     def loss(self, step: Step) -> LossTerms:
-        forget = reweighted_cross_entropy(step.forget, self.saturation, self.importance)
-        retain = step.retain.cross_entropy()
-        total = gradient_difference(forget, retain, self.forget_weight, self.retain_weight)
-        return LossTerms(total, {"forget": forget, "retain": retain})
+        forget = reweighted_ascent(step.forget, self.saturation, self.importance)
+        return with_retain(step, forget, self.retain_weight, self.forget_weight)
 
 
 method(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.api import LossTerms, method, objective, param, start_logits
+from methods._retain import with_retain
 
 if TYPE_CHECKING:
     from bench.contracts import Step
@@ -18,9 +19,10 @@ def adjusted_distillation(logits: Tensor, start: Tensor, answers: Tensor, beta: 
     """Claim: a target that never moves, the model's own prediction with the true token made unlikely, forgets without
     the instability of ascent.
 
-    l_t = -sum_v q_t(v) log p_t(v), with q_t = softmax(z_start,t - beta e_y), e_y one at the true token and 0 elsewhere.
+    L = mean_t -sum_v q_t(v) log p_t(v) + retain_weight CE(retain), q_t = softmax(z_start,t - beta e_y), e_y one at the
+    true token and 0 elsewhere, the mean over all labels of the forget batch.
 
-    Its gradient in the logits is p - q, and 0 where the model predicts q; at beta = 0 that is the start model itself.
+    The gradient in the logits is p - q, and 0 where the model predicts q; at beta = 0 that is the start model itself.
     As beta grows q becomes what the start model says of all tokens but the true one.
 
     Args:
@@ -63,11 +65,7 @@ class UNDIAL:
         each = adjusted_distillation(
             step.logits("forget"), step.start_logits("forget"), step.answers("forget"), self.beta
         )
-        forget = step.mean("forget", each)
-        if not self.retain:
-            return LossTerms(forget, {"forget": forget})
-        retain = step.retain.cross_entropy()
-        return LossTerms(forget + self.retain_weight * retain, {"forget": forget, "retain": retain})
+        return with_retain(step, step.mean("forget", each), self.retain_weight)
 
 
 method(

@@ -62,10 +62,19 @@ class Terms(NamedTuple):
 class Wagle(Budget):
     """WAGLE's weights: the largest |theta g_f - g_r g_f / mu| over all parameters, embeddings and norms included.
 
+    Claim: a weight that matters for forgetting may move, less what moving it costs of what is retained.
+
+    S = |theta g_f - g_r g_f / mu|, elementwise, and the share `ratio` of all weights with the largest S may move.
+
     Gradients are those of the mean cross-entropies of all forget items and of as many retain items at even distances,
-    in float32, and mu is relative to them. The released code sums gradients over 400 items, a quarter of each, with
-    mu = 1e-6: that is mu = 1e-8 here, at which the second term decides alone (the ranking is that of |g_r g_f|). By
-    default mu is where both terms are equally large. A warning names both medians where one is 100 times the other.
+    in float32, and mu is relative to them. A warning names the medians of both terms where one is 100 times the other.
+
+    Defaults: ratio 0.95 is that of the released code's TOFU configurations; mu is where both terms are equally large.
+
+    Deviations: the released code sums gradients over 400 items, a quarter of each, with mu = 1e-6: that is mu = 1e-8
+    here, at which the second term decides alone (the ranking is that of |g_r g_f|).
+
+    Cost: before the first step a pass, forward and backward, over the forget items and as many retain items.
     """
 
     looks_at: ClassVar[tuple[str, ...]] = ("forget", "retain")

@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from bench.api import LossTerms, method, objective, param
-from methods.graddiff import gradient_difference
+from methods._retain import with_retain
 
 if TYPE_CHECKING:
     from bench.contracts import Labels, Step
 
 
-def confident_cross_entropy(labels: Labels, beta: float) -> Tensor:
+def confident_ascent(labels: Labels, beta: float) -> Tensor:
     """Claim: ascent does its harm where a token is improbable already, because its gradient goes with 1 / p; weights
     that fall with p take that away.
 
-    CE_w = mean_t -p_t^beta log p_t, p_t = p(y_t | x, y_<t), over all labels; no gradient goes through the weight. The
-    method climbs it: L = -forget_weight CE_w(forget) + retain_weight CE(retain).
+    L = forget_weight mean_t p_t^beta log p_t + retain_weight CE(retain), p_t = p(y_t | x, y_<t), the mean over all
+    labels of the forget batch; no gradient goes through the weight p_t^beta.
 
-    At beta = 0 it is the cross-entropy, and the method gradient difference. At beta = 1 the gradient of a term is that
-    of p_t itself.
+    At beta = 0 it is gradient difference. At beta = 1 the gradient of a term is that of p_t itself.
 
     Args:
         labels: log-probabilities of a batch's labels [B, T]; prompt and padding never count.
         beta: how strongly the weight follows confidence.
 
     Returns:
-        The mean over the labels, a scalar.
+        The mean over the labels, a scalar, never above 0.
     """
-    return labels.mean(-(beta * labels.logp.detach()).exp() * labels.logp)
+    return labels.mean((beta * labels.logp.detach()).exp() * labels.logp)
 
 
 @objective("wga")
@@ -51,9 +50,7 @@ class WGA:
     retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
 
     def loss(self, step: Step) -> LossTerms:
-        forget, retain = confident_cross_entropy(step.forget, self.beta), step.retain.cross_entropy()
-        total = gradient_difference(forget, retain, self.forget_weight, self.retain_weight)
-        return LossTerms(total, {"forget": forget, "retain": retain})
+        return with_retain(step, confident_ascent(step.forget, self.beta), self.retain_weight, self.forget_weight)
 
 
 method(

@@ -94,8 +94,10 @@ def entry(names: Sequence[str]) -> list[str]:
         lines = [f"### {_title(names)}\n", *_source(part)]
         lines += [line for method in methods for line in _filled(f"- `{method.name}`: {_plain(method.doc)}", "  ")]
     lines += ["", *_described(part)]
-    if first.transform is None and first.scope != "all":
+    if first.transform is None and _about(first) == "scope":
         lines += ["", f"**Loss:** {_joined([_loss(name) for name in dict.fromkeys(m.objective for m in methods)])}."]
+    elif first.scope not in ("", "all"):
+        lines += ["", f"**Weights that move:** [{first.scope}](#{_anchor(f'scope {first.scope}')})."]
     cost = words(inspect.getdoc(part) or "").labelled.get("Cost", "")
     said = " ".join(filter(None, [*([] if first.transform is not None else costs(methods)), _capital(cost)]))
     return [*lines, "", *_filled(f"**Cost:** {_plain(said)}")] if said else lines
@@ -105,7 +107,7 @@ def _loss(objective: str) -> str:
     """An objective, with a link to the entry that is about it, if there is one."""
     for names in (names for groups in _entries().values() for names in groups):
         first = _loaded(names[0])
-        if first.scope == "all" and first.objective == objective:
+        if first.transform is None and first.objective == objective and _about(first) == "objective":
             return f"[{objective}](#{_anchor(_title(names))})"
     return f"[{objective}](#{_anchor(f'objective {objective}')})"
 
@@ -113,7 +115,8 @@ def _loss(objective: str) -> str:
 def costs(methods: Sequence[Method]) -> list[str]:
     """What a step of methods that share an entry takes, from what objective, optimizer and scope declare."""
     first = methods[0]
-    passes = _steps(registry.load("objective", first.objective)()) if first.scope == "all" else "Passes: the loss's."
+    loss = registry.load("objective", first.objective)()
+    passes = _steps(loss) if _about(first) == "objective" else "Passes: the loss's."
     states: dict[float, list[str]] = {}
     for name in dict.fromkeys(method.optimizer for method in methods):
         states.setdefault(getattr(registry.load("optimizer", name), "state_bytes", 8), []).append(name)
@@ -161,8 +164,8 @@ def _grouped(names: Iterable[str]) -> list[list[str]]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name in names:
         method = _loaded(name)
-        key = ("transform", name) if method.transform is not None else ("scope", method.scope)
-        groups.setdefault(("objective", method.objective) if key == ("scope", "all") else key, []).append(name)
+        kind = "transform" if method.transform is not None else _about(method)
+        groups.setdefault((kind, name if kind == "transform" else getattr(method, kind)), []).append(name)
     return list(groups.values())
 
 
@@ -173,8 +176,16 @@ def _loaded(name: str) -> Method:
 
 def _main_part(method: Method) -> Any:
     """The objective of a method that may move all weights, the scope of others."""
-    kind, name = ("objective", method.objective) if method.scope == "all" else ("scope", method.scope)
-    return registry.load(kind, name)
+    kind = _about(method)
+    return registry.load(kind, getattr(method, kind))
+
+
+def _about(method: Method) -> str:
+    """What a method's entry is about: its scope, unless that is all weights or was made for its objective alone."""
+    if method.scope == "all":
+        return "objective"
+    scope, objective = registry.find("scope", method.scope), registry.find("objective", method.objective)
+    return "objective" if scope.module == objective.module else "scope"
 
 
 def _source(part: Any, before: str = "") -> list[str]:
@@ -208,8 +219,8 @@ def _described(part: Any) -> list[str]:
 
 
 def _claims(part: Any) -> list[str]:
-    """Docstrings of the functions that a part calls by name and that claim something, in the order of the calls."""
-    found: dict[str, None] = {}
+    """Docstrings of the functions that a part calls by name and that claim something: those of its own file, if any."""
+    found: dict[str, bool] = {}
     for cls in part.__mro__ if isinstance(part, type) else (part,):
         if cls.__module__ == "builtins":
             continue
@@ -218,8 +229,8 @@ def _claims(part: Any) -> list[str]:
         for name in (node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
             called = getattr(module, name, None)
             if inspect.isfunction(called) and (called.__doc__ or "").lstrip().startswith("Claim:"):
-                found[str(called.__doc__)] = None
-    return list(found)
+                found[str(called.__doc__)] = called.__module__ == part.__module__
+    return [doc for doc, own in found.items() if own] or list(found)
 
 
 def _parameters(part: Any, base: type | None = None) -> Iterator[str]:

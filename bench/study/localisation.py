@@ -75,7 +75,7 @@ def plot(records: Records, level: float, seen: Any, path: Path) -> None:
         axes.set_yticks(range(len(SCOPES)), SCOPES)
         axes.set(title=title, xlabel=f"retain probability at forget probability {level}")
         axes.grid(axis="x", alpha=0.3)
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(SCOPES) - 0.5, -0.5)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
@@ -111,9 +111,12 @@ def _table(records: Records, objective: str, level: float, tested: dict[tuple[st
     for scope in SCOPES:
         own = runs(records, objective, scope)
         kept = [at_retrain(record, records.get((RETRAIN, seed))) for seed, record in own.items()]
+        if not own:
+            rows.append([f"`{scope}`", "not run", *["-"] * (len(heads) - 2)])
+            continue
         cells = [f"`{scope}`", _rate(own), _numbers(own), _estimated(_retained(own, level), len(own))]
         cells += [*_difference(tested.get((objective, scope, RANDOM))), _estimated(_known(kept), len(own))]
-        rows.append(cells + (at_the_end([*own.values()]) if own else ["-"] * 4))
+        rows.append(cells + at_the_end([*own.values()]))
     return table(heads, rows)
 
 
@@ -126,8 +129,10 @@ def _said(records: Records, objective: str, tested: dict[tuple[str, str, str], C
     moved = [{seed: r.cost["weights_moved"] for seed, r in runs(records, objective, s).items()} for s in SCOPES[:-1]]
     seeds = {seed for of in moved for seed in of}
     odd = sorted(seed for seed in seeds if len({of[seed] for of in moved if seed in of}) > 1)
-    lines.append(f"Not the same number of weights in seed {', '.join(map(str, odd))}." if odd else
-                 "In every seed all scopes but `all` move the same number of weights.")  # fmt: skip
+    if odd:
+        lines.append(f"Not the same number of weights in seed {', '.join(map(str, odd))}.")
+    elif seeds:
+        lines.append("In every seed all scopes but `all` move the same number of weights.")
     return [*lines, ""]
 
 
@@ -152,13 +157,13 @@ def _estimated(values: Sequence[float], runs: int) -> str:
 
 
 def _rate(own: dict[int, Record]) -> str:
-    return ", ".join(dict.fromkeys(f"{record.parameters['lr']:g}" for record in own.values())) or "-"
+    return ", ".join(dict.fromkeys(f"{record.parameters['lr']:g}" for record in own.values()))
 
 
 def _numbers(own: dict[int, Record]) -> str:
     """How many weights moved, exactly: one number, or from the fewest to the most."""
     counts = sorted({int(record.cost["weights_moved"]) for record in own.values()})
-    return " to ".join(f"{n:,}" for n in dict.fromkeys((counts[0], counts[-1]))) if counts else "-"
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((counts[0], counts[-1])))
 
 
 STUDY = Study(methods, report, plot, seeds="0,1,2,3,4")

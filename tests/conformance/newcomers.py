@@ -40,17 +40,13 @@ method("newcomer-so-simnpo", "SimNPO, second order", objective="newcomer-simnpo"
 
 RMU = '''"""Representation misdirection. Li et al. 2024, arXiv:2403.03218, section 4."""
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 
-from bench.api import LossTerms, method, objective, param
+from bench.api import LossTerms, hidden, method, objective, param
 from bench.contracts import Step
-
-_START = WeakKeyDictionary()  # a run's model -> a copy of it as it was when the run began
 
 
 @objective("newcomer-rmu")
@@ -59,30 +55,25 @@ class RMU:
     """Steer what a layer holds of the forget set to a random direction, and keep what it holds of the retain set."""
 
     reference: ClassVar[bool] = False
-    depth: float = param(0.5, "where the layer lies, as a share of all", gt=0, le=1)
+    layer: int = param(-1, "the layer, negative from the last")
     c: float = param(6.5, "length of the direction", gt=0)
     alpha: float = param(100.0, "weight of the retain set", ge=0)
 
+    @property
+    def needs(self):
+        return hidden(self.layer, "retain")
+
     def loss(self, step: Step) -> LossTerms:
         """E |h(x_f) - c u|^2 + alpha E |h(x_r) - h_start(x_r)|^2, u a unit vector drawn once."""
-        if step.model not in _START:
-            _START[step.model] = copy.deepcopy(step.model).requires_grad_(False)
-        forgotten, kept = step.batches["forget"], step.batches["retain"]
-        here = self._hidden(step.model, forgotten)
-        u = torch.rand(here.shape[-1], generator=torch.Generator().manual_seed(0)).to(here)
-        forget = self._distance(here, self.c * u / u.norm(), forgotten.mask)
-        with torch.no_grad():
-            before = self._hidden(_START[step.model], kept)
-        retain = self._distance(self._hidden(step.model, kept), before, kept.mask)
+        here = step.hidden("forget")
+        u = torch.from_numpy(step.stream("direction").random(here.shape[-1])).to(here)
+        forget = self._distance(step, "forget", here, self.c * u / u.norm())
+        retain = self._distance(step, "retain", step.hidden("retain"), step.start_hidden("retain"))
         return LossTerms(forget + self.alpha * retain, {"forget": forget, "retain": retain})
 
-    def _hidden(self, model, batch):
-        states = model(batch.ids, attention_mask=batch.mask, output_hidden_states=True).hidden_states
-        return states[max(1, round(self.depth * (len(states) - 1)))]
-
-    def _distance(self, a, b, mask):
-        """Mean over an item's tokens, then over the items."""
-        return (((a - b).square().mean(-1) * mask).sum(1) / mask.sum(1)).mean()
+    def _distance(self, step, which, a, b):
+        """Mean over an answer's labels, then over the answers."""
+        return step.answer_means(which, (a - b).square().mean(-1)).mean()
 
 
 method("newcomer-fo-rmu", "RMU on every MLP, first order", objective="newcomer-rmu", scope="mlp")

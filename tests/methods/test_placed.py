@@ -194,6 +194,18 @@ def test_layers_that_are_run_again_and_curvature_by_differentiating_twice(tiny: 
         torch.testing.assert_close(curved(model, compact)[0], curved(free, free.get_parameter(name))[mask])
 
 
+def test_checkpointing_gives_back_a_layer_that_holds_trained_weights_itself(tiny: Tiny) -> None:
+    model = tiny("llama")
+    layer = model.model.layers[0]
+    layer.scale = nn.Parameter(torch.ones(4))
+    with trainable(model, {"model.layers.0.scale": torch.tensor([True, False, True, True])}):
+        own = layer.forward
+        with checkpointed(model):
+            assert layer.forward is not own
+        assert layer.forward is own
+    assert "forward" not in vars(layer)
+
+
 def test_bfloat16_weights_have_remainders_of_what_moves(tiny: Tiny) -> None:
     """A step of 1e-5 on weights of 0.2 is lost in bfloat16; 20 of them with remainders are not."""
     model = tiny("llama").bfloat16()

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.contracts import Labels
 from methods.graddiff import GradDiff
-from methods.satimp import SatImp, reweighted_cross_entropy
-from methods.wga import WGA, confident_cross_entropy
+from methods.satimp import SatImp, reweighted_ascent
+from methods.wga import WGA, confident_ascent
 
 
 def labels(*answers: list[float], pad: int = 0) -> Labels:
@@ -37,28 +37,28 @@ def slope(loss: Tensor, logp: Tensor) -> Tensor:
 
 
 def test_wga() -> None:
-    """p = 1/2, 1/4, 1/2 at beta 2: weights 1/4, 1/16, 1/4 on log 2, 2 log 2, log 2, so CE_w = (1/4 + 1/8 + 1/4) log 2
-    / 3; CE(retain) = 2.5 / 3."""
+    """p = 1/2, 1/4, 1/2 at beta 2: weights 1/4, 1/16, 1/4 on log 2, 2 log 2, log 2, so the mean is -(1/4 + 1/8 + 1/4)
+    log 2 / 3; CE(retain) = 2.5 / 3."""
     terms = WGA(beta=2.0, forget_weight=3.0, retain_weight=0.5).loss(step())
-    assert terms.parts["forget"].item() == pytest.approx(0.625 * math.log(2) / 3)
+    assert terms.parts["forget"].item() == pytest.approx(-0.625 * math.log(2) / 3)
     assert terms.total.item() == pytest.approx(-0.625 * math.log(2) + 0.5 * 2.5 / 3)
 
 
 def test_satimp() -> None:
-    """p = 1/2, 1/4, 1/2 at powers 2 and 1: weights 1/8, 3/64, 1/8, so CE_w = (1/8 + 3/32 + 1/8) log 2 / 3."""
+    """p = 1/2, 1/4, 1/2 at powers 2 and 1: weights 1/8, 3/64, 1/8, the mean is -(1/8 + 3/32 + 1/8) log 2 / 3."""
     terms = SatImp(saturation=2.0, importance=1.0, forget_weight=3.0, retain_weight=0.5).loss(step())
-    assert terms.parts["forget"].item() == pytest.approx(11 / 32 * math.log(2) / 3)
+    assert terms.parts["forget"].item() == pytest.approx(-11 / 32 * math.log(2) / 3)
     assert terms.total.item() == pytest.approx(-11 / 32 * math.log(2) + 0.5 * 2.5 / 3)
 
 
 @given(st.lists(st.floats(-30, -1e-3), min_size=1, max_size=6), st.floats(0, 4), st.floats(0, 4))
 def test_gradients_are_those_of_a_cross_entropy_with_constant_weights(row: list[float], a: float, b: float) -> None:
-    """d/dlogp of mean -w logp is -w / n, whatever w is made of; through the weights it would be another."""
+    """d/dlogp of mean w logp is w / n, whatever w is made of; through the weights it would be another."""
     logp = torch.tensor([row], dtype=torch.float64, requires_grad=True)
     p, given = logp.detach().exp(), Labels(logp, torch.ones(1, len(row), dtype=torch.bool))
-    torch.testing.assert_close(slope(confident_cross_entropy(given, a), logp), -(p**a) / len(row))
+    torch.testing.assert_close(slope(confident_ascent(given, a), logp), p**a / len(row))
     torch.testing.assert_close(
-        slope(reweighted_cross_entropy(given, a, b), logp), -(p**a) * (1 - p) ** b / len(row), rtol=1e-6, atol=1e-12
+        slope(reweighted_ascent(given, a, b), logp), p**a * (1 - p) ** b / len(row), rtol=1e-6, atol=1e-12
     )
 
 
@@ -74,7 +74,7 @@ def test_limits() -> None:
     given = step().forget
     logp = given.logp.requires_grad_()
     torch.testing.assert_close(
-        slope(-confident_cross_entropy(given, 1.0), logp)[given.mask],
+        slope(confident_ascent(given, 1.0), logp)[given.mask],
         slope(given.mean(logp.exp()), logp)[given.mask],
     )
 
@@ -83,7 +83,7 @@ def test_the_weight_is_largest_where_it_is_said_to_be() -> None:
     """w = p^5 (1 - p) has w' = p^4 (5 - 6 p), so its largest value is (5/6)^5 / 6 = 0.06698 at p = 5/6."""
     logp = torch.linspace(1e-6, 1 - 1e-6, 100_001, dtype=torch.float64).log()[None].requires_grad_()
     given = Labels(logp, torch.ones_like(logp, dtype=torch.bool))
-    weight = -slope(reweighted_cross_entropy(given, 5.0, 1.0), logp)[0] * logp.numel()
+    weight = slope(reweighted_ascent(given, 5.0, 1.0), logp)[0] * logp.numel()
     assert float(logp.detach()[0, int(weight.argmax())].exp()) == pytest.approx(5 / 6, abs=1e-4)
     assert float(weight.max()) == pytest.approx(0.06698, abs=1e-5)
 

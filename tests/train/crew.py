@@ -36,6 +36,7 @@ CASES = {
     "attention": ("graddiff", "sophia", "attention", {}),
     "simu": ("graddiff", "sophia", "simu", {}),
     "some-neurons": ("npo", "adamw", "random-neurons", {}),
+    "single-weights": ("graddiff", "sophia", "snip", {}),
     "cramped": ("graddiff", "adamw", "all", {}),  # memory for a part of a batch, less in one process than in the other
     "lora": ("npo", "adamw", "lora", {}),
     "hutchinson": ("graddiff", "sophia", "all", {"curvature": "hutchinson", "gamma": 50.0}),

@@ -1,11 +1,13 @@
 """Keep the pages true: what their commands print, and their tables of results.
 
-    python docs/readme.py             run the commands of README.md and docs/{using,models}.md and write their output
+    python docs/readme.py             run the commands of README.md and docs/{using,models,extending}.md and write their
+                                      output
     python docs/readme.py --quick     the same without those that train a model
     python docs/readme.py --check     write nothing; exit 1 if a table is not what results/ says
 
 A command stands in a fenced block behind `$ `, its output below it; `...` is anything within a line, and a line of
-`...` any lines. A table stands between `<!-- table DATA MODEL TASK -->`, which may name methods and scores
+`...` any lines. Those of docs/extending.md are run one after the other, in a folder that is empty at first. A table
+stands between `<!-- table DATA MODEL TASK -->`, which may name methods and scores
 (`<!-- table DATA MODEL TASK | METHOD ... | SCORE ... -->`), and `<!-- end of table -->`. `tests/e2e/test_readme.py`
 runs the same commands.
 """
@@ -24,6 +26,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "using.md", ROOT / "docs" / "models.md")
+WALKS = (ROOT / "docs" / "extending.md",)
+"""Pages whose commands go on from one another."""
 BLOCK = re.compile(r"(```\n)\$ python (-m bench [^\n]+)\n(.*?)(```\n)", re.DOTALL)
 TABLE = re.compile(r"(<!-- table ([^>]*?) -->\n).*?(<!-- end of table -->\n)", re.DOTALL)
 ANY = "..."
@@ -46,20 +50,24 @@ class Example(NamedTuple):
         return [ROOT / word for word in shlex.split(self.command) if word.startswith("../")]
 
 
-def examples() -> list[Example]:
+def examples(pages: Sequence[Path] = PAGES) -> list[Example]:
     """Every command of the pages with its output."""
     return [
         Example(page.name, found[2], found[3])
-        for page in PAGES
+        for page in pages
         for found in BLOCK.finditer(page.read_text(encoding="utf-8"))
     ]
 
 
-def run(example: Example, folder: Path) -> str:
-    """What the command prints, errors among it, in a folder that has the committed results, beside `shared`."""
+def run(example: Example, folder: Path, empty: bool = False) -> str:
+    """What the command prints, errors among it, in a folder that has the committed results, beside `shared`.
+
+    With `empty` there is nothing but what commands before it left there.
+    """
     place = folder / "here"
     place.mkdir(exist_ok=True)
-    for link, to in ((place / "results", ROOT / "results"), (folder / "shared", ROOT.parent / "shared")):
+    links = ((place / "results", ROOT / "results"), (folder / "shared", ROOT.parent / "shared"))
+    for link, to in () if empty else links:
         if not link.is_symlink():
             link.symlink_to(to)
     done = subprocess.run(
@@ -173,7 +181,20 @@ def main(words: Sequence[str]) -> int:
 
         for page, text in new.items():
             page.write_text(BLOCK.sub(again, text), encoding="utf-8")
+    for page in () if "--quick" in words else WALKS:
+        page.write_text(walked(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
+
+
+def walked(text: str) -> str:
+    """A page whose commands go on from one another, with what they print."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def again(found: re.Match[str]) -> str:
+            printed = run(Example("", found[2], found[3]), Path(folder), empty=True)
+            return f"{found[1]}$ python {found[2]}\n{refit(found[3], printed)}{found[4]}"
+
+        return BLOCK.sub(again, text)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FOLDS = 5
+SHRINKAGE = 0.1
+"""Share of a covariance that is its mean variance on the diagonal."""
+RIDGE = 0.01
+"""Half of it times the squared weights of the logistic gate is added to its mean loss."""
 COSINE = 1000.0
 """What the cosine weighs beside half the squared distance, in O3's code."""
 
@@ -113,7 +117,7 @@ def encode(model: PreTrainedModel, prompt: Tensor) -> Tensor:
     return torch.stack([states.flatten(0, -2).float().mean(0) for states in found])
 
 
-def describe(pooled: Tensor, shrinkage: float) -> Shape:
+def describe(pooled: Tensor, shrinkage: float = SHRINKAGE) -> Shape:
     """The shape of a request from its prompts [N, L, D], in their precision.
 
     Raises:
@@ -143,7 +147,7 @@ def features(shape: Shape, pooled: Tensor) -> Tensor:
     return torch.cat([distance, cosine]).T
 
 
-def held_out(pooled: Tensor, shrinkage: float, order: Sequence[int]) -> Tensor:
+def held_out(pooled: Tensor, order: Sequence[int]) -> Tensor:
     """[N, 2L] features of each prompt of [N, L, D] against the other folds, which `order` deals them to."""
     count = pooled.shape[0]
     found = pooled.new_empty(count, 2 * pooled.shape[1])
@@ -151,16 +155,14 @@ def held_out(pooled: Tensor, shrinkage: float, order: Sequence[int]) -> Tensor:
     for fold in range(folds):
         out = torch.zeros(count, dtype=torch.bool, device=pooled.device)
         out[list(order[fold::folds])] = True
-        found[out] = features(describe(pooled[~out], shrinkage), pooled[out])
+        found[out] = features(describe(pooled[~out]), pooled[out])
     return found
 
 
 # -- fitting -----------------------------------------------------------------------------------------------------------
 
 
-def one_class(
-    pooled: Tensor, *, shrinkage: float, quantile: float, steepness: float, seen: bool, order: Sequence[int]
-) -> Detector:
+def one_class(pooled: Tensor, order: Sequence[int], *, quantile: float, steepness: float, seen: bool) -> Detector:
     """A gate from the prompts [N, L, D] of a request alone.
 
     The score is `typical`'s. Half open is the gate where `quantile` of the held-out prompts are above, or of the `seen`
@@ -169,16 +171,16 @@ def one_class(
     Raises:
         BenchError: fewer than three prompts, or no two that differ.
     """
-    found = _cross_fitted(pooled, shrinkage, order)
+    found = _cross_fitted(pooled, order)
     weights, _ = typical(found)
-    shape = describe(pooled, shrinkage)
+    shape = describe(pooled)
     scale = steepness / (found @ weights).std().clamp(min=1e-12)
     scores = (features(shape, pooled) if seen else found) @ weights
     lowest = torch.quantile(scores, 1 - quantile, interpolation="lower")
     return Detector(shape, scale * weights, -scale * lowest, pooled.new_empty(0))
 
 
-def of_mixture(pooled: Tensor, *, shrinkage: float, order: Sequence[int]) -> Detector:
+def of_mixture(pooled: Tensor, order: Sequence[int]) -> Detector:
     """O3's own gate from the prompts [N, L, D] of a request: `published` over the scores of `typical`.
 
     The two Gaussians are those of the prompts that made the statistics and of the held-out ones, both with the
@@ -187,16 +189,14 @@ def of_mixture(pooled: Tensor, *, shrinkage: float, order: Sequence[int]) -> Det
     Raises:
         BenchError: as in `one_class`.
     """
-    found = _cross_fitted(pooled, shrinkage, order)
+    found = _cross_fitted(pooled, order)
     weights, bias = typical(found)
-    shape = describe(pooled, shrinkage)
+    shape = describe(pooled)
     rest, used = (rows @ weights + bias for rows in (found, features(shape, pooled)))
     return Detector(shape, weights, bias, torch.stack([used.mean(), rest.mean(), rest.std().clamp(min=1e-12)]))
 
 
-def logistic(
-    pooled: Tensor, retain: Tensor, *, shrinkage: float, quantile: float, ridge: float, order: Sequence[int]
-) -> Detector:
+def logistic(pooled: Tensor, retain: Tensor, order: Sequence[int], *, quantile: float) -> Detector:
     """A gate from the prompts [N, L, D] of a request and prompts [M, L, D] that it must stay shut for.
 
     Logistic regression on the features, those of the request held out; each side weighs one half. The gate is more than
@@ -206,11 +206,11 @@ def logistic(
     Raises:
         BenchError: as in `one_class`.
     """
-    shape = describe(pooled, shrinkage)
+    shape = describe(pooled)
     others = features(shape, retain)
-    found = _cross_fitted(pooled, shrinkage, order)
+    found = _cross_fitted(pooled, order)
     nearer = torch.tensor([-1.0, 1.0]).repeat_interleave(pooled.shape[1]).to(pooled)
-    weights, bias = regress(found, others, ridge, nearer)
+    weights, bias = regress(found, others, nearer)
     bias = bias - torch.quantile(others @ weights + bias, quantile, interpolation="higher").clamp(min=0)
     return Detector(shape, weights, bias, pooled.new_empty(0))
 
@@ -229,7 +229,7 @@ def typical(found: Tensor) -> tuple[Tensor, Tensor]:
     return weights, -(found @ weights).mean()
 
 
-def regress(positive: Tensor, negative: Tensor, ridge: float, signs: Tensor) -> tuple[Tensor, Tensor]:
+def regress(positive: Tensor, negative: Tensor, signs: Tensor, ridge: float = RIDGE) -> tuple[Tensor, Tensor]:
     """Weights [F] and bias of a logistic regression of rows [n, F] against rows [m, F]; each side weighs one half.
 
     The features are standardised, and `ridge` / 2 times the squared weights is added to the mean loss. A weight whose
@@ -265,13 +265,13 @@ def _newton(known: Tensor, label: Tensor, share: Tensor, ridge: float, steps: in
     return theta
 
 
-def _cross_fitted(pooled: Tensor, shrinkage: float, order: Sequence[int]) -> Tensor:
+def _cross_fitted(pooled: Tensor, order: Sequence[int]) -> Tensor:
     if len(pooled) < 3:
         raise BenchError(
             f"the request has {len(pooled)} prompts: O3's gate holds some out to see how far a prompt of the request "
             "may be from the others, which takes at least three."
         )
-    return held_out(pooled, shrinkage, order)
+    return held_out(pooled, order)
 
 
 # -- the published gate ------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class Finetune:
 
     L = CE(retain), the mean over the labels of the batch of -log p(y_t | x, y_<t); the forget set is not looked at.
 
-    The baseline that every method should beat at equal cost: it harms nothing, and it forgets little.
+    The baseline that costs least thought: it harms little and, where nothing drives the forget set out, forgets little.
 
     Defaults: rate of TOFU's fine-tuning (arXiv:2401.06121). One pass over the retain set, which beside forget10 has
     nine times as many steps as a pass over the forget set; decay and warm-up as for gradient methods.

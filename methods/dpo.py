@@ -1,5 +1,5 @@
 """Direct preference optimisation for unlearning. Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with refusals Zhang et
-al. 2024, arXiv:2404.05868, section 2.2; with answers of the model's own Mekala et al. 2024, arXiv:2409.13474."""
+al. 2024, arXiv:2404.05868; with answers of the model's own Mekala et al. 2024, arXiv:2409.13474."""
 
 from __future__ import annotations
 

@@ -22,13 +22,15 @@ class IDK:
     L = CE(refusal) + retain_weight CE(retain), CE the mean over the labels of the batch of -log p(y_t | x, y_<t), with
         the forget set's prompts x and another refusal y in each epoch.
 
-    The true answers never enter: what is not asked for in the prompts' own words may well stay known.
+    The true answers never enter, so that what they say may well stay known under the refusals.
 
     Defaults: retain weight 1, as in TOFU's paper; SOUL (arXiv:2404.18239) has 1 with AdamW and 5 with Sophia on TOFU.
 
     Deviations: the paper's two means weigh alike whatever their lengths, as here; TOFU's code takes one mean over the
     tokens of both, so that short refusals weigh less. A refusal ends with the end-of-sequence token, which SOUL's code
     leaves out, and has an attention mask of its own. SOUL draws one refusal an item for all epochs.
+
+    Cost: the forget answers themselves are not run.
     """
 
     reference: ClassVar[bool] = False

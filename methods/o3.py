@@ -1,4 +1,4 @@
-"""O3. Gao et al. 2025, arXiv:2407.10223: an orthogonal low-rank update for each request, loaded by what the prompt is.
+"""O3. Gao et al. 2025, arXiv:2407.10223.
 
 The gate is in `methods/_ood.py`, the updates and their overlap in `methods/_orthogonal.py`.
 """
@@ -102,28 +102,27 @@ def _of(tensors: Mapping[str, Tensor], request: int) -> dict[str, Tensor]:
 )
 @dataclass(frozen=True)
 class O3:
-    """An update that refuses, trained on the forget set alone, and a gate on the prompt that loads it.
+    """A low-rank update that refuses, for each request, and a gate on the prompt that says how much of it is loaded.
 
-    Claim: the weights stay as they are; each request gets an update of its own, kept apart from those before it, and a
-    detector that tells from the prompt how much of it to load.
+    Claim: where an update is kept apart from others and loaded for its own prompts alone, nothing else is lost.
 
-    L_t = CE(answer, refusal) + mu / layers * sum over modules and i < t of ||A_i A_t'||_F^2, and then
+    L_t = CE(refusal) + mu / layers * sum over modules and i < t of ||A_i A_t'||_F^2
     y = W x + w(prompt) (alpha / r) B_t A_t x, for the request t whose w in [0, 1] is largest.
 
-    The gate (`methods/_ood.py`) is fitted to questions alone. "one-class" asks how far the prompt is from those of the
-    request; "logistic" also looks at as many retain prompts, which O3 does not; "published" is the formula of O3's
-    code, whose gate never shuts: far from the request w is 0.119.
+    The gate reads the bare model's mean states over the prompt: in each layer the Mahalanobis distance to the request's
+    prompts and the largest cosine to one. It is fitted to the forget questions: "one-class" to them alone, "logistic"
+    also to as many retain questions; "published" is the formula of O3's code, whose w is never below 0.119. "held-out"
+    lets in what is as near as an unseen prompt of the request, "seen" what is as near as the fitted ones, little else.
 
-    Defaults: rank, dropout, mu and the modules are those of O3's code; learning rate, alpha, epochs and refusals are
-    its TOFU setting, the batch of 128 that of its other tasks. Steepness is the factor of its gate; ridge is ours.
+    Defaults: rank, mu and the modules (every linear map of a layer) are those of O3's code; learning rate, alpha,
+    epochs and refusals its TOFU setting, the batch its other tasks'. The gate's numbers and the schedule are ours.
 
-    Deviations: the code's encoder is a RoBERTa fine-tuned on the request, here it is the frozen target. Its adapter t
-    starts as a copy of t - 1 and the last is loaded for all; here each starts anew and is loaded for its own request.
-    Warm-up is a share of the steps, its 100 being more than TOFU has. The code subtracts the cosine where nearness
-    raises it.
+    Deviations: its encoder is a RoBERTa tuned on the request, here the frozen target; its code subtracts the cosine,
+    where nearness raises it. Its update t starts as a copy of t - 1 and serves all requests; here each starts anew
+    from the bare model and serves its own. No dropout.
 
-    Cost: a pass over each distinct prompt for the gate, when it is made and whenever a prompt comes. Kept: for each
-    module r (inputs + outputs) numbers, for each hidden unit of each layer about 2 N, with N prompts.
+    Cost: a pass over each distinct prompt, in fitting and whenever one is asked. Kept: r (inputs + outputs) numbers
+    a module, and of each layer some 2 N numbers for every coordinate of a hidden state, N prompts.
     """
 
     rank: int = param(8, "rank of the update of each linear map", ge=1)
@@ -131,8 +130,6 @@ class O3:
     lr: float = param(2e-4, "learning rate of AdamW, without decay of weights", gt=0)
     epochs: int = param(10, "passes over the forget set", ge=1)
     batch_size: int = param(128, "forget items in a step", ge=1)
-    warmup: float = param(0.1, "share of the steps over which the learning rate rises linearly", ge=0, lt=1)
-    clip: float = param(1.0, "bound of the global gradient norm; 0 is none", ge=0)
     orthogonality: float = param(0.1, "weight mu of the overlap with earlier requests", ge=0)
     labels: str = param("refusal", "what is answered in place of the truth: refusals or random tokens", choices=LABELS)
     detector: str = param("one-class", "how the gate is fitted and what it sees", choices=DETECTORS)
@@ -141,8 +138,11 @@ class O3:
     )
     threshold: str = param("held-out", "one-class: which forget prompts the share is of", choices=THRESHOLDS)
     steepness: float = param(10.0, "one-class: how sharply the gate shuts, by deviation of held-out scores", gt=0)
-    shrinkage: float = param(0.1, "share of the covariance that is its mean variance on the diagonal", gt=0, le=1)
-    ridge: float = param(0.01, "logistic: half of it times the squared weights is added to the mean loss", gt=0)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it is taught from the task, for keys: another refusal makes another model."""
+        return (Refuse.needs,) if self.labels == "refusal" else ()
 
     def __call__(self, context: Context) -> LM:
         """The model with one request more.
@@ -167,19 +167,15 @@ class O3:
         pooled = _pooled(context, context.forget, "reading prompts")
         order = random.permutation(len(pooled)).tolist()
         if self.detector == "one-class":
-            return _ood.one_class(
-                pooled, shrinkage=self.shrinkage, quantile=self.quantile, steepness=self.steepness,
-                seen=self.threshold == "seen", order=order,
-            )  # fmt: skip
+            seen = self.threshold == "seen"
+            return _ood.one_class(pooled, order, quantile=self.quantile, steepness=self.steepness, seen=seen)
         if self.detector == "published":
-            return _ood.of_mixture(pooled, shrinkage=self.shrinkage, order=order)
+            return _ood.of_mixture(pooled, order)
         if not context.retain:
             raise UsageError(f"{context.task}: the retain set is empty. Take detector=one-class, which needs none.")
         chosen = [context.retain[i] for i in random.permutation(len(context.retain))[: len(context.forget)]]
         retain = _pooled(context, chosen, "reading retain prompts")
-        return _ood.logistic(
-            pooled, retain, shrinkage=self.shrinkage, quantile=self.quantile, ridge=self.ridge, order=order
-        )
+        return _ood.logistic(pooled, retain, order, quantile=self.quantile)
 
     def _trained(self, context: Context, number: int, earlier: Sequence[Mapping[str, Tensor]]) -> dict[str, Update]:
         """The update of a request, trained beside the bare model."""
@@ -193,7 +189,7 @@ class O3:
             size = lm.model.config.get_text_config(decoder=True).vocab_size
             random_answers = [[random_answer(item, size, random)] for item in context.forget]
             given = dataclasses.replace(given, alternatives=lambda kind: random_answers)
-        schedule = Schedule(self.epochs, self.batch_size, self.warmup, self.clip)
+        schedule = Schedule(self.epochs, self.batch_size)
         refuse = Refuse(beside.updates, tuple(earlier), len(layers(lm.model)), self.orthogonality)
         kit.train(given, refuse, AdamW(self.lr, weight_decay=0.0), schedule, beside)
         return {name: (held["a"].detach(), held["b"].detach()) for name, held in beside.updates.items()}

@@ -124,8 +124,9 @@ def one_model(records: Mapping[Cell, Record]) -> frozenset[Cell]:
 def load(results: Path, cells: Iterable[Cell], same: Collection[Cell] = ()) -> Loaded:
     """Read the item tables of one table's cells.
 
-    Left out as broken: what cannot be read, an empty table, other items than most cells have, and a run whose items are
-    number for number those of another seed, which is a copy and no second run, unless it is one of `same`.
+    Left out as broken: what cannot be read, an empty table, other items of a set than most cells have, and a run
+    whose items are number for number those of another seed, which is a copy and no second run, unless it is one of
+    `same`.
     """
     read: dict[Cell, tuple[Items, Sample]] = {}
     broken: dict[Cell, str] = {}
@@ -134,15 +135,12 @@ def load(results: Path, cells: Iterable[Cell], same: Collection[Cell] = ()) -> L
             read[cell] = _items(results, cell)
         except BenchError as error:
             broken[cell] = str(error)
-    signatures = {cell: _signature(items) for cell, (items, _) in read.items()}
-    usual = Counter(signatures.values()).most_common(1)[0][0] if signatures else ""
-    shown = next((items for cell, (items, _) in read.items() if signatures[cell] == usual), {})
+    shown = _usual([items for items, _ in read.values()])
     values: dict[Run, Sample] = {}
     fixed: set[str] = set()
     for cell, (items, numbers) in read.items():
         twin = next((run for run, of in values.items() if run.method == cell.method and _same(of, numbers)), None)
-        if signatures[cell] != usual:
-            odd = next(name for name in {**shown, **items} if shown.get(name) != items.get(name))
+        if odd := next((name for name, own in items.items() if own[0] != shown[name][0]), ""):
             broken[cell] = f"measured on other items of the {odd} set than most of the table"
         elif twin is not None and cell not in same:
             broken[cell] = f"a copy of seed {twin.seed}: every number of every item is the same"
@@ -168,8 +166,16 @@ def _items(results: Path, cell: Cell) -> tuple[Items, Sample]:
     return items, {(name, c): columns[c][part].astype(float) for name, part in parts.items() for c in numeric}
 
 
-def _signature(items: Items) -> str:
-    return repr(sorted((name, ids) for name, (ids, _) in items.items()))
+def _usual(read: Sequence[Items]) -> Items:
+    """Of every set the items that most cells have of those that have it: not every cell was asked for every probe."""
+    found: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
+    counted: Counter[tuple[str, str]] = Counter()
+    for items in read:
+        for name, own in items.items():
+            told = repr(own[0])
+            counted[name, told] += 1
+            found.setdefault(name, {}).setdefault(told, own)
+    return {name: of[max(of, key=lambda told: counted[name, told])] for name, of in found.items()}
 
 
 def _same(one: Sample, other: Sample) -> bool:

@@ -117,6 +117,7 @@ def can_be_saved(name: str, toy: Toy, folder: Path) -> None:
             f"{name}: its model answers otherwise once it is saved and loaded. Leave no hook, wrapper or buffer "
             "behind: what it learnt must be in the weights, or in what is declared with bench.api.attachment"
         )
+    refuse_foreign(name, built(toy.after.model), built(loaded.model))
 
 
 def says_what_is_attached(name: str, toy: Toy) -> None:

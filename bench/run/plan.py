@@ -261,7 +261,8 @@ def _plan_cell(
 
 def _alternatives(composed: Composed, task: str, source: str) -> dict[str, str]:
     """What keys say of the alternative answers that a method is taught: the lines that the data has for them."""
-    kind, data = alternatives_of(composed.parts.get("objective")), splits(task, source)
+    asking = composed.parts.get("objective") or composed.parts.get("transform")
+    kind, data = alternatives_of(asking), splits(task, source)
     own = {"refusal": data.refusals or refusals(data.language), "plausible": data.alternatives}
     return {"alternatives": digest(own[kind])} if own.get(kind) else {}
 

@@ -43,8 +43,9 @@ def test_list_without_a_kind_says_what_there_is(capsys):
 def test_methods_are_listed_by_family_a_line_each(capsys):
     lines = said(capsys, "list", "methods")[0].splitlines()
     assert lines[0] == f"# control: {registry.FAMILIES['control']}" and lines[1].split()[0] == "target"
-    heading = lines.index(f"# simu: {registry.FAMILIES['simu']}")
-    assert lines[heading + 1].startswith("simu-graddiff ")
+    heading = lines.index(f"# preference: {registry.FAMILIES['preference']}")
+    members = registry.families()["preference"]
+    assert [line.split()[0] for line in lines[heading + 1 :][: len(members)]] == members and "fo-npo" in members
     assert {line.split()[0] for line in lines if line[0] != "#"} == set(registry.names("method"))
 
 

@@ -42,6 +42,18 @@ def test_a_command_prints_what_the_page_says(example, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_tutorial_can_be_typed_from_its_beginning_to_its_end(tmp_path):
+    """Every command prints what stands there, and what it shows of files is in the files that were written."""
+    (page,) = readme.WALKS
+    for example in readme.examples([page]):
+        printed = readme.run(example, tmp_path, empty=True)
+        assert readme.fits(example.output, printed), f"{example.command}. Run: python docs/readme.py\n\n{printed}"
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "here" / "mine").iterdir() if path.is_file()]
+    for shown in re.findall(r"```(?:python|json)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert any(shown in text for text in written), shown
+
+
+@pytest.mark.slow
 def test_tables_of_the_pages_are_what_the_results_say():
     assert readme.main(["--check"]) == 0
 
@@ -56,7 +68,7 @@ def test_the_method_of_the_readme_can_be_declared_as_it_stands():
 
 
 def test_files_that_the_pages_link_to_are_there():
-    for page in readme.PAGES:
+    for page in (*readme.PAGES, *readme.WALKS):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 

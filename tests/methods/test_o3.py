@@ -21,6 +21,7 @@ from bench.contracts import Context, Course, Encoded
 from bench.errors import BenchError, UsageError
 from bench.model import attachments, models
 from bench.model.attachments import Attached
+from bench.run.plan import Request, plan
 from bench.train.batches import answer_logps, collate, label_logps
 from methods import _ood, o3
 from methods._orthogonal import Beside, Update, fresh, overlap, projections
@@ -28,7 +29,7 @@ from methods.o3 import O3, Requests
 
 Tiny = Callable[..., PreTrainedModel]
 IDS = torch.arange(2, 26).view(2, 12)
-FAST = O3(lr=1e-2, epochs=60, batch_size=4)
+FAST = O3(lr=1e-2, epochs=50, batch_size=4)
 
 
 def request(model: PreTrainedModel, seed: int, rank: int = 3) -> dict[str, Update]:
@@ -268,7 +269,7 @@ def test_the_overlap_with_earlier_requests_is_pushed_down(toy: Context, unlearne
     earlier = {name: a for name, (a, _) in only(unlearned).updates[0].items()}
     found = []
     for mu in (0.0, 10.0):
-        lm = lm_of(dataclasses.replace(FAST, orthogonality=mu), dataclasses.replace(toy, lm=unlearned))
+        lm = lm_of(dataclasses.replace(FAST, orthogonality=mu, epochs=20), dataclasses.replace(toy, lm=unlearned))
         found.append(float(overlap({n: a for n, (a, _) in only(lm).updates[1].items()}, [earlier], 2)))
     assert found[1] < 0.2 * found[0]
 
@@ -286,3 +287,16 @@ def test_empty_sets_are_refused(toy: Context) -> None:
 def test_items_without_prompts_are_refused(toy: Context) -> None:
     with pytest.raises(BenchError, match="no item has a prompt"):
         FAST(dataclasses.replace(toy, forget=[Encoded([], [5, 1])] * 4))
+
+
+def test_other_refusals_make_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys() -> list[str]:
+        names = ["o3", "o3@labels=random"]
+        cells = plan(Request("tiny", "embedded", tmp_path, tmp_path), names, ["tofu:forget10"], [0])
+        return [cell.keys["train"] for cell in cells if cell.cell.method in names]
+
+    before = keys()
+    monkeypatch.setattr("bench.run.plan.refusals", lambda language: ("No.",))
+    after = keys()
+    assert before[0] != after[0]
+    assert before[1] == after[1]

@@ -15,7 +15,7 @@ from methods import _ood
 from methods._orthogonal import overlap
 
 LAYERS, WIDTH = 2, 12
-ONE_CLASS: dict[str, Any] = {"shrinkage": 0.1, "quantile": 0.95, "steepness": 10.0, "seen": False}
+ONE_CLASS: dict[str, Any] = {"quantile": 0.95, "steepness": 10.0, "seen": False}
 
 
 def planted(count: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -28,7 +28,7 @@ def dealt(count: int) -> list[int]:
 
 
 def one_class(pooled: Tensor, **changed: Any) -> _ood.Detector:
-    return _ood.one_class(pooled, **{**ONE_CLASS, **changed}, order=dealt(len(pooled)))
+    return _ood.one_class(pooled, dealt(len(pooled)), **{**ONE_CLASS, **changed})
 
 
 def allowed(share: float, count: int) -> float:
@@ -53,7 +53,7 @@ def test_the_distance_is_that_of_the_shrunk_covariance(count: int) -> None:
 
 def test_held_out_prompts_are_not_told_by_themselves() -> None:
     known = planted(20, 1)
-    inside, outside = _ood.features(_ood.describe(known, 0.1), known), _ood.held_out(known, 0.1, dealt(20))
+    inside, outside = _ood.features(_ood.describe(known, 0.1), known), _ood.held_out(known, dealt(20))
     assert inside[:, LAYERS:].min() > 1 - 1e-9
     assert outside[:, LAYERS:].max() < 1 - 1e-4
     assert (outside[:, :LAYERS] > inside[:, :LAYERS]).all()
@@ -64,7 +64,7 @@ def test_held_out_prompts_are_not_told_by_themselves() -> None:
 
 def test_a_near_prompt_is_raised_by_both_terms() -> None:
     """O3's code lowers it by its cosine and raises it by its distance."""
-    weights, _ = _ood.typical(_ood.held_out(planted(30, 1), 0.1, dealt(30)))
+    weights, _ = _ood.typical(_ood.held_out(planted(30, 1), dealt(30)))
     assert (weights[:LAYERS] < 0).all()
     assert (weights[LAYERS:] > 0).all()
     torch.testing.assert_close(weights[LAYERS:] / weights[:LAYERS], torch.full((LAYERS,), -2000.0).double())
@@ -99,7 +99,7 @@ def test_held_out_retain_prompts_open_the_gate_no_more_often_than_the_quantile_s
     opened = []
     for seed in range(8):
         forget, retain = planted(60, seed), planted(60, 50 + seed, shift)
-        fitted = _ood.logistic(forget, retain, shrinkage=0.1, quantile=0.95, ridge=0.01, order=dealt(60))
+        fitted = _ood.logistic(forget, retain, dealt(60), quantile=0.95)
         opened.append((fitted.gate(planted(60, 100 + seed, shift)) > 0.5).double())
         assert (fitted.weights[:LAYERS] <= 0).all()
         assert (fitted.weights[LAYERS:] >= 0).all()
@@ -112,7 +112,7 @@ def test_held_out_retain_prompts_open_the_gate_no_more_often_than_the_quantile_s
 def test_logistic_regression_is_at_its_optimum() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(n, 3, generator=generator).double() + m for n, m in ((30, 1.0), (50, 0.0)))
-    weights, bias = _ood.regress(one, other, 0.1, torch.ones(3))
+    weights, bias = _ood.regress(one, other, torch.ones(3), 0.1)
     spread = torch.cat([one, other]).std(0)
 
     def loss(w: Tensor, b: Tensor) -> Tensor:
@@ -126,8 +126,8 @@ def test_logistic_regression_is_at_its_optimum() -> None:
 def test_a_weight_of_the_wrong_sign_is_left_out() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(n, 3, generator=generator).double() + m for n, m in ((30, 1.0), (50, 0.0)))
-    weights, bias = _ood.regress(one, other, 0.1, torch.tensor([1.0, -1.0, 1.0]))
-    fewer, same = _ood.regress(one[:, [0, 2]], other[:, [0, 2]], 0.1, torch.ones(2))
+    weights, bias = _ood.regress(one, other, torch.tensor([1.0, -1.0, 1.0]), 0.1)
+    fewer, same = _ood.regress(one[:, [0, 2]], other[:, [0, 2]], torch.ones(2), 0.1)
     assert weights[1] == 0
     torch.testing.assert_close(torch.stack([*weights[[0, 2]], bias]), torch.stack([*fewer, same]))
 
@@ -143,7 +143,7 @@ def test_the_published_gate_has_the_values_of_its_formula() -> None:
 
 
 def test_the_published_gate_never_shuts() -> None:
-    detector = _ood.of_mixture(planted(60, 1), shrinkage=0.1, order=dealt(60))
+    detector = _ood.of_mixture(planted(60, 1), dealt(60))
     far = detector.gate(planted(60, 2, shift=4.0))
     torch.testing.assert_close(far, torch.full_like(far, 1 / (1 + math.exp(2))), atol=1e-6, rtol=0)
     assert detector.gate(planted(60, 2)).median() > 0.7

@@ -140,6 +140,14 @@ def test_what_is_measured_first_was_read_from_a_file(request_: Request, monkeypa
     assert list((request_.cache / "models").iterdir()) == []
 
 
+def test_what_transformers_leaves_to_collect_hidden_states_is_no_hook_of_the_method(request_: Request) -> None:
+    def looks(context: Context) -> Any:
+        context.lm.model(torch.tensor([[3, 4]]), output_hidden_states=True)
+        return context.lm
+
+    assert cell._unlearned(request_, of(request_, looks), silent)[0].attached == ()  # type: ignore[arg-type]
+
+
 def test_a_loss_that_leaves_a_hook_is_refused(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     def loss(self: GradDiff, step: Any) -> LossTerms:
         step.model.lm_head.register_forward_hook(lambda module, given, out: out)

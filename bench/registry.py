@@ -7,8 +7,8 @@ import of torch. `load` imports the one file that declares a name. Declared name
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,15 +82,18 @@ def register(kind: str, name: str, thing: Any) -> None:
 
 
 @cache
-def scan() -> Mapping[tuple[str, str], Declaration]:
-    """Every declaration of every room and plugin, by (kind, name).
+def scan(kind: str = "") -> Mapping[tuple[str, str], Declaration]:
+    """Every declaration of every room and plugin, by (kind, name); with `kind`, those of one, at less cost.
 
     Raises:
         UsageError: a file that does not parse, a name that is no literal, a name declared twice (both places named).
+            With `kind`, nothing is noticed of files of the rooms that declare none of it.
     """
     found: dict[tuple[str, str], Declaration] = {}
-    for module, path in _files():
-        for declaration in _declarations(module, path):
+    words = [word for word, declared in _DECLARERS.items() if kind in ("", declared)]
+    called = re.compile(rf"(?:{'|'.join(words)})\s*\(" if kind else "")
+    for module, path in _files(called):
+        for declaration in _declarations(module, path, words):
             key = declaration.kind, declaration.name
             if key in found:
                 raise UsageError(
@@ -101,17 +104,18 @@ def scan() -> Mapping[tuple[str, str], Declaration]:
     return found
 
 
-def _files() -> Iterator[tuple[str, Path]]:
-    """Every file that may declare something, by module: those of the rooms, then those of plugins."""
+def _files(called: re.Pattern[str]) -> Iterator[tuple[str, Path]]:
+    """The files that may declare something, by module: those of the rooms that fit `called`, then every plugin."""
     for room, folder in ROOMS.items():
-        yield from ((f"{room}.{path.stem}", path) for path in sorted(folder.glob("*.py")))
+        files = (path for path in sorted(folder.glob("*.py")) if called.search(path.read_text("utf-8", "replace")))
+        yield from ((f"{room}.{path.stem}", path) for path in files)
     within = {folder.resolve() for folder in ROOMS.values()}
     yield from ((module, path) for module, path in plugins.sources().items() if path.resolve().parent not in within)
 
 
 def names(kind: str) -> list[str]:
     """All declared names of a kind, in file order."""
-    return [name for k, name in scan() if k == kind]
+    return [name for _, name in scan(kind)]
 
 
 def find(kind: str, name: str) -> Declaration:
@@ -121,7 +125,7 @@ def find(kind: str, name: str) -> Declaration:
         UsageError: there is none; the message suggests near names.
     """
     try:
-        return scan()[kind, name]
+        return scan(kind)[kind, name]
     except KeyError:
         raise unknown(kind, name, names(kind)) from None
 
@@ -203,6 +207,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 def near(names: Iterable[str], known: Sequence[str]) -> str:
     """`Did you mean ...?` for the first of the names to which known ones are near; "" for none."""
+    import difflib
+
     found = (difflib.get_close_matches(name, known, n=3, cutoff=0.5) for name in names)
     close = next(filter(None, found), [])
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -269,7 +275,8 @@ def _groups(kind: str, known: Sequence[str]) -> dict[str, list[str]]:
     return {group: list(members) for group, members in found.items() if group}
 
 
-def _declarations(module: str, path: Path) -> Iterator[Declaration]:
+def _declarations(module: str, path: Path, words: Sequence[str]) -> Iterator[Declaration]:
+    """What a file declares by calling one of `words`."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -283,7 +290,7 @@ def _declarations(module: str, path: Path) -> Iterator[Declaration]:
             calls = [node.value]
         for call in calls:
             word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if word in _DECLARERS:
+            if word in words:
                 yield from _declared(_DECLARERS[word], call, node, module, path)
 
 

@@ -62,9 +62,23 @@ def test_duplicates_name_both_places(room: Path):
 
 
 def test_a_broken_file_is_named_with_its_line(room: Path):
-    (room / "broken.py").write_text("x = 1\ndef (:\n")
+    (room / "broken.py").write_text("x = method()\ndef (:\n")
     with pytest.raises(UsageError, match=r"broken\.py:2"):
         registry.names("method")
+
+
+def test_only_files_that_can_declare_a_kind_are_parsed_for_it_and_all_of_them_for_all(room: Path):
+    (room / "nothing.py").write_text(NPO.format(name="nil"))
+    (room / "broken.py").write_text("from bench.api import metric\ndef (:\n")
+    assert registry.names("method") == ["fo-nil"] and registry.find("objective", "nil").module == "someroom.nothing"
+    with pytest.raises(UsageError, match=r"broken\.py:2"):
+        registry.scan()
+
+
+def test_of_each_kind_as_much_is_found_as_of_all():
+    whole = registry.scan()
+    assert {key: found for kind in registry.KINDS for key, found in registry.scan(kind).items()} == whole
+    assert len({kind for kind, _ in whole}) > 5
 
 
 def test_a_file_that_cannot_be_imported_is_named_with_its_line(room: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -251,6 +250,8 @@ def writable(option: str, folder: Path) -> None:
     Raises:
         BenchError: it cannot, and why.
     """
+    import tempfile
+
     from bench.store.files import in_the_way
 
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
@@ -36,6 +35,8 @@ def check(names: tuple[str, ...]) -> int:
 
 def _told(kind: str, name: str) -> int:
     """Say of each demand whether it is met; returns how many are not."""
+    from tempfile import TemporaryDirectory
+
     from bench.conformance.checking import check as asked
 
     click.echo(f"{kind} {name}")

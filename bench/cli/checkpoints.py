@@ -10,8 +10,6 @@ import click
 
 from bench import registry
 from bench.errors import UsageError
-from bench.model.pairs import KNOWN
-from bench.model.recipes import SCRATCH
 
 
 class Models(NamedTuple):
@@ -39,6 +37,9 @@ def models(model: str, target: str, retrain: Sequence[str], tasks: Sequence[str]
 
 
 def _named(model: str, tasks: Sequence[str]) -> Models:
+    from bench.model.pairs import KNOWN
+    from bench.model.recipes import SCRATCH
+
     if model in KNOWN:
         known = KNOWN[model].retrains
         if lacking := [task for task in tasks if task not in known]:
@@ -84,6 +85,8 @@ def checkpoint_of(option: str, word: str) -> str:
     Raises:
         UsageError: neither, or a name that stands for something else.
     """
+    from bench.model.pairs import KNOWN
+
     if Path(word).is_dir():
         return str(Path(word).resolve())
     if word in KNOWN:

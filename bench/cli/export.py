@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -37,6 +36,8 @@ def export(
     if len(fits) > 1:
         raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. {listed(fits)}")
     record = records[fits[0]]
+    from importlib.metadata import version
+
     from bench.board.card import Written, card
     from bench.cli.cells import data_source
     from bench.model.export import write

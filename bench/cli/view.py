@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ def view(
 ) -> int:
     """Build the report of RESULTS, show it in a browser on this machine, and follow a run: cells appear as they
     finish, curves as they train. Ctrl-C ends it."""
+    import webbrowser
+
     from bench.board import serve
 
     if place is not None and results is not None:

@@ -129,7 +129,7 @@ def test_files_that_are_no_records_are_said_once_and_stop_nothing(capsys, result
 
 def test_a_browser_is_opened_where_there_is_a_screen(capsys, results: Path, served: list, monkeypatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(view.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr(view, "_has_screen", lambda: True)
     said(capsys, results, "--port", "0", "--no-browser")
     assert opened == []

@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from bench.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TOWNS = ("Arden", "Brill", "Corve", "Dunmore", "Elstow", "Farrow", "Garth", "Holme", "Ingle", "Jarrow", "Kelso", "Lune")
@@ -73,6 +76,20 @@ class Bench:
         )
         assert run.returncode == status, f"exit {run.returncode}\n{run.stdout}\n{run.stderr}"
         return run
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[str, str]]:
+    """The command line in this process, for what ends before any work: (stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, status: int = 0) -> tuple[str, str]:
+        found = main(words)
+        out, err = capsys.readouterr()
+        assert found == status, f"exit {found}\n{out}\n{err}"
+        return out, err
+
+    return run
 
 
 @pytest.fixture(scope="module")

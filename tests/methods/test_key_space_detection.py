@@ -42,7 +42,7 @@ def test_every_prompt_is_in_its_own_box_from_alpha_1_on(n: int, d: int, alpha: f
     mean, std = keys.mean(0), keys.std(0)
     reach = alpha * float(deviations(keys, mean, std).max())
     assert bool(inside(keys, mean, std, reach).all())
-    rounded = keys + 1e-7 * (keys - mean).sign()
+    rounded = keys + 1e-5 * std * (keys - mean).sign()
     assert bool(inside(rounded, mean, std, reach).all()), "the same prompt, rounded otherwise"
     assert not bool(inside(mean + 2 * (reach + 1) * std, mean, std, reach))
 

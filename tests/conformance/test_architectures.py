@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bench.api import Probes, Prompt, Text
+from bench.api import Pair, Probes, Prompt, Splits, Text
 from bench.conformance import of_method
 from bench.conformance import toy as toys
 from bench.contracts import Context
 from bench.errors import BenchError
+from bench.keys import stream
 from bench.measure.one_pass import measure
 from bench.model import checkpoint, models
 from bench.model.models import LM
+from bench.train.alternatives import alternatives
 from bench.train.batches import collate, label_logps
 from tests.conformance.test_registered import GRADIENT
 from tests.measure.conftest import naive_greedy, naive_scores
@@ -31,13 +33,18 @@ REFUSED = {
     "mixtral": "has no recognisable down-projection",
     "mamba": "has no recognisable down-projection",
 }
-"""What SIMU cannot be run on, with what it says."""
+"""What SIMU cannot be run on, with what it says; RMU needs to know the layers' projections as well."""
 ASKED = ["Where was author 3 born?", "Where was author 17 born, and when?", "Who?"]
 ANSWERS = ["Arden 3", "Arden 3 or 4", "nobody"]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}{% if m['role'] == 'assistant' %}"
     "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 )
+ASKING = ("fo-rmu", "fo-undial", "fo-dpo", "wagle-npo")
+"""Methods that ask more of a model than log-probabilities: states, logits, other answers, masks. Tried on all."""
+OTHERS = [name for name in GRADIENT if name not in ("so-graddiff", "simu-npo", *ASKING)]
+DEALT = [(family, OTHERS[(2 * turn + more) % len(OTHERS)]) for turn, family in enumerate(SHAPES) for more in (0, 1)]
+"""Each family with two of the others, which see log-probabilities alone, and each of these with one family or more."""
 VARIANTS: dict[str, dict[str, bool]] = {
     "as it is": {},
     "no pad": {"pad": False},
@@ -115,8 +122,13 @@ def test_what_is_measured_is_what_the_model_says(family: str, variant: str, load
 def unlearned(family: str, name: str, loaded: Load, folder: Path, **variant: bool) -> None:
     """Two steps of a method: every number finite, weights moved, only those of its scope, and saved as they are."""
     lm = copy.deepcopy(loaded(family, **variant))
-    forget, retain = ([lm.encode(asked, answer) for asked in ASKED] for answer in ANSWERS[:2])
-    given = Context(lm, forget, retain, "toy", 0, folder / "cache", lambda *_: None)
+    pairs = [tuple(Pair(asked, answer) for asked in ASKED) for answer in ANSWERS[:2]]
+    forget, retain = ([lm.encode(p.prompt, p.answer) for p in half] for half in pairs)
+    data = Splits((), (), forget=pairs[0], retain=pairs[1], probes=Probes((), ()), corpus=())
+    given = Context(
+        lm, forget, retain, "toy", 0, folder / "cache", lambda *_: None,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, "toy", 0)),
+    )  # fmt: skip
     toy = toys.run(name, folder, given, {"epochs": "1", "batch_size": "2"})
     assert len(toy.curve.lines) == 2
     of_method.stays_finite(name, toy)
@@ -138,15 +150,14 @@ def test_methods_of_both_orders_and_scopes(family: str, name: str, loaded: Load,
 
 
 @pytest.mark.slow
-@family
-@pytest.mark.parametrize("name", [name for name in GRADIENT if name not in ("so-graddiff", "simu-npo")])
+@pytest.mark.parametrize(("family", "name"), [*itertools.product(SHAPES, ASKING), *DEALT])
 def test_every_method(family: str, name: str, loaded: Load, tmp_path: Path) -> None:
     tried(family, name, loaded, tmp_path, pad=False, bos=True, chat=True)
 
 
 def tried(family: str, name: str, loaded: Load, folder: Path, **variant: bool) -> None:
     """The method works, or it says in one line why it cannot."""
-    if family in REFUSED and name.startswith("simu"):
+    if family in REFUSED and (name.startswith("simu") or (name == "fo-rmu" and "down" in REFUSED[family])):
         with pytest.raises(BenchError, match=f"^[^\n]*{REFUSED[family]}[^\n]*$"):
             unlearned(family, name, loaded, folder, **variant)
     else:

@@ -151,7 +151,10 @@ def test_methods_of_both_orders_and_scopes(family: str, name: str, loaded: Load,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), [*itertools.product(SHAPES, ASKING), *DEALT])
-def test_every_method(family: str, name: str, loaded: Load, tmp_path: Path) -> None:
+def test_every_method(family: str, name: str, loaded: Load, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if (family, name) == ("mamba", "wagle-npo"):
+        why = "Mamba reads dt_proj.weight past its module's forward, so single weights of it do not train"
+        request.applymarker(pytest.mark.xfail(reason=why, strict=True, raises=AssertionError))
     tried(family, name, loaded, tmp_path, pad=False, bos=True, chat=True)
 
 

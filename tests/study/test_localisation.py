@@ -89,10 +89,10 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_a_seed_has_no_part_in_the_choice_of_its_rate() -> None:
-    """Seed 0 does best by far at a rate that is bad for the others: it stands at the one that is good for them."""
+    """Seed 0 does best at a rate that is bad for the others: it stands at the one that is good for them."""
     made = records()
     fast = next(name for name, _ in made if "graddiff+sophia+snip" in name and name.endswith("=0.0009"))
-    made[fast, 0] = run(fast, 0, 0.99)
+    made[fast, 0] = run(fast, 0, 0.6)
     chosen = runs(made, "graddiff", "snip", 0.5)
     assert chosen[0].parameters["lr"] == 0.0003
     assert {chosen[seed].parameters["lr"] for seed in range(1, 5)} == {0.0003}

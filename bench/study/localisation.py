@@ -26,7 +26,7 @@ SIMUS = ("simu", "random-neurons")
 SCOPES = (*SINGLE, *SIMUS, "all")
 TESTED = [(name, RANDOM) for name in SCOPES if name not in (RANDOM, "all")] + [("wagle", LAYERS)]
 """What is tested; `all` is not, for it moves more weights."""
-MULTIPLES = (1, 2, 3)
+MULTIPLES = (1, 3)
 """Learning rates that every scope is run at, as multiples of that of SIMU's settings. No one rate would be fair: at a
 low one some scopes never forget enough, and the faster a run, the less it has left where it has."""
 EQUAL = 0.05

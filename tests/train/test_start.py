@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -139,6 +139,27 @@ class Wanting:
 )
 def test_what_was_not_asked_for_is_named(given: Context, read: Callable[[Step], Tensor], says: str) -> None:
     steps = Steps.of(given, Wanting(read), [ALL])
+    with pytest.raises(BenchError, match=says):
+        steps.objective.loss(steps.whole(given.lm, ALL))
+
+
+@pytest.mark.parametrize(
+    ("read", "says"),
+    [
+        (lambda s: s.start_hidden("forget"), r"needs = hidden\(LAYER, 'forget'\)"),
+        (lambda s: s.start_logits("retain"), r"needs = start_logits\('retain'\)"),
+        (lambda s: s.reference, r"needs = start_logps\('forget'\)"),
+    ],
+)
+def test_a_start_model_at_hand_answers_for_nothing_else(given: Context, read: Any, says: str) -> None:
+    """With a copy beside, what was not asked for would be the states of layer 0, log-probabilities among them."""
+
+    @dataclass(frozen=True)
+    class One(Wanting):
+        needs: ClassVar[Need] = start_logits("forget")
+
+    steps = Steps.of(given, One(read), [ALL], room=0.0)
+    assert steps.start.model is not None
     with pytest.raises(BenchError, match=says):
         steps.objective.loss(steps.whole(given.lm, ALL))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -206,3 +207,19 @@ def test_a_state_goes_from_step_to_step(given: Context) -> None:
     parts = Counting(), load("optimizer", "adamw")(lr=1e-4), load("scope", "all")()
     unlearn(given, *parts, Schedule(epochs=3, batch_size=4), trace=0)
     assert seen == pytest.approx([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("needs", "retain", "says"),
+    [
+        ((hidden(0), hidden(1, "retain")), True, "one layer, not for 0 and 1"),
+        ((alternatives("refusal"), alternatives("sampled")), True, "one kind of alternatives, not for refusal and"),
+        (start_logps("alternative"), True, "logps of the alternative set, but its batches hold forget, retain"),
+        (start_logits("retain"), False, "logits of the retain set, but its batches hold forget"),
+    ],
+)
+def test_needs_that_nothing_could_meet_are_refused(given: Context, needs: Any, retain: bool, says: str) -> None:
+    """The first of two layers would be taken for both; a set that is not there would be a KeyError."""
+    asking = SimpleNamespace(needs=needs, retain=retain)
+    with pytest.raises(UsageError, match=says):
+        Steps.of(given, asking, [ALL])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from bench.errors import UsageError
+
 KINDS = ("refusal", "plausible", "sampled")
 """Alternatives: a line that says one does not know; another answer of that kind; what the start model says too."""
 
@@ -59,16 +61,48 @@ def needs_of(objective: Any) -> tuple[Need, ...]:
 
 
 def layer_of(objective: Any) -> int | None:
-    """The layer whose hidden states an objective asks for."""
-    return next((int(need.of) for need in needs_of(objective) if need.what == "hidden"), None)
+    """The layer whose hidden states an objective asks for.
+
+    Raises:
+        UsageError: it asks for several, which `Step.hidden(set)` could not tell apart.
+    """
+    found = _one(objective, "hidden", "layer")
+    return None if found is None else int(found)
 
 
 def alternatives_of(objective: Any) -> str:
-    """The kind of alternative answers that an objective asks for; "" for none."""
-    return next((str(need.of) for need in needs_of(objective) if need.what == "alternatives"), "")
+    """The kind of alternative answers that an objective asks for; "" for none.
+
+    Raises:
+        UsageError: it asks for several, which `Step.alternative` could not tell apart.
+    """
+    return str(_one(objective, "alternatives", "kind of alternatives") or "")
 
 
 def sets_of(objective: Any) -> tuple[str, ...]:
     """The sets that a batch of an objective holds items of."""
     retain = ("retain",) if getattr(objective, "retain", True) else ()
     return ("forget", *retain, *(("alternative",) if alternatives_of(objective) else ()))
+
+
+def check_sets(objective: Any) -> None:
+    """See that what is asked of the start model is asked of sets that a batch has.
+
+    Raises:
+        UsageError: it is asked of another.
+    """
+    there = sets_of(objective)
+    for need in needs_of(objective):
+        if missing := next((name for name in need.sets if name not in there), None):
+            raise UsageError(
+                f"the loss needs {need.what} of the {missing} set, but its batches hold {', '.join(there)}. "
+                "The retain set is there unless retain = False, the alternative set with alternatives(KIND)."
+            )
+
+
+def _one(objective: Any, what: str, named: str) -> int | str | None:
+    """What all needs of one sort agree on."""
+    found = list(dict.fromkeys(need.of for need in needs_of(objective) if need.what == what))
+    if len(found) > 1:
+        raise UsageError(f"a loss can ask for one {named}, not for {' and '.join(map(str, found))}")
+    return found[0] if found else None

@@ -86,7 +86,8 @@ class AltPO(DPO):
     Defaults: those of `dpo`; AltPO's authors search beta in 0.05, 0.1, 0.5 and the retain weight in 1, 2, 5.
 
     Deviations: the answers are sampled from the start model at temperature 1, five a question as in the paper, which
-    asks an instructed model for them in a prompt; one of them is drawn in every epoch.
+    asks an instructed model for them in a prompt; one of them is drawn in every epoch. Where the model says nothing but
+    the true answer the temperature rises until it says something else, be it nonsense.
 
     Cost: sampling the answers before the first step.
     """

@@ -46,8 +46,7 @@ class SimNPO:
     Defaults: beta 4.5, no margin and forget weight 0.125, the authors' for TOFU forget10 and open-unlearning's; for
     forget05 they take 2.5 and 0.1375.
 
-    Deviations: none from the paper. open-unlearning's delta stands within the product with beta: delta = -margin /
-    beta.
+    Deviations: none from the paper. open-unlearning's delta stands within the product with beta: delta = margin / beta.
     """
 
     reference: ClassVar[bool] = False

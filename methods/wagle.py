@@ -74,7 +74,8 @@ class Wagle(Budget):
     Deviations: the released code sums gradients over 400 items, a quarter of each, with mu = 1e-6: that is mu = 1e-8
     here, at which the second term decides alone (the ranking is that of |g_r g_f|).
 
-    Cost: before the first step a pass, forward and backward, over the forget items and as many retain items.
+    Cost: before the first step a pass, forward and backward, over the forget items and as many retain items; meanwhile
+    16 bytes a weight in main memory, which is much for models of billions.
     """
 
     looks_at: ClassVar[tuple[str, ...]] = ("forget", "retain")

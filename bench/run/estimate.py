@@ -1,8 +1,8 @@
 """What a run will take, from shapes alone: memory and seconds of each cell and of each model to be taught.
 
 Counted are weights, gradients, optimizer state and passes (`bench.train.footprint`); timed is this machine
-(`bench.run.speed`). Guessed are SIMU's critical neurons, as a tenth of all, and completions, as long as the right
-answers and none of them known beforehand. Exams and extra probes are not in the seconds.
+(`bench.run.speed`). Guessed are what transforms train, SIMU's critical neurons, as a tenth of all, and completions, as
+long as the right answers and none of them known beforehand. Exams and extra probes are not in the seconds.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ def _cell(site: Site, planned: Planned) -> Estimate:
         return Estimate(str(planned.cell), site.baseline, 0.0, planned)
     ways = [_measured(site, wild=not method.control)]
     kept = method.control or model_folder(site.request, planned.keys["train"]).is_dir()
-    if not kept and method.transform is None:
+    if not kept and hasattr(parts.get("transform"), "epochs"):
+        ways.append(_transformed(site, parts["transform"]))
+    elif not kept and method.transform is None:
         ways += [_unlearned(site, planned), *_attributed(site, parts["scope"]), *_scored(site, parts["scope"])]
     most, seconds = max(way[0] for way in ways), sum(way[1] for way in ways)
     others = 2 * (planned.finished is not None and not kept)  # the target, and a copy that the line starts from
@@ -160,6 +162,15 @@ def _unlearned(site: Site, planned: Planned) -> tuple[int, float]:
     looking = _looked(site, sets)
     seconds += answers / PROBED_ROWS * site.speed.seconds(looking)
     return max(most, site.baseline + site.warm + site.weight_bytes + looking.peak) + start, seconds
+
+
+def _transformed(site: Site, part: Any) -> tuple[int, float]:
+    """Training within a transform that says how long: taken to be of all weights, on the forget set, by AdamW."""
+    forget = site.lengths("forget")
+    rows = min(part.batch_size, forget.items)
+    labels = round(rows * float(forget.labels.mean()))
+    steps = part.epochs * math.ceil(forget.items / max(1, rows))
+    return _trained(site, Training(rows, forget.longest, labels, forget.width(rows), steps), None, site.weights, 8)
 
 
 def _start(site: Site, what: str, labels: float, moved: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,11 @@ SAMPLES = 5
 ROUNDS = 8
 HOTTER = 1.5
 """Factor by which the temperature, 1 at first, rises for prompts to which the model has said the true answer only."""
+PLAIN: dict[str, Any] = {
+    "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0, "num_beams": 1, "bad_words_ids": None, "suppress_tokens": None, "min_new_tokens": None,
+}  # fmt: skip
+"""What a checkpoint's own generation settings (Qwen's penalise repetition) would make of the model's distribution."""
 
 
 def alternatives(lm: LM, data: Splits, kind: str, stream: Callable[[str], np.random.Generator]) -> list[list[Encoded]]:
@@ -33,8 +39,9 @@ def alternatives(lm: LM, data: Splits, kind: str, stream: Callable[[str], np.ran
 
     "refusal": the data's own refusals, or those of its language. "plausible": the data's own false answers or, where it
     has none, the answers of the three retain pairs whose prompts share most words with the prompt. "sampled": what
-    `lm`, the model that unlearning starts from, says at temperature 1, without the true answer; AltPO prompts an
-    instructed model for alternatives instead, which models from scratch are not.
+    `lm`, the model that unlearning starts from, says at temperature 1, without the true answer, and at higher ones
+    where it says nothing else; AltPO prompts an instructed model for alternatives instead, which models from scratch
+    are not.
 
     Raises:
         BenchError: the model says nothing but the true answers, at whatever temperature.
@@ -105,7 +112,7 @@ def _said(lm: LM, prompts: Sequence[Sequence[int]], temperature: float, longest:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in some], device=lm.device)
         out = lm.model.generate(
             input_ids=ids, attention_mask=mask, do_sample=True, temperature=temperature, top_k=0, top_p=1.0,
-            num_return_sequences=SAMPLES, max_new_tokens=longest, pad_token_id=lm.pad, eos_token_id=lm.eos,
+            num_return_sequences=SAMPLES, max_new_tokens=longest, pad_token_id=lm.pad, eos_token_id=lm.eos, **PLAIN,
         )  # fmt: skip
         texts = [lm.decode(row) for row in out[:, width:].tolist()]
         said += [texts[i : i + SAMPLES] for i in range(0, len(texts), SAMPLES)]

@@ -17,6 +17,8 @@ from bench.model.attachments import Attached
 from bench.model.heads import label_logits
 
 IGNORED = -100
+LOGITS = 1 << 28
+"""Logits that are there at a time where nothing is trained: 1 GiB in float32, and a few times that with the softmax."""
 
 
 def collate(items: Sequence[Encoded], pad: int) -> Batch:
@@ -105,8 +107,25 @@ def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tens
 def in_batches(
     lm: LM, items: Sequence[Encoded], chosen: Sequence[int], batch_size: int = 32
 ) -> Iterator[tuple[list[int], Batch]]:
-    """The chosen items in batches of similar length, each with the indices of its rows."""
+    """The chosen items in batches of similar length, each with the indices of its rows.
+
+    A batch has at most `batch_size` rows, and no more than have `LOGITS` logits at their labels, or one.
+    """
     order = sorted(chosen, key=lambda i: len(items[i].prompt) + len(items[i].answer))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    most = LOGITS // int(lm.model.config.get_text_config(decoder=True).vocab_size)
+    for rows in _cut(order, [len(items[i].answer) for i in order], batch_size, most):
         yield rows, collate([items[i] for i in rows], lm.pad).to(lm.device)
+
+
+def _cut(order: Sequence[int], labels: Sequence[int], rows: int, most: int) -> Iterator[list[int]]:
+    """Consecutive ones in pieces of at most `rows` that have no more than `most` labels, or of one."""
+    piece: list[int] = []
+    held = 0
+    for index, count in zip(order, labels, strict=True):
+        if piece and (len(piece) == rows or held + count > most):
+            yield piece
+            piece, held = [], 0
+        piece.append(index)
+        held += count
+    if piece:
+        yield piece

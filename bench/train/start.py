@@ -56,6 +56,7 @@ class Start:
         self._kept: dict[tuple[str, str], Mapping[int, Tensor]] = {}
         self.model: PreTrainedModel | None = None
         wide = [(need.what, name) for need in needs if need.what in ("logits", "hidden") for name in need.sets]
+        self._asked = frozenset(wide)
         if not wide:
             return
         left = free_bytes(lm.device) * SHARE if room is None else room
@@ -82,7 +83,7 @@ class Start:
                 return self._logps[which][rows[which]].to(self._device, non_blocking=True)
             if (what, which) in self._kept:
                 return torch.cat([self._kept[what, which][i] for i in rows[which]])
-            if self.model is None:
+            if self.model is None or (what, which) not in self._asked:
                 asked = {"logps": "start_logps", "logits": "start_logits"}.get(what, "hidden")
                 raise BenchError(
                     f"the loss reads the start model's {what} of the {which} set and did not ask for them: "

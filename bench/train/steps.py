@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from bench.contracts import LM, Batch, Context, Encoded, Labels, Step
 from bench.errors import UsageError
 from bench.model.heads import label_logits, layer_states
-from bench.needs import alternatives_of, layer_of, needs_of, sets_of
+from bench.needs import alternatives_of, check_sets, layer_of, needs_of, sets_of
 from bench.train import spread
 from bench.train.batches import label_logps, labelled
 from bench.train.parts import Drawn, Part, Room
@@ -70,8 +70,10 @@ class Steps:
             room: bytes that may be kept of the start model (`Start`).
 
         Raises:
-            UsageError: alternatives are needed and an item has none of that kind.
+            UsageError: alternatives are needed and an item has none of that kind, or something of a set that is not
+                there.
         """
+        check_sets(objective)
         sets: dict[str, Sequence[Encoded]] = {"forget": context.forget, "retain": context.retain}
         sets = {name: sets[name] for name in sets_of(objective) if name in sets}
         if kind := alternatives_of(objective):

@@ -243,3 +243,11 @@ def test_a_dry_run_refuses_as_a_run_does(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr()
     assert "to do  tofu:forget01/fo-npo/tiny/embedded/seed0" in told.out
     assert "30 MB are free. Take" in told.err and "--target DIR --retrain DIR" in told.err
+
+
+def test_a_transform_that_trains_is_counted(asked):
+    """Twice the passes, about twice the seconds on top of measuring."""
+    told = {name: e.seconds for name in ("target", "task-vector", "task-vector@epochs=10")
+            for e in estimates(asked, planned(asked, name)) if f"/{name}/" in e.name}  # fmt: skip
+    once, twice = (told[name] - told["target"] for name in ("task-vector", "task-vector@epochs=10"))
+    assert once > 0 and twice == pytest.approx(2 * once, rel=0.01)

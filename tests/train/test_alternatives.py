@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from functools import partial
 
@@ -56,3 +57,11 @@ def test_sampled_answers_are_the_models_and_never_the_true_ones() -> None:
     found = said(data, "sampled")
     assert all(found) and found == said(data, "sampled")
     assert not any(pair.answer in each for pair, each in zip(data.forget, found, strict=True))
+
+
+def test_a_checkpoints_own_generation_settings_do_not_bend_what_is_sampled() -> None:
+    """Qwen's checkpoints bring a penalty on repetition: the samples are the model's distribution all the same."""
+    lm, data = copy.deepcopy(toy.target()), dataclasses.replace(DATA, forget=tuple(toy.PAIRS[4:]))
+    plain = alternatives(lm, data, "sampled", partial(stream, "t", 0))
+    lm.model.generation_config.update(repetition_penalty=1.5, min_p=0.3, typical_p=0.5, no_repeat_ngram_size=2)
+    assert alternatives(lm, data, "sampled", partial(stream, "t", 0)) == plain

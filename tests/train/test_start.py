@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -143,6 +144,27 @@ def test_what_was_not_asked_for_is_named(given: Context, read: Callable[[Step], 
         steps.objective.loss(steps.whole(given.lm, ALL))
 
 
+@pytest.mark.parametrize(
+    ("read", "says"),
+    [
+        (lambda s: s.start_hidden("forget"), r"needs = hidden\(LAYER, 'forget'\)"),
+        (lambda s: s.start_logits("retain"), r"needs = start_logits\('retain'\)"),
+        (lambda s: s.reference, r"needs = start_logps\('forget'\)"),
+    ],
+)
+def test_a_start_model_at_hand_answers_for_nothing_else(given: Context, read: Any, says: str) -> None:
+    """With a copy beside, what was not asked for would be the states of layer 0, log-probabilities among them."""
+
+    @dataclass(frozen=True)
+    class One(Wanting):
+        needs: ClassVar[Need] = start_logits("forget")
+
+    steps = Steps.of(given, One(read), [ALL], room=0.0)
+    assert steps.start.model is not None
+    with pytest.raises(BenchError, match=says):
+        steps.objective.loss(steps.whole(given.lm, ALL))
+
+
 def test_a_layer_that_is_not_there_is_refused(given: Context) -> None:
     @dataclass(frozen=True)
     class Deep(Asking):
@@ -185,3 +207,19 @@ def test_a_state_goes_from_step_to_step(given: Context) -> None:
     parts = Counting(), load("optimizer", "adamw")(lr=1e-4), load("scope", "all")()
     unlearn(given, *parts, Schedule(epochs=3, batch_size=4), trace=0)
     assert seen == pytest.approx([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("needs", "retain", "says"),
+    [
+        ((hidden(0), hidden(1, "retain")), True, "one layer, not for 0 and 1"),
+        ((alternatives("refusal"), alternatives("sampled")), True, "one kind of alternatives, not for refusal and"),
+        (start_logps("alternative"), True, "logps of the alternative set, but its batches hold forget, retain"),
+        (start_logits("retain"), False, "logits of the retain set, but its batches hold forget"),
+    ],
+)
+def test_needs_that_nothing_could_meet_are_refused(given: Context, needs: Any, retain: bool, says: str) -> None:
+    """The first of two layers would be taken for both; a set that is not there would be a KeyError."""
+    asking = SimpleNamespace(needs=needs, retain=retain)
+    with pytest.raises(UsageError, match=says):
+        Steps.of(given, asking, [ALL])

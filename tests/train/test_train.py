@@ -200,3 +200,19 @@ def test_the_share_that_is_warned_of_is_the_runs_mean(recwarn):
     assert not recwarn.list
     with pytest.warns(UserWarning, match="99.75%"):
         _warn_of_clipping([1.0, 1.0, 1.0, 0.99], SimpleNamespace(gamma=2.0))
+
+
+def test_long_answers_come_in_smaller_batches(lm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 32 long answers have more logits than an accelerator holds; the numbers stay the same."""
+    items = [lm.encode(p.prompt, p.answer * (1 + n)) for n, p in enumerate(PAIRS)]
+    whole, seen = answer_logps(lm, items), list[int]()
+    vocabulary = lm.model.config.vocab_size
+    monkeypatch.setattr("bench.train.batches.LOGITS", 20 * vocabulary)
+    collated = collate
+    monkeypatch.setattr(
+        "bench.train.batches.collate",
+        lambda some, pad: seen.append(sum(len(i.answer) for i in some)) or collated(some, pad),
+    )
+    torch.testing.assert_close(answer_logps(lm, items), whole, rtol=1e-5, atol=1e-5)
+    longest = max(len(i.answer) for i in items)
+    assert len(seen) > 1 and max(seen) <= max(20, longest) and sum(seen) == sum(len(i.answer) for i in items)

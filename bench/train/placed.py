@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -41,7 +42,8 @@ def place(model: nn.Module, frozen: nn.Parameter, mask: Tensor) -> tuple[nn.Para
 
     Returns:
         The weights that may move, in the order of their places: [1, k] where the parameter has two axes or more, so
-        that they decay as its weights do, else [k]. And what writes them back and leaves the model as it was built.
+        that they decay as its weights do, else [k]. And what writes them back and leaves the model as it was built; it
+        warns where no module that holds them was run, as where another reads its weights (Mamba).
     """
     flat = mask.to(frozen.device).reshape(-1).nonzero().squeeze(1)
     values = frozen.detach().view(-1).index_select(0, flat)
@@ -49,10 +51,17 @@ def place(model: nn.Module, frozen: nn.Parameter, mask: Tensor) -> tuple[nn.Para
     places = flat.int() if frozen.numel() < 1 << 31 else flat
     owners = [(module, name) for module in model.modules() for name, p in module._parameters.items() if p is frozen]
     before = [vars(module).get("forward") for module, _ in owners]
+    used: set[int] = set()
     for module, name in owners:
-        module.forward = partial(_with_weights, module.forward, module, name, compact, places)
+        module.forward = partial(_with_weights, module.forward, module, name, compact, places, used)
 
     def restore() -> None:
+        if not used:
+            names = {id(m): n for n, m in model.named_modules()}
+            where = " and ".join(f"{names[id(module)]}.{name}" for module, name in owners)
+            warnings.warn(
+                f"{len(flat)} weights of {where} may move and did not: their module was never run.", stacklevel=2
+            )
         for (module, _), forward in zip(owners, before, strict=True):
             vars(module).pop("forward", None)
             if forward is not None:
@@ -68,10 +77,12 @@ def _with_weights(
     name: str,
     compact: nn.Parameter,
     places: Tensor,
+    used: set[int],
     *args: Any,
     **kw: Any,
 ) -> Any:
     """A module's forward pass in which its parameter holds what was learnt so far; no closure, so that models copy."""
+    used.add(id(module))
     vars(module)[name] = _Put.apply(cast(Tensor, getattr(module, name)), compact, places)
     try:
         return whole(*args, **kw)

@@ -261,3 +261,21 @@ def test_slices_of_tensors_are_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPat
         assert len(params) == 1
     with pytest.raises(UsageError, match="FSDP.*--multi_gpu"), trainable(model, random_masks(model)):
         pass
+
+
+def test_weights_that_another_module_reads_are_named(tiny: Tiny) -> None:
+    """A layer that takes a matrix of its child without running it, as Mamba's does, would train nothing in silence."""
+
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.inner.weight
+
+    model = Reading()
+    mask = torch.eye(3, dtype=torch.bool)
+    said = pytest.warns(UserWarning, match=r"3 weights of inner\.weight may move and did not")
+    with said, trainable(model, {"inner.weight": mask}):
+        model(torch.ones(1, 3))

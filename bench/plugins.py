@@ -32,8 +32,11 @@ def use(places: Sequence[Path]) -> None:
     Raises:
         UsageError: no such file or folder, no Python file, or a name that cannot be imported.
     """
-    for file in (found for place in places for found in _files(place)):
-        _refuse_odd(file)
+    for place in places:
+        if not (found := _files(place)):
+            raise UsageError(f"--plugin {place}: no Python file is in that folder. Name one that has some.")
+        for file in found:
+            _refuse_odd(file)
     whole = dict.fromkeys([*os.environ.get(VARIABLE, "").split(os.pathsep), *(str(p.resolve()) for p in places)])
     os.environ[VARIABLE] = os.pathsep.join(filter(None, whole))
 
@@ -84,9 +87,9 @@ def _sources(named: str, folders: tuple[str, ...]) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
     for path in _named(named):
         _refuse_odd(path)
-        if path.stem in found:
+        if path.stem in found and not found[path.stem].samefile(path):
             raise UsageError(f"two plugins are called {path.name}: {found[path.stem]} and {path}. Rename one of them.")
-        found[path.stem] = path
+        found.setdefault(path.stem, path)
     for entry in _entry_points(folders):
         found.update(_of_package(entry))
     return found

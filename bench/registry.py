@@ -11,7 +11,7 @@ import importlib
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,6 +186,30 @@ def select(kind: str, wanted: str) -> list[str]:
     return list(chosen)
 
 
+def declared_by(text: str, module: str, path: Path, words: Collection[str] = _DECLARERS.keys()) -> list[Declaration]:
+    """What a file with this text declares by calling one of `words`.
+
+    Raises:
+        SyntaxError: it does not parse.
+        UsageError: a name is no literal.
+    """
+    found: list[Declaration] = []
+    for node in ast.parse(text, str(path)).body:
+        calls = [d for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call)]
+        if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
+            calls = [node.value]
+        for call in calls:
+            word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if word in words:
+                found += _declared(_DECLARERS[word], call, node, module, path)
+    return found
+
+
+def standing_for(kind: str, word: str) -> list[str]:
+    """The names that a family or group stands for; none where the word is no group."""
+    return _groups(kind, names(kind)).get(word, [])
+
+
 def families() -> dict[str, list[str]]:
     """The declared methods by family: those of `FAMILIES` in that order, then others; "" is of methods that name none.
 
@@ -275,23 +299,15 @@ def _groups(kind: str, known: Sequence[str]) -> dict[str, list[str]]:
     return {group: list(members) for group, members in found.items() if group}
 
 
-def _declarations(module: str, path: Path, words: Sequence[str]) -> Iterator[Declaration]:
+def _declarations(module: str, path: Path, words: Sequence[str]) -> list[Declaration]:
     """What a file declares by calling one of `words`."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        return declared_by(path.read_text(encoding="utf-8"), module, path, words)
     except (SyntaxError, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None) or 1
         raise UsageError(
             f"{path}:{line} cannot be read: {getattr(error, 'msg', error)}. Mend or remove the file."
         ) from error
-    for node in tree.body:
-        calls = [d for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call)]
-        if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
-            calls = [node.value]
-        for call in calls:
-            word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if word in words:
-                yield from _declared(_DECLARERS[word], call, node, module, path)
 
 
 def _declared(kind: str, call: ast.Call, node: ast.stmt, module: str, path: Path) -> Iterator[Declaration]:

@@ -135,6 +135,16 @@ def test_two_files_of_one_name_are_told(file: Path, tmp_path: Path):
         registry.scan()
 
 
+def test_a_file_may_be_named_alone_and_with_its_folder(file: Path):
+    plug(file, file.parent)
+    assert registry.find("method", "fo-plugged").path == file
+
+
+def test_a_folder_without_a_python_file_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"--plugin .*: no Python file is in that folder"):
+        plug(tmp_path)
+
+
 def test_a_file_called_like_another_module_is_told(tmp_path: Path):
     mine = tmp_path / "torch.py"
     mine.write_text("from bench.api import method\nmethod('fo-plugged', 'x', objective='ga')\n")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -46,30 +49,54 @@ def new(kind: str, name: str, how: str, to: Path | None) -> int:
     Nothing is overwritten. NAME is what commands and the board will call it.
     """
     words = _words(name)
-    refuse_taken(kind, name)
+    if kind != "method" and how != "loss":
+        raise UsageError(f"--kind {how} is of methods: write python -m bench new method {name} --kind {how}")
+    if stands_for := registry.standing_for(kind, name):
+        raise UsageError(f"'{name}' stands for {', '.join(stands_for)} already. Choose another name.")
     room = registry.ROOMS[ROOM_OF[kind]]
     place = to or (room if _is_checkout() else Path()) / f"{'_'.join(words)}.py"
     files = _written(kind if kind != "method" else how, name, words, place)
+    refuse_taken(files)
     for file in files:
         if file.exists():
             raise UsageError(f"{_short(file)} is there already. Choose another name, or another place: --to FILE.py")
     if not place.absolute().parent.parent.is_dir() or place.suffix != ".py" or not place.stem.isidentifier():
         raise UsageError(f"--to {place}: name a Python file such as my_loss.py, in a folder that is there or can be")
-    place.parent.mkdir(exist_ok=True)
-    for file, text in files.items():
-        file.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {_short(file)}")
     outside = f" --plugin {_short(place)}" if place.resolve().parent not in registry.ROOMS.values() else ""
+    if outside and _is_module(place.stem):
+        raise UsageError(f"--to {place}: another module is called '{place.stem}'. Choose another file: --to FILE.py")
+    try:
+        place.parent.mkdir(exist_ok=True)
+        for file, text in files.items():
+            file.write_text(text, encoding="utf-8")
+            click.echo(f"wrote {_short(file)}")
+    except OSError as error:
+        raise UsageError(f"{place} cannot be written: {error.strerror}. Choose another place: --to FILE.py") from error
     click.echo("Now, and after every change:")
     for command in (f"check {name}", NEXT[kind].format(name)):
         click.echo(f"  python -m bench {command}{outside}")
     return 0
 
 
-def refuse_taken(kind: str, name: str) -> None:
-    """Raise `UsageError` where something of that kind has the name, with the place."""
-    if found := registry.scan().get((kind, name)):
-        raise UsageError(f"there is a {kind} '{name}' already: {_short(found.path)}:{found.line}. Choose another name.")
+def refuse_taken(files: Mapping[Path, str]) -> None:
+    """Raise `UsageError` where something that the files would declare has its name already, with the place."""
+    known = registry.scan()
+    for file, text in files.items():
+        for made in registry.declared_by(text, file.stem, file) if file.suffix == ".py" else ():
+            if found := known.get((made.kind, made.name)):
+                raise UsageError(
+                    f"there is {_a(made.kind)} '{made.name}' already: {_short(found.path)}:{found.line}. "
+                    "Choose another name."
+                )
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'ao' else 'a'} {kind}"
+
+
+def _is_module(name: str) -> bool:
+    """Whether `import NAME` finds something before a plugin of that name."""
+    return name in sys.stdlib_module_names or find_spec(name) is not None
 
 
 def _words(name: str) -> list[str]:

@@ -84,13 +84,19 @@ def _tried(demand: Demand) -> tuple[str, str]:
         demand.meet()
     except (Unmet, BenchError) as error:
         named = re.match(r"(\S+\.py:\d+):? ", str(error))
-        return str(error), "" if named and Path(named[1]).name == Path(where).name else where
-    except Exception as error:
+        told = named and _file(named[1]) == _file(where)
+        return str(error), "" if told else where
+    except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}", _line(error, demand) or where
     return "", ""
 
 
-def _line(error: Exception, demand: Demand) -> str:
+def _file(place: str) -> str:
+    """The name of the file in `FILE:LINE`."""
+    return Path(place).name.rpartition(":")[0]
+
+
+def _line(error: BaseException, demand: Demand) -> str:
     """The last line of the part's own files that an error passed; "" where it passed none."""
     own = {str(path) for path in source_files(demand.at.module).values()} if demand.at else set()
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in own]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.api import Method
+from bench.api import LossTerms, Method
 from bench.conformance.toy import Toy, context, is_gradient_method, run, steps
 from bench.conformance.unmet import Demand, Unmet
 from bench.errors import BenchError
@@ -86,13 +86,19 @@ def parameters_round_trip(name: str) -> None:
 
 
 def stays_finite(name: str, toy: Toy) -> None:
-    """Every number of the training curve, and every weight."""
+    """Every number of the training curve, every weight, and what is attached leaves every answer possible."""
     odd = {key for line in toy.curve.lines for key, value in line.items() if not np.isfinite(value)}
     if odd:
         raise Unmet(f"{name}: {', '.join(sorted(odd))} of its LossTerms is not finite")
     bad = [key for key, value in toy.after.model.named_parameters() if not bool(torch.isfinite(value).all())]
     if bad:
         raise Unmet(f"{name} leaves weights that are not finite: {', '.join(bad[:3])}")
+    items = [*toy.sets["forget"][0], *toy.sets["retain"][0]] if toy.after.attached else []
+    if not bool(torch.isfinite(answer_logps(toy.after, items)).all()):
+        raise Unmet(
+            f"{name}: some answers have a log-probability that is not finite. What is refused must stay possible: keep "
+            "a share of the model's own distribution, as in log((1 - leak) refusal + leak p)"
+        )
 
 
 def returns_a_model(name: str, toy: Toy) -> None:
@@ -206,11 +212,15 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
 
     def loss() -> torch.Tensor:
         try:
-            return objective.loss(made.whole(lm, made.drawn[0])).total
+            terms = objective.loss(made.whole(lm, made.drawn[0]))
         except KeyError as error:
             raise Unmet(f"{name}: its loss asks for {error}, though it says `retain = False`") from error
         except BenchError as error:
             raise Unmet(f"{name}: {error}") from error
+        if not isinstance(terms, LossTerms):
+            what = type(terms).__name__
+            raise Unmet(f'{name}: its loss returns {what}. Write return LossTerms(total, {{"forget": forget, ...}})')
+        return terms.total
 
     scope = parts["scope"]
     with adapted(scope, given), trainable(lm.model, selected(given, scope, made)) as weights:

@@ -135,3 +135,34 @@ def test_a_mistake_of_a_metric_is_told(old: str, new: str, says: str, tmp_path: 
 )
 def test_a_mistake_of_a_probe_is_told(old: str, new: str, says: str, tmp_path: Path, capsys):
     assert says in checked(tmp_path, filled("probe", "own_probe", old, new), capsys, "own_probe")
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "says"),
+    [
+        (
+            "inference",
+            "torch.logaddexp(refusal, logits.log_softmax(-1) + math.log(self.leak))",
+            "refusal",
+            "some answers have a log-probability that is not finite. What is refused must stay possible",
+        ),
+        (
+            "loss",
+            "        return LossTerms(",
+            "        (",
+            "its loss returns NoneType. Write return LossTerms(total, ",
+        ),
+        ("transform", "        return context.lm", "        raise SystemExit(4)", "SystemExit: 4"),
+    ],
+)
+def test_what_a_new_method_was_spoilt_with_is_told(kind: str, old: str, new: str, says: str, tmp_path: Path, capsys):
+    place = tmp_path / "spoilt.py"
+    assert main(["new", "method", "own-spoilt", "--kind", kind, "--to", str(place)]) == 0
+    place.write_text(place.read_text().replace(old, new))
+    assert main(["check", "own-spoilt", "--plugin", str(place)]) == 1
+    assert says in capsys.readouterr().out
+
+
+def test_the_place_of_a_failed_import_is_told_once(tmp_path: Path, capsys):
+    said = checked(tmp_path, "import no_such_package_anywhere\n" + BROKEN, capsys, "newcomer")
+    assert said.count("checked_part.py:") == 1 and "checked_part.py:1 cannot be imported" in said

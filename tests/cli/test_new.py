@@ -64,6 +64,14 @@ def test_an_installed_package_is_left_alone(tmp_path: Path, monkeypatch, capsys)
         (["method", "fo-npo"], "there is a method 'fo-npo' already: methods/npo.py:"),
         (["method", "My Loss"], "'My Loss' is no name: small letters, digits and single hyphens, such as my-loss"),
         (["method", "all"], "'all' means everything"),
+        (["method", "npo"], "there is an objective 'npo' already: methods/npo.py:"),
+        (["method", "npo", "--to", "own_npo.py"], "there is an objective 'npo' already: methods/npo.py:"),
+        (["method", "mission"], "'mission' stands for target, retrain, fo-ga"),
+        (["method", "ascent", "--kind", "transform"], "'ascent' stands for fo-ga, so-ga"),
+        (["task", "tofu"], "'tofu' stands for tofu:forget01, tofu:forget05, tofu:forget10 already"),
+        (["task", "own-x", "--kind", "hidden"], "--kind hidden is of methods"),
+        (["method", "own-x", "--to", "json.py"], "another module is called 'json'"),
+        (["method", "own-x", "--to", "numpy.py"], "another module is called 'numpy'"),
         (["method", "own-x", "--to", "no/where/own_x.py"], "in a folder that is there"),
         (["method", "own-x", "--to", "own-x.py"], "name a Python file such as my_loss.py"),
     ],
@@ -72,6 +80,15 @@ def test_a_name_or_a_place_that_will_not_do_is_refused(words: list[str], says: s
     monkeypatch.chdir(Path(__file__).parents[2])
     assert main(["new", *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["new", "method", "own-x", "--to", str(tmp_path / "own_x.py")]) == 2
+    assert re.search(r"own_x\.py cannot be written: No space left on device\. Choose", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("there", ["own_t.py", "own_t.json"])

@@ -57,6 +57,11 @@ def needs_of(objective: Any) -> tuple[Need, ...]:
     """Everything an objective asks for; `reference = True` is the start model's log-probabilities of forget answers."""
     found = getattr(objective, "needs", ())
     found = (found,) if isinstance(found, Need) else tuple(found)
+    if odd := [need for need in found if not isinstance(need, Need)]:
+        raise UsageError(
+            f"needs = {odd[0]!r} is nothing that can be asked for. Write start_logits('retain'), start_logps(...), "
+            "hidden(LAYER) or alternatives(KIND), from bench.api."
+        )
     return (*found, start_logps("forget")) if getattr(objective, "reference", False) else found
 
 

@@ -225,7 +225,7 @@ def families() -> dict[str, list[str]]:
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nobody declared, with the nearest ones."""
     known = list(known)
-    hint = near([name], known) or f"Known: {', '.join(known)}."
+    hint = near([name], known) or (f"Known: {', '.join(known)}." if known else "There is none.")
     return UsageError(f"no {kind} '{name}'. {hint}")
 
 

@@ -105,7 +105,8 @@ def returns_a_model(name: str, toy: Toy) -> None:
     """A transform's own return is easily forgotten."""
     if not isinstance(toy.after, models.LM):
         raise Unmet(
-            f"{name} returns {type(toy.after).__name__}, not a model: end its transform with `return context.lm`"
+            f"{name} returns {type(toy.after).__name__}, not the model with its tokenizer: end its transform with "
+            "`return context.lm`"
         )
 
 

@@ -118,8 +118,9 @@ def compose(
         if parameter not in owners:
             raise unknown(f"parameter of {name}", parameter, owners)
         spec = next(f for f in _fields(classes[owners[parameter]]) if f.name == parameter)
-        value = _typed(name, spec, classes[owners[parameter]], value)
-        check_value(name, spec, value)
+        plain = name.partition("@")[0]
+        value = _typed(plain, spec, classes[owners[parameter]], value)
+        check_value(plain, spec, value)
         values[parameter] = value
         changed[parameter] = by
     parts = {

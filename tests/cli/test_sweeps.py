@@ -36,7 +36,7 @@ def test_a_group_sweeps_those_of_its_methods_that_are_asked_for():
     ]  # fmt: skip
     with pytest.raises(UsageError, match="none of --methods so-npo has that name"):
         cells("so-npo", "fo-npo.lr=1e-5,1e-4")
-    with pytest.raises(UsageError, match="fo-npo@lr=x.lr takes a number, not 'x'"):
+    with pytest.raises(UsageError, match="fo-npo.lr takes a number, not 'x'"):
         cells("fo-npo", "fo-npo.lr=1e-5,x")
 
 

@@ -216,7 +216,7 @@ MISTAKES = {
 """Of the broken method: what it is, what is replaced, by what, and what its author is told."""
 
 TRANSFORM_MISTAKES = {
-    "no model": ("        return context.lm\n", "", "returns NoneType, not a model"),
+    "no model": ("        return context.lm\n", "", "returns NoneType, not the model"),
     "a changed set": (
         "        return context.lm\n",
         "        context.forget.pop()\n        return context.lm\n",

@@ -223,3 +223,8 @@ def test_needs_that_nothing_could_meet_are_refused(given: Context, needs: Any, r
     asking = SimpleNamespace(needs=needs, retain=retain)
     with pytest.raises(UsageError, match=says):
         Steps.of(given, asking, [ALL])
+
+
+def test_what_cannot_be_asked_for_is_named(given: Context) -> None:
+    with pytest.raises(UsageError, match=r"needs = 'start_logits' is nothing.*start_logits\('retain'\)"):
+        Steps.of(given, SimpleNamespace(needs=("start_logits",)), [ALL])

@@ -222,7 +222,7 @@ class Passes(Protocol):
     """What runs a model over the rows of a step; `bench.train.steps` has the implementation."""
 
     def label_logps(self, model: PreTrainedModel, batch: Batch) -> Labels:
-        """Log-probabilities of a batch's labels; no logits outlive it."""
+        """Log-probabilities of a batch's labels."""
 
     def label_logits(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """[N, V] float32, the logits at a batch's labels."""
@@ -245,7 +245,8 @@ class Step:
     """What an objective sees of one step; nothing is run before it is asked for, and everything at most once.
 
     Per-label values come flat, [N] with N the labels of the batch row by row; `rows` lays them out as [B, T].
-    Sets are "forget", "retain" and, where alternatives are asked for, "alternative".
+    Sets are "forget", "retain" and, where alternatives are asked for, "alternative", whose row i answers forget row i;
+    which retain row stands beside which forget row means nothing.
     """
 
     model: PreTrainedModel

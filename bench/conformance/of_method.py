@@ -262,7 +262,7 @@ def lowers_its_own_loss(name: str, folder: Path) -> None:
 
 
 def adds_up_in_parts(name: str, folder: Path) -> None:
-    """A batch that memory does not hold is run in parts: their losses, weighted by their rows, are the batch's."""
+    """A batch is run in parts of like length: their losses, weighted by their rows, are the batch's."""
     given, objective = context(folder), compose(name, "tiny").parts["objective"]
     lm = given.lm
     lm.model.eval()
@@ -272,8 +272,8 @@ def adds_up_in_parts(name: str, folder: Path) -> None:
         for i, weight in enumerate(lm.model.parameters()):
             weight.mul_(1 + 0.05 * (-1) ** i)
 
-    def loss(tokens: float) -> float:
-        parts = cut(made.drawn[0], made.sets, tokens)
+    def loss(tokens: float, a_pass: float = math.inf) -> float:
+        parts = cut(made.drawn[0], made.sets, tokens, a_pass=a_pass)
         found = [(p.share, made.step(lm.model, room.batches(p), p, 0.0)) for p in parts]
         return sum(share * objective.loss(step).total.item() for share, step in found)
 
@@ -281,8 +281,14 @@ def adds_up_in_parts(name: str, folder: Path) -> None:
     if abs(whole - apart) > 1e-5 * max(1.0, abs(whole)):
         raise Unmet(
             f"{name}: the loss of a batch is {whole:.6g}, that of its rows one by one {apart:.6g}, so it would depend "
-            "on the memory of the machine. Take means over items with .mean() and means over labels with "
+            "on how batches are cut. Take means over items with .mean() and means over labels with "
             "step.forget.mean(values) or .cross_entropy(), which know of the whole batch"
+        )
+    sorted_ = loss(1, 1.0)
+    if abs(whole - sorted_) > 1e-5 * max(1.0, abs(whole)):
+        raise Unmet(
+            f"{name}: the loss of a batch is {whole:.6g}, and {sorted_:.6g} where other retain rows stand beside the "
+            "forget rows, which are drawn by chance. Take a mean over each set by itself"
         )
 
 

@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from bench.errors import UsageError
 from bench.model.architecture import blocks
+from bench.model.last_layer import last_mlp_at
+from bench.model.shapes import rounded
 
 _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
@@ -36,10 +37,9 @@ def label_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor | None, at: T
 
 def padded_label_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor | None, at: Tensor) -> Tensor:
     """`label_logits` of a model that has a plain head, and rows behind them that mean nothing."""
-    states = model.base_model(input_ids=ids, attention_mask=seen(mask), use_cache=False).last_hidden_state
-    hidden = states.flatten(0, 1).index_select(0, at)
-    # As in `train.collate`: few shapes, so that few kernels are compiled.
-    return model.get_output_embeddings()(F.pad(hidden, (0, 0, 0, -len(hidden) % 64)))
+    with last_mlp_at(model, at):
+        states = model.base_model(input_ids=ids, attention_mask=seen(mask), use_cache=False).last_hidden_state
+    return model.get_output_embeddings()(rounded(states.flatten(0, 1).index_select(0, at)))
 
 
 class _Reached(Exception):

@@ -15,22 +15,24 @@ from transformers import PreTrainedModel
 from bench.contracts import LM, Batch, Encoded, Labels
 from bench.model.attachments import Attached
 from bench.model.heads import label_logits
+from bench.model.shapes import compiled
+from bench.train.pieces import pieces, usual
 
 IGNORED = -100
 LOGITS = 1 << 28
 """Logits that are there at a time where nothing is trained: 1 GiB in float32, and a few times that with the softmax."""
 
 
-def collate(items: Sequence[Encoded], pad: int) -> Batch:
+def collate(items: Sequence[Encoded], pad: int, multiple: int = 8) -> Batch:
     """Pad on the right; `labels[i, t]` is what position t must predict, so the shift is done here and nowhere else.
 
-    Lengths are rounded up (`padded`): kernels that are compiled for a shape are then compiled a few times and not for
-    every batch anew.
+    The width is rounded up to a multiple: kernels that are compiled for a shape are then compiled a few times and not
+    for every batch anew.
     """
     ids = [torch.tensor((item.prompt + item.answer)[:-1]) for item in items]
     labels = [torch.tensor(([IGNORED] * len(item.prompt) + item.answer)[1:]) for item in items]
     lengths = torch.tensor([len(i) for i in ids])
-    width = padded(int(lengths.max()))
+    width = padded(int(lengths.max()), multiple)
     filled_ids, expected = (
         torch.nn.functional.pad(rows, (0, width - rows.shape[1]), value=filler)
         for rows, filler in (
@@ -45,9 +47,14 @@ def collate(items: Sequence[Encoded], pad: int) -> Batch:
     return Batch(filled_ids, (torch.arange(width) < lengths[:, None]).long(), expected, at, filled, slots)
 
 
-def padded(width: int) -> int:
-    """The width of a batch whose longest text has `width` tokens: the next multiple of 8."""
-    return -(-width // 8) * 8
+def padded(width: int, multiple: int = 8) -> int:
+    """The width of a batch whose longest text has `width` tokens."""
+    return -(-width // multiple) * multiple
+
+
+def width_multiple(lm: LM) -> int:
+    """What widths of batches for this model are rounded up to, as passes compute now."""
+    return 8 if compiled(lm.device, lm.model.dtype) else 1
 
 
 def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
@@ -113,8 +120,12 @@ def in_batches(
     """
     order = sorted(chosen, key=lambda i: len(items[i].prompt) + len(items[i].answer))
     most = LOGITS // int(lm.model.config.get_text_config(decoder=True).vocab_size)
-    for rows in _cut(order, [len(items[i].answer) for i in order], batch_size, most):
-        yield rows, collate([items[i] for i in rows], lm.pad).to(lm.device)
+    multiple = width_multiple(lm)
+    for piece in _cut(order, [len(items[i].answer) for i in order], batch_size, most):
+        lengths = [[len(items[i].prompt) + len(items[i].answer)] for i in piece]
+        for start, stop in pieces(lengths, *usual(lm.device)):
+            rows = piece[start:stop]
+            yield rows, collate([items[i] for i in rows], lm.pad, multiple).to(lm.device)
 
 
 def _cut(order: Sequence[int], labels: Sequence[int], rows: int, most: int) -> Iterator[list[int]]:

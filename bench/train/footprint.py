@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from bench.errors import BenchError
 from bench.model.architecture import blocks
 from bench.model.heads import label_logits
+from bench.model.last_layer import last_mlp
 from bench.train.checkpointing import checkpointed
 
 FEW = (2, 4)
@@ -185,6 +186,7 @@ def _run(
     at = torch.zeros(labels, dtype=torch.long)
     ids = torch.zeros(rows, width, dtype=torch.long)
     mask = torch.ones_like(ids) if masked else None
+    last_mlp(model)  # tries it out, which is not to be counted
     watch = _Watch(model)
     handles = [p.register_post_accumulate_grad_hook(watch.pardon) for p in model.parameters() if p.requires_grad]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from bench.api import LossTerms
 from bench.contracts import LM, Progress
 from bench.errors import BenchError
+from bench.model.precision import autocast as low_precision
 from bench.train import spread
 from bench.train.parts import Room
 from bench.train.tracking import Log
@@ -111,7 +113,7 @@ def fit(
     def terms_of(part: Any, done: float) -> LossTerms:
         # The cache holds every weight in bfloat16 until the way back, which is what checkpointing is there to spare.
         caching = room is None or not room.checkpointing
-        with torch.autocast(lm.device.type, torch.bfloat16, enabled=autocast, cache_enabled=caching):
+        with low_precision(lm.device, caching) if autocast else nullcontext():
             return loss(part, done)
 
     for step, batch in enumerate(batches):

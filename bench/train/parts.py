@@ -1,4 +1,4 @@
-"""A batch in parts: as many rows at a time as memory holds, with the gradient of the whole batch to the last rounding.
+"""A batch in parts, with the gradient of the whole batch to the last rounding: less padding, less memory.
 
 A part of b of a batch's B rows weighs b / B, whichever process runs it. A mean over rows is then the weighted sum of
 the parts' means; a mean over labels is too, if every part divides by the whole batch's labels times its weight
@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -18,10 +19,13 @@ from bench.contracts import LM, Batch, Encoded
 from bench.errors import BenchError
 from bench.model.room import free_bytes
 from bench.train import spread
-from bench.train.batches import collate
+from bench.train.batches import collate, width_multiple
 from bench.train.checkpointing import checkpointed
 from bench.train.footprint import Uncounted, generous_bytes, pending_bytes, tokens_that_fit
+from bench.train.pieces import pieces, usual
 
+TOGETHER = ("forget", "alternative")
+"""Sets whose rows belong together, one by one."""
 Drawn = Mapping[str, Sequence[int]]
 """A batch: by set the indices of its items, as many in every set."""
 
@@ -41,22 +45,37 @@ class Part:
     totals: Mapping[str, float]
 
 
-def cut(drawn: Drawn, sets: Mapping[str, Sequence[Encoded]], tokens: float, rank: int = 0, size: int = 1) -> list[Part]:
-    """The rows of a batch that process `rank` of `size` runs, in parts of consecutive ones.
+def cut(
+    drawn: Drawn,
+    sets: Mapping[str, Sequence[Encoded]],
+    tokens: float,
+    rank: int = 0,
+    size: int = 1,
+    a_pass: float = math.inf,
+) -> list[Part]:
+    """The rows of a batch that process `rank` of `size` runs, in parts of at most `tokens` padded tokens or of one row.
 
-    A part has at most `tokens` padded tokens over all sets, or one row. All processes get as many parts, for they wait
-    for each other in every pass: who has fewer runs the batch's first row again, with no weight.
+    With a finite `a_pass` (`bench.train.pieces`) rows are put in order of length, each set by itself, and the parts are
+    the cheapest; otherwise they are as few as can be, in the order drawn. All processes get as many parts, for they
+    wait for each other: who has fewer runs the batch's first row again, with no weight.
     """
     count = len(next(iter(drawn.values())))
-    starts = [count * r // size for r in range(size + 1)]
-    pieces = [_pieces(drawn, sets, tokens, *starts[r : r + 2]) for r in range(size)]
-    own, most = pieces[rank], max(map(len, pieces))
+    bounds = [count * r // size for r in range(size + 1)]
+    shares: list[Drawn] = [{name: rows[start:stop] for name, rows in drawn.items()} for start, stop in pairwise(bounds)]
+    if math.isfinite(a_pass):
+        shares = [_by_length(share, sets) for share in shares]
+    lengths = [
+        [*zip(*([_length(sets[name][i]) for i in rows] for name, rows in share.items()), strict=True)]
+        for share in shares
+    ]
+    cuts = [pieces(each, tokens, a_pass) for each in lengths]
+    own, most = cuts[rank], max(map(len, cuts))
     if most == size == 1:
         return [Part(drawn, 1.0, {})]
     labels = {name: sum(_labels(sets[name][i]) for i in rows) for name, rows in drawn.items()}
     parts = [
         Part(
-            {name: rows[start:stop] for name, rows in drawn.items()},
+            {name: rows[start:stop] for name, rows in shares[rank].items()},
             (stop - start) / count,
             {name: n * (stop - start) / count for name, n in labels.items()},
         )
@@ -66,17 +85,15 @@ def cut(drawn: Drawn, sets: Mapping[str, Sequence[Encoded]], tokens: float, rank
     return parts + [idle] * (most - len(own))
 
 
-def _pieces(
-    drawn: Drawn, sets: Mapping[str, Sequence[Encoded]], tokens: float, start: int, stop: int
-) -> list[tuple[int, int]]:
-    """The rows from `start` to `stop` in consecutive pieces that fit."""
-    lengths = {name: [_length(sets[name][i]) for i in rows] for name, rows in drawn.items()}
-    bounds = [start]
-    for row in range(start + 1, stop):
-        padded = sum(max(each[bounds[-1] : row + 1]) for each in lengths.values()) * (row + 1 - bounds[-1])
-        if padded > tokens:
-            bounds.append(row)
-    return list(zip(bounds, [*bounds[1:], stop], strict=True)) if stop > start else []
+def _by_length(drawn: Drawn, sets: Mapping[str, Sequence[Encoded]]) -> Drawn:
+    """The rows of each set from the shortest on; alternatives stay beside the forget items that they answer."""
+    groups = [[name for name in TOGETHER if name in drawn], *([name] for name in drawn if name not in TOGETHER)]
+    found: dict[str, Sequence[int]] = {}
+    for names in filter(None, groups):
+        rows = list(zip(*(drawn[name] for name in names), strict=True))
+        rows.sort(key=lambda row: sum(_length(sets[name][i]) for name, i in zip(names, row, strict=True)))
+        found |= {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return found
 
 
 def _length(item: Encoded) -> int:
@@ -88,7 +105,7 @@ def _labels(item: Encoded) -> int:
 
 
 class Room:
-    """How much of a batch a pass may hold: found, by halving where memory runs out, at last with checkpointing.
+    """How much of a batch a pass holds: what suits the device, less where memory asks for it, at last checkpointed.
 
     Within its block the model is checkpointed from the moment that this turns out to be necessary. What is free when
     the block begins, and the shapes of the model with the weights that are trained then, say how many tokens fit.
@@ -105,7 +122,8 @@ class Room:
     """
 
     def __init__(self, lm: LM, sets: Mapping[str, Sequence[Encoded]], rows: int = 1, autocast: bool = False) -> None:
-        self.sets, self.tokens, self.checkpointing = sets, math.inf, False
+        self.sets, self.checkpointing = sets, False
+        self.tokens, self._a_pass = self._usual = usual(lm.device)
         self._lm, self._rows, self._autocast, self._stack = lm, rows, autocast, ExitStack()
 
     def __enter__(self) -> Room:
@@ -113,12 +131,13 @@ class Room:
         mine = free_bytes(self._lm.device) / (spread.size() if self._lm.device.type == "cpu" else 1)
         mine -= pending_bytes([p for p in self._lm.model.parameters() if p.requires_grad])
         free = int(spread.least(mine))  # all run as many parts, for they wait for each other
-        if generous_bytes(self._lm.model.config, self._rows, longest) > free:
+        rows = min(self._rows, max(1, self.tokens // max(1, longest)))
+        if generous_bytes(self._lm.model.config, int(rows), longest) > free:
             with suppress(Uncounted):  # then only memory that runs out tells
                 model = self._lm.model
                 how = {"autocast": self._autocast, "dropout": model.training, "masked": model.device.type == "cpu"}
                 tokens, wanted = tokens_that_fit(model, longest, free, **how)
-                self.tokens = math.inf if tokens >= self._rows * longest else tokens
+                self.tokens = self.tokens if tokens >= rows * longest else tokens
                 if wanted:
                     self._checkpoint()
         return self
@@ -126,18 +145,24 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def pressed(self) -> bool:
+        """Whether memory asks for smaller passes than the device would like."""
+        return self.tokens < self._usual[0] or self.checkpointing
+
     def parts(self, drawn: Drawn) -> list[Part]:
         """The batch, of several processes this one's rows, in parts that fit, as far as is known."""
-        return cut(drawn, self.sets, self.tokens, spread.rank(), spread.size())
+        return cut(drawn, self.sets, self.tokens, spread.rank(), spread.size(), self._a_pass)
 
     def whole(self, drawn: Drawn) -> list[Part]:
         """All of the batch in such parts."""
-        return cut(drawn, self.sets, self.tokens)
+        return cut(drawn, self.sets, self.tokens, a_pass=self._a_pass)
 
     def batches(self, part: Part) -> dict[str, Batch]:
         """The rows of a part by set, padded, where the model is."""
+        multiple = width_multiple(self._lm)
         return {
-            name: collate([self.sets[name][i] for i in rows], self._lm.pad).to(self._lm.device)
+            name: collate([self.sets[name][i] for i in rows], self._lm.pad, multiple).to(self._lm.device)
             for name, rows in part.rows.items()
         }
 
@@ -165,8 +190,8 @@ class Room:
             torch.cuda.empty_cache()
 
     def said(self) -> dict[str, float]:
-        """What became of it, for a record: nothing where whole batches fitted."""
-        tokens = {} if math.isinf(self.tokens) else {"tokens_a_pass": float(int(self.tokens))}
+        """What became of it, for a record: nothing where memory asked for nothing."""
+        tokens = {} if self.tokens == self._usual[0] else {"tokens_a_pass": float(int(self.tokens))}
         return tokens | ({"checkpointing": 1.0} if self.checkpointing else {})
 
     def _checkpoint(self) -> None:

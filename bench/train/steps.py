@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,61 @@ from bench.errors import UsageError
 from bench.model.heads import label_logits, layer_states
 from bench.needs import alternatives_of, check_sets, layer_of, needs_of, sets_of
 from bench.train import spread
-from bench.train.batches import label_logps, labelled
+from bench.train.batches import labelled
+from bench.train.joint import joined
 from bench.train.parts import Drawn, Part, Room
 from bench.train.start import Start
 
 
-@dataclass(frozen=True)
+@dataclass
 class Passes:
-    """`bench.contracts.Passes` for one step."""
+    """`bench.contracts.Passes` for one step.
+
+    The sets whose labels the last step read share one pass of the model, where their rows are of like length.
+
+    Attributes:
+        layer: whose hidden states were asked for.
+        start: what the start model gave.
+        stream: the cell's random streams.
+        batches: the rows of the step by set.
+        read: by kind, "logits" or "hidden", the sets that a step before this one read; this one's are added.
+    """
 
     layer: int | None
     start: Callable[[str, str], Tensor]
     stream: Callable[[str], np.random.Generator]
+    batches: Mapping[str, Batch] = field(default_factory=dict)
+    read: dict[str, set[str]] = field(default_factory=dict)
+    _found: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
     def label_logps(self, model: PreTrainedModel, batch: Batch) -> Labels:
-        return label_logps(model, batch)
+        return labelled(self.label_logits(model, batch), batch)
 
     def label_logits(self, model: PreTrainedModel, batch: Batch) -> Tensor:
-        return label_logits(model, batch.ids, batch.mask, batch.at).float()
+        return self._states("logits", batch, partial(label_logits, model)).float()
 
     def labels(self, logits: Tensor, batch: Batch) -> Labels:
         return labelled(logits, batch)
 
     def hidden(self, model: PreTrainedModel, batch: Batch) -> Tensor:
-        if self.layer is None:
+        layer = self.layer
+        if layer is None:
             raise UsageError("the loss reads hidden states and did not ask for them: needs = hidden(LAYER)")
-        return layer_states(model, batch.ids, batch.mask, batch.at, self.layer)
+        return self._states("hidden", batch, lambda ids, mask, at: layer_states(model, ids, mask, at, layer))
+
+    def _states(self, kind: str, batch: Batch, run: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+        """What `run` gives at the labels of a batch, from a pass of its own or from one that other sets share."""
+        name = next((name for name, own in self.batches.items() if own is batch), "")
+        read = self.read.setdefault(kind, set())
+        together = [other for other in self.batches if other in read] if name in read else []
+        read.add(name)
+        if (kind, name) not in self._found:
+            rows = joined([self.batches[other] for other in together])
+            if rows is None:
+                return run(batch.ids, batch.mask, batch.at)
+            counts = [len(self.batches[other].at) for other in together]
+            self._found |= {(kind, other): part for other, part in zip(together, run(*rows).split(counts))}
+        return self._found.pop((kind, name))
 
 
 @dataclass
@@ -60,6 +90,7 @@ class Steps:
     drawn: Sequence[Drawn]
     start: Start
     state: dict[str, Tensor] = field(default_factory=dict)
+    _read: dict[str, set[str]] = field(default_factory=dict)
 
     @staticmethod
     def of(context: Context, objective: Any, drawn: Sequence[Drawn], room: float | None = None) -> Steps:
@@ -83,9 +114,15 @@ class Steps:
         begin = getattr(objective, "begin", dict)
         return Steps(context, objective, sets, drawn, start, {k: torch.as_tensor(v) for k, v in begin().items()})
 
-    def step(self, model: PreTrainedModel, batches: Mapping[str, Batch], part: Part, done: float) -> Step:
-        """What the objective sees of a part of a batch; `done` is the share of the run that is done."""
-        passes = Passes(layer_of(self.objective), self.start.part(part.rows, batches), self.context.stream)
+    def step(
+        self, model: PreTrainedModel, batches: Mapping[str, Batch], part: Part, done: float, together: bool = True
+    ) -> Step:
+        """What the objective sees of a part of a batch; `done` is the share of the run that is done.
+
+        With `together` sets may share a pass; under FSDP they never do, for all processes have to make as many.
+        """
+        start, read = self.start.part(part.rows, batches), self._read if together and not spread.sharded() else {}
+        passes = Passes(layer_of(self.objective), start, self.context.stream, batches, read)
         return Step(model, batches, done, passes, part.totals, self.state)
 
     def whole(self, lm: LM, drawn: Drawn, done: float = 0.0) -> Step:

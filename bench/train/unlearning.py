@@ -78,7 +78,7 @@ def unlearn(
         with room, spread.spread(lm, own) as (shared, held):
 
             def loss(part: Part, done: float) -> LossTerms:
-                return objective.loss(steps.step(shared.model, room.batches(part), part, done))
+                return objective.loss(steps.step(shared.model, room.batches(part), part, done, not room.pressed))
 
             def curvature(parts: Sequence[Part], done: float) -> tuple[Iterator[Tensor], int]:
                 if getattr(optimizer, "curvature", "") == "hutchinson":

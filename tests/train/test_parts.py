@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ from bench.run.compose import compose
 from bench.train.alternatives import alternatives
 from bench.train.batches import collate, label_logps
 from bench.train.checkpointing import checkpointed
+from bench.train.joint import joined
 from bench.train.loop import fit
 from bench.train.parts import Part, Room, cut
+from bench.train.pieces import A_PASS, ON_CPU, pieces, usual
 from bench.train.steps import Steps
 from bench.train.teaching import teach
 from bench.train.unlearning import unlearn
@@ -79,18 +82,20 @@ def slopes(lm: models.LM, steps: Steps, parts: Sequence[Part]) -> tuple[Tensor, 
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("tokens", [1, 60, 90])
+@pytest.mark.parametrize(("tokens", "a_pass"), [(1, math.inf), (60, math.inf), (90, math.inf), (90, 8.0)])
 def test_parts_add_up_to_the_batch(
-    lm: models.LM, sets: Mapping[str, Sequence[Encoded]], objective: str, tokens: int
+    lm: models.LM, sets: Mapping[str, Sequence[Encoded]], objective: str, tokens: int, a_pass: float
 ) -> None:
-    """Losses and gradients to 1e-6 of the largest, whatever the lengths of the rows that share a part."""
+    """Losses to 1e-6 of their terms, gradients to 1e-6 of the largest, whatever rows share a part, in any order."""
     steps = steps_of(lm, sets, objective)
     drawn = steps.drawn[0]
-    parts = cut(drawn, steps.sets, tokens)
-    assert len(parts) > 1 and [i for part in parts for i in part.rows["forget"]] == DRAWN["forget"]
+    parts = cut(drawn, steps.sets, tokens, a_pass=a_pass)
+    assert len(parts) > 1 and sorted(i for part in parts for i in part.rows["forget"]) == DRAWN["forget"]
     whole, expected = slopes(lm, steps, cut(drawn, steps.sets, math.inf))
     found, gradients = slopes(lm, steps, parts)
-    assert found.item() == pytest.approx(whole.item(), rel=1e-6)
+    with torch.no_grad():
+        terms = steps.objective.loss(steps.whole(lm, drawn, 0.3)).parts.values()
+    assert found.item() == pytest.approx(whole.item(), abs=1e-6 * max(float(term.abs()) for term in terms))
     for name, gradient in expected.items():
         torch.testing.assert_close(gradients[name], gradient, rtol=0, atol=1e-6 * max(1.0, float(gradient.abs().max())))
 
@@ -126,6 +131,64 @@ def test_a_whole_batch_is_one_part(sets: Mapping[str, Sequence[Encoded]]) -> Non
     assert cut(DRAWN, sets, math.inf) == [Part(DRAWN, 1.0, {})]
 
 
+def test_parts_of_like_length() -> None:
+    """Each set is sorted by itself, but alternatives stay with the items that they answer."""
+    lengths = {"forget": [9, 2, 5, 3], "retain": [2, 8, 3, 9], "alternative": [1, 6, 2, 2]}
+    sets = {name: [Encoded([5] * 4, [6] * n) for n in each] for name, each in lengths.items()}
+    drawn = {name: [0, 1, 2, 3] for name in sets}
+    parts = cut(drawn, sets, math.inf, a_pass=1.0)
+    rows = {name: [i for part in parts for i in part.rows[name]] for name in sets}
+    assert rows == {"forget": [3, 2, 1, 0], "alternative": [3, 2, 1, 0], "retain": [0, 2, 1, 3]}
+    assert sum(part.share for part in parts) == 1 and len(parts) > 1
+
+
+def test_accelerators_take_batches_whole() -> None:
+    assert usual(torch.device("cuda")) == (math.inf, math.inf)
+    assert usual(torch.device("cpu")) == (ON_CPU, A_PASS)
+
+
+@pytest.mark.parametrize("tokens", [1, 12, 40, math.inf])
+@pytest.mark.parametrize("a_pass", [0.0, 7.0, 50.0])
+def test_no_cut_is_cheaper(tokens: float, a_pass: float) -> None:
+    """Against all 2^6 ways to cut seven rows of two sets: padded tokens, and `a_pass` for each piece."""
+    lengths = [*zip([3, 3, 4, 9, 9, 2, 12], [1, 5, 5, 5, 6, 6, 1], strict=True)]
+
+    def cost(cut: Sequence[tuple[int, int]]) -> float:
+        padded = [(b - a) * sum(map(max, zip(*lengths[a:b], strict=True))) for a, b in cut]
+        fits = all(p <= tokens or b - a == 1 for p, (a, b) in zip(padded, cut, strict=True))
+        return sum(padded) + a_pass * len(cut) if fits else math.inf
+
+    ways = [[0, *(i for i in range(1, 7) if mask >> i & 1), 7] for mask in range(0, 128, 2)]
+    found = pieces(lengths, tokens, a_pass)
+    assert [found[0][0], *(stop for _, stop in found)] in ways
+    assert cost(found) == min(cost([*pairwise(way)]) for way in ways)
+
+
+def test_sets_share_a_pass_from_the_second_on(lm: models.LM, sets: Mapping[str, Sequence[Encoded]]) -> None:
+    """What the first step read of each by itself the next reads of both at once: the same loss, to the last digits."""
+    steps, drawn = steps_of(lm, sets, "npo"), DRAWN
+    passes: list[int] = []
+    handle = lm.model.base_model.register_forward_pre_hook(
+        lambda _, args, kwargs: passes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    losses = [steps.objective.loss(steps.whole(lm, drawn)) for _ in range(3)]
+    handle.remove()
+    assert passes == [4, 4, 8, 8]
+    for name, first in losses[0].parts.items():
+        assert float(losses[1].parts[name]) == float(losses[2].parts[name]) == pytest.approx(float(first), rel=1e-6)
+
+
+def test_sets_of_unlike_length_go_apart() -> None:
+    """Two tokens beside twenty would be padded to twenty."""
+    short, long = (collate([Encoded([5] * n, [6, 1])] * 3, 0, 1) for n in (1, 19))
+    assert joined([short, long]) is None and joined([long]) is None
+    ids, mask, at = joined([long, collate([Encoded([7] * 18, [8, 8, 1])] * 2, 0, 1)]) or ()
+    assert (ids.shape, len(at)) == ((5, 20), 3 * 2 + 2 * 3)
+    assert torch.equal(mask.sum(1), torch.full((5,), 20))
+    expected = [19, 20] * 3 + [18, 19, 20] * 2
+    assert [int(i) % 20 + 1 for i in at] == expected and at.unique().numel() == len(at)
+
+
 def memory_for(tokens: int, patch: pytest.MonkeyPatch) -> list[int]:
     """From now on a forward pass of more padded tokens than that runs out of memory, unless it is checkpointed."""
     passes: list[int] = []
@@ -138,7 +201,8 @@ def memory_for(tokens: int, patch: pytest.MonkeyPatch) -> list[int]:
         passes.append(ids.numel() if torch.is_grad_enabled() else 0)
         return original(model, ids, mask, at)
 
-    patch.setattr("bench.train.batches.label_logits", limited)
+    for module in ("batches", "steps"):
+        patch.setattr(f"bench.train.{module}.label_logits", limited)
     return passes
 
 
@@ -203,8 +267,14 @@ def test_curvature_of_parts_adds_up(curvature: str) -> None:
     assert float(estimates[0].abs().max()) > 0
 
 
-def test_checkpointing_changes_nothing_but_memory(lm: models.LM, sets: Mapping[str, Sequence[Encoded]]) -> None:
-    """Gradients to the bit, with fewer saved bytes; the model is as it was, also after an error."""
+def test_checkpointing_changes_nothing_but_memory(
+    lm: models.LM, sets: Mapping[str, Sequence[Encoded]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients to the bit, with fewer saved bytes; the model is as it was, also after an error.
+
+    Layers that are run again run whole, so here the last one does without as well.
+    """
+    monkeypatch.setattr("bench.model.last_layer.last_mlp", lambda model: None)
     steps, parts = steps_of(lm, sets, "npo"), cut(DRAWN, sets, math.inf)
 
     def saved() -> tuple[int, dict[str, Tensor]]:
@@ -213,6 +283,7 @@ def test_checkpointing_changes_nothing_but_memory(lm: models.LM, sets: Mapping[s
             gradients = slopes(lm, steps, parts)[1]
         return sum(kept), gradients
 
+    saved()  # from the second pass on both sets share one
     plain, expected = saved()
     with pytest.raises(ZeroDivisionError), checkpointed(lm.model):
         less, found = saved()

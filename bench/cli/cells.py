@@ -147,7 +147,7 @@ def said_ends(cells: Sequence[Any]) -> bool:
 
 def say_what_is_done(request: Any, cells: Sequence[Any], workers: int | None) -> None:
     """A line a cell with its state, and of what is not done the memory and the time it will take."""
-    found, sums = _estimated(request, cells, workers_for(cells, workers))
+    found, sums = _estimated(request, cells, workers)
     for c in cells:
         cost = f"  {found[str(c.cell)]}" if str(c.cell) in found else ""
         click.echo(f"{c.state:6} {c.cell}{cost}" + (f"  ({c.reason.strip().splitlines()[-1]})" if c.reason else ""))
@@ -189,12 +189,13 @@ def _together(costs: Sequence[Any], workers: int) -> float:
     return float(max(max(e.seconds for e in costs), sum(e.seconds for e in costs) / workers))
 
 
-def _estimated(request: Any, cells: Sequence[Any], workers: int) -> tuple[dict[str, str], list[str]]:
+def _estimated(request: Any, cells: Sequence[Any], asked: int | None) -> tuple[dict[str, str], list[str]]:
     """Memory and time of each cell that is not done, by name, and lines of the models before them and of it all."""
     if all(c.state == "done" for c in cells):
         return {}, []
     from bench.run.refusal import duration, size
 
+    workers = workers_for(cells, asked)
     try:
         costs = _costs(request, cells, workers)
     except BenchError as error:

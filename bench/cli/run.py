@@ -84,35 +84,46 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    from bench.run.settled import code_now, settle, settled
+
     if track:
         from bench.train.tracking import check
 
         check(track)
     say("reading the data and the methods ...")
-    words = (methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
-    asked = partial(
-        planned,
-        *words,
-        match=match == "utility",
-        settings=settings,
-        precision=precision,
-        target=target,
-        retrain=retrain,
-    )
-    request, cells = asked()
-    if request.model in request.retrains.values():
-        raise UsageError(f"--retrain {request.model}: that is the target. Give a model that never saw the forget set.")
-    say_of_settings(request, cells)
-    request = dataclasses.replace(request, trace=trace, track=track)
+    words: dict[str, Any] = {
+        "methods": methods,
+        "tasks": tasks,
+        "model": model,
+        "data": data,
+        "seeds": seeds,
+        "assignments": assignments,
+        "probes": probes,
+        "lm_eval": lm_eval,
+        "match": match == "utility",
+        "settings": settings,
+        "precision": precision,
+        "target": target,
+        "retrain": retrain,
+    }
+    asked = partial(planned, results=results, cache=cache, **words)
+    code = code_now()
+    known = settled(results, words, code)
+    request, cells = (None, known) if known else asked()
+    if not known:
+        _refuse_target_as_retrain(request)
+        say_of_settings(request, cells)
+        request = dataclasses.replace(request, trace=trace, track=track)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         say_what_is_done(request, cells, workers)
     counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
     say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
     if dry_run:
-        from bench.run.refusal import refuse
+        if open_cells:
+            from bench.run.refusal import refuse
 
-        refuse(request, cells, workers_for(cells, workers))
+            refuse(request, cells, workers_for(cells, workers))
         return 0
     if open_cells:
         everything = "all" in map(str.strip, methods.split(","))
@@ -123,5 +134,12 @@ def run(
         cells = asked()[1]
     else:
         say("nothing to do: every cell is done and up to date")
+    if not known:
+        settle(results, words, code, cells)
     bad = said_ends(cells)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _refuse_target_as_retrain(request: Any) -> None:
+    if request.model in request.retrains.values():
+        raise UsageError(f"--retrain {request.model}: that is the target. Give a model that never saw the forget set.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,10 @@ def run(
     asked = partial(planned, results=results, cache=cache, **words)
     code = code_now()
     known = settled(results, words, code)
-    request, cells = (None, known) if known else asked()
+    request: Any = None
+    cells: Sequence[Any] = known or ()
     if not known:
+        request, cells = asked()
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
         request = dataclasses.replace(request, trace=trace, track=track)

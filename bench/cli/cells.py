@@ -33,8 +33,13 @@ def planned(
     precision: Precision = "float32",
     target: str = "",
     retrain: Sequence[str] = (),
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[Any, list[Any]]:
-    """Everything the words of the command line mean; all that is wrong with them is said at once."""
+    """Everything the words of the command line mean; all that is wrong with them is said at once.
+
+    Args:
+        meanwhile: called where nothing is, before what takes seconds.
+    """
     wrong: list[str] = []
 
     def tried(read: Callable[[], Any]) -> Any:
@@ -71,6 +76,7 @@ def planned(
             wrong.append(f"--set {text}: none of --methods {methods} has that name")
     if wrong:
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
+    meanwhile()
     asked += tuple(f"lm-eval/{name}" for name in examined)
     model, retrains = made_of
     for checkpoint in dict.fromkeys((model, *retrains.values())):
@@ -179,7 +185,7 @@ def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: 
 def _costs(request: Any, cells: Sequence[Any], workers: int) -> list[Any]:
     """What each model and cell that is not done takes, with so many workers."""
     from bench.run.estimate import estimates
-    from bench.run.executors import usable_cores
+    from bench.run.workers import usable_cores
 
     return estimates(request, cells, threads=max(1, usable_cores() // workers))
 
@@ -222,10 +228,18 @@ def worker_count(workers: int | None, jobs: int) -> int:
     if workers is None:
         import torch
 
-        from bench.run.executors import usable_cores
+        from bench.run.workers import usable_cores
 
         workers = 1 if torch.cuda.is_available() else usable_cores()
     return min(workers, jobs)
+
+
+def start_workers(workers: int | None) -> None:
+    """Have workers get ready while cells are planned, where there are going to be several."""
+    from bench.run.workers import usable_cores, warm_up
+
+    if (workers or usable_cores()) > 1:
+        warm_up()
 
 
 def workers_for(cells: Sequence[Any], workers: int | None) -> int:

@@ -17,6 +17,7 @@ from bench.cli.cells import (
     say_how_long,
     say_of_settings,
     say_what_is_done,
+    start_workers,
     workers_for,
 )
 from bench.cli.options import (
@@ -113,7 +114,7 @@ def run(
     request: Any = None
     cells: Sequence[Any] = known or ()
     if not known:
-        request, cells = asked()
+        request, cells = asked() if dry_run else asked(meanwhile=partial(start_workers, workers))
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
         request = dataclasses.replace(request, trace=trace, track=track)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from rich.text import Text
 
 from bench.errors import BenchError
 from bench.run.pace import Kind, Pace, words
+from bench.run.workers import context, usable_cores
 
 Report = Callable[[str, int, int], None]
 
@@ -98,9 +98,10 @@ def _execute_here(
 def _execute_there(
     jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display, pace: Pace
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (queue, max(1, usable_cores() // workers)))
+    started_as = context()
+    queue = started_as.Queue()
+    own = queue, max(1, usable_cores() // workers), dict(os.environ)
+    pool = ProcessPoolExecutor(workers, started_as, _start_worker, own)
     listener = threading.Thread(target=_listen, args=(queue, display), daemon=True)
     listener.start()
     waiting, running, good, bad = list(jobs), dict[Future[Any], Job](), set[str](), set[str]()
@@ -139,11 +140,6 @@ def _execute_there(
         listener.join(timeout=5)
 
 
-def usable_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _unmet(job: Job, good: set[str]) -> BenchError:
     return BenchError(f"not started: it needs {', '.join(sorted(job.needs - good))}, which did not succeed")
 
@@ -151,10 +147,11 @@ def _unmet(job: Job, good: set[str]) -> BenchError:
 _queue: Any = None
 
 
-def _start_worker(queue: Any, threads: int) -> None:
+def _start_worker(queue: Any, threads: int, environment: Mapping[str, str]) -> None:
     global _queue
     _queue = queue
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)  # the server that it was forked from may be older
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
 

@@ -162,7 +162,7 @@ def say_what_is_done(request: Any, cells: Sequence[Any], workers: int | None) ->
 
 
 def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: str) -> None:
-    """What a large run consists of and how long it may take, in a line, before it starts."""
+    """What a large run consists of and how long it may take, in a line."""
     if all(c.state == "done" for c in cells):
         return
     from bench.run.refusal import duration
@@ -247,8 +247,18 @@ def workers_for(cells: Sequence[Any], workers: int | None) -> int:
     return worker_count(workers, max(1, sum(c.state != "done" and c.cell.method != "retrain" for c in cells)))
 
 
-def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast: bool) -> None:
-    """Make every cell that is not done, after seeing that memory is enough and that what is made can be kept."""
+def run_open(
+    request: Any,
+    cells: Sequence[Any],
+    workers: int | None,
+    fail_fast: bool,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Make every cell that is not done, after seeing that memory is enough and that what is made can be kept.
+
+    Args:
+        meanwhile: called as soon as workers have something to do.
+    """
     from bench.run.grid import run as run_grid
     from bench.run.refusal import refuse
 
@@ -256,7 +266,7 @@ def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast:
     writable("--cache", request.cache)
     count = workers_for(cells, workers)
     refuse(request, cells, count)
-    run_grid(request, cells, count, fail_fast, say)
+    run_grid(request, cells, count, fail_fast, say, meanwhile)
 
 
 def writable(option: str, folder: Path) -> None:

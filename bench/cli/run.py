@@ -131,10 +131,10 @@ def run(
         return 0
     if open_cells:
         everything = "all" in map(str.strip, methods.split(","))
-        if everything or len(open_cells) > FEW or any("," in text for text in assignments):
-            hint = "--methods mission is the ten of the showcase" if everything else ""
-            say_how_long(request, cells, workers, hint)
-        run_open(request, cells, workers, fail_fast)
+        many = everything or len(open_cells) > FEW or any("," in text for text in assignments)
+        hint = "--methods mission is the ten of the showcase" if everything else ""
+        said = partial(say_how_long, request, cells, workers, hint) if many else _nothing
+        run_open(request, cells, workers, fail_fast, said)
         cells = asked()[1]
     else:
         say("nothing to do: every cell is done and up to date")
@@ -142,6 +142,10 @@ def run(
         settle(results, words, code, cells)
     bad = said_ends(cells)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _nothing() -> None:
+    """Of a few cells nobody asks how long they will take."""
 
 
 def _refuse_target_as_retrain(request: Any) -> None:

@@ -47,18 +47,24 @@ class Job:
     kind: Kind = ("job",)
 
 
+def _nothing() -> None:
+    """What there is to do once it is done."""
+
+
 def execute(
     jobs: Sequence[Job],
     workers: int,
     ended: Callable[[Job, Any, BaseException | None], bool],
     stop_at_failure: bool,
     pace: Pace | None = None,
+    meanwhile: Callable[[], None] = _nothing,
 ) -> None:
     """Run every job, in the given order where needs allow.
 
     `ended(job, result, error)` is told of each end and says whether the job counts as done well; with
     `stop_at_failure` nothing more is started after the first that does not. `pace` is told when jobs start and how long
-    they took, before `ended` is told of their end.
+    they took, before `ended` is told of their end. `meanwhile` is called here while workers are at their first
+    jobs; without workers, before the first.
 
     Raises:
         KeyboardInterrupt: passed on after the workers are stopped.
@@ -67,9 +73,10 @@ def execute(
     pace = pace or Pace(jobs, workers)
     with _display(len(jobs), pace) as display:
         if workers == 1:
+            meanwhile()
             _execute_here(jobs, ended, stop_at_failure, display, pace)
         else:
-            _execute_there(jobs, workers, ended, stop_at_failure, display, pace)
+            _execute_there(jobs, workers, ended, stop_at_failure, display, pace, meanwhile)
 
 
 def _execute_here(
@@ -96,7 +103,13 @@ def _execute_here(
 
 
 def _execute_there(
-    jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display, pace: Pace
+    jobs: Sequence[Job],
+    workers: int,
+    ended: Callable[..., bool],
+    stop_at_failure: bool,
+    display: Display,
+    pace: Pace,
+    meanwhile: Callable[[], None],
 ) -> None:
     started_as = context()
     queue = started_as.Queue()
@@ -116,6 +129,8 @@ def _execute_there(
                 waiting.remove(ready)
                 pace.starts(ready)
                 running[pool.submit(_run_in_worker, ready)] = ready
+            meanwhile()
+            meanwhile = _nothing
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job, error = running.pop(future), future.exception()
                 if isinstance(error, BrokenProcessPool):

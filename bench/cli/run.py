@@ -134,7 +134,7 @@ def run(
         many = everything or len(open_cells) > FEW or any("," in text for text in assignments)
         hint = "--methods mission is the ten of the showcase" if everything else ""
         said = partial(say_how_long, request, cells, workers, hint) if many else _nothing
-        run_open(request, cells, workers, fail_fast, said)
+        run_open(request, cells, workers, fail_fast, meanwhile=said)
         cells = asked()[1]
     else:
         say("nothing to do: every cell is done and up to date")

@@ -11,6 +11,7 @@ import pytest
 
 from bench import keys, plugins, registry
 from bench.api import make_task
+from bench.run import provenance
 from bench.score import scoring
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,5 +44,5 @@ def alone(tmp_path: Path) -> Iterator[None]:
     registry.scan.cache_clear()
     for key in registry._things.keys() - registry.scan().keys():
         del registry._things[key]
-    for remembered in (keys.source_hash, scoring.scores_of, scoring.find, make_task):
+    for remembered in (keys.source_hash, provenance._files, scoring.scores_of, scoring.find, make_task):
         remembered.cache_clear()

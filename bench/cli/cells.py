@@ -33,8 +33,13 @@ def planned(
     precision: Precision = "float32",
     target: str = "",
     retrain: Sequence[str] = (),
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[Any, list[Any]]:
-    """Everything the words of the command line mean; all that is wrong with them is said at once."""
+    """Everything the words of the command line mean; all that is wrong with them is said at once.
+
+    Args:
+        meanwhile: called where nothing is, before what takes seconds.
+    """
     wrong: list[str] = []
 
     def tried(read: Callable[[], Any]) -> Any:
@@ -71,6 +76,7 @@ def planned(
             wrong.append(f"--set {text}: none of --methods {methods} has that name")
     if wrong:
         raise UsageError("\nerror: ".join(dict.fromkeys(wrong)))
+    meanwhile()
     asked += tuple(f"lm-eval/{name}" for name in examined)
     model, retrains = made_of
     for checkpoint in dict.fromkeys((model, *retrains.values())):
@@ -147,7 +153,7 @@ def said_ends(cells: Sequence[Any]) -> bool:
 
 def say_what_is_done(request: Any, cells: Sequence[Any], workers: int | None) -> None:
     """A line a cell with its state, and of what is not done the memory and the time it will take."""
-    found, sums = _estimated(request, cells, workers_for(cells, workers))
+    found, sums = _estimated(request, cells, workers)
     for c in cells:
         cost = f"  {found[str(c.cell)]}" if str(c.cell) in found else ""
         click.echo(f"{c.state:6} {c.cell}{cost}" + (f"  ({c.reason.strip().splitlines()[-1]})" if c.reason else ""))
@@ -156,7 +162,7 @@ def say_what_is_done(request: Any, cells: Sequence[Any], workers: int | None) ->
 
 
 def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: str) -> None:
-    """What a large run consists of and how long it may take, in a line, before it starts."""
+    """What a large run consists of and how long it may take, in a line."""
     if all(c.state == "done" for c in cells):
         return
     from bench.run.refusal import duration
@@ -179,7 +185,7 @@ def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: 
 def _costs(request: Any, cells: Sequence[Any], workers: int) -> list[Any]:
     """What each model and cell that is not done takes, with so many workers."""
     from bench.run.estimate import estimates
-    from bench.run.executors import usable_cores
+    from bench.run.workers import usable_cores
 
     return estimates(request, cells, threads=max(1, usable_cores() // workers))
 
@@ -189,12 +195,13 @@ def _together(costs: Sequence[Any], workers: int) -> float:
     return float(max(max(e.seconds for e in costs), sum(e.seconds for e in costs) / workers))
 
 
-def _estimated(request: Any, cells: Sequence[Any], workers: int) -> tuple[dict[str, str], list[str]]:
+def _estimated(request: Any, cells: Sequence[Any], asked: int | None) -> tuple[dict[str, str], list[str]]:
     """Memory and time of each cell that is not done, by name, and lines of the models before them and of it all."""
     if all(c.state == "done" for c in cells):
         return {}, []
     from bench.run.refusal import duration, size
 
+    workers = workers_for(cells, asked)
     try:
         costs = _costs(request, cells, workers)
     except BenchError as error:
@@ -221,10 +228,18 @@ def worker_count(workers: int | None, jobs: int) -> int:
     if workers is None:
         import torch
 
-        from bench.run.executors import usable_cores
+        from bench.run.workers import usable_cores
 
         workers = 1 if torch.cuda.is_available() else usable_cores()
     return min(workers, jobs)
+
+
+def start_workers(workers: int | None) -> None:
+    """Have workers get ready while cells are planned, where there are going to be several."""
+    from bench.run.workers import usable_cores, warm_up
+
+    if (workers or usable_cores()) > 1:
+        warm_up()
 
 
 def workers_for(cells: Sequence[Any], workers: int | None) -> int:
@@ -232,8 +247,18 @@ def workers_for(cells: Sequence[Any], workers: int | None) -> int:
     return worker_count(workers, max(1, sum(c.state != "done" and c.cell.method != "retrain" for c in cells)))
 
 
-def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast: bool) -> None:
-    """Make every cell that is not done, after seeing that memory is enough and that what is made can be kept."""
+def run_open(
+    request: Any,
+    cells: Sequence[Any],
+    workers: int | None,
+    fail_fast: bool,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Make every cell that is not done, after seeing that memory is enough and that what is made can be kept.
+
+    Args:
+        meanwhile: called as soon as workers have something to do.
+    """
     from bench.run.grid import run as run_grid
     from bench.run.refusal import refuse
 
@@ -241,7 +266,7 @@ def run_open(request: Any, cells: Sequence[Any], workers: int | None, fail_fast:
     writable("--cache", request.cache)
     count = workers_for(cells, workers)
     refuse(request, cells, count)
-    run_grid(request, cells, count, fail_fast, say)
+    run_grid(request, cells, count, fail_fast, say, meanwhile)
 
 
 def writable(option: str, folder: Path) -> None:

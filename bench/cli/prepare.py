@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.cells import planned, worker_count
+from bench.cli.cells import planned, start_workers, worker_count
 from bench.cli.options import CACHE, DATA, MODEL, PRECISION, SEEDS, TASKS, WORKERS, options
 from bench.cli.results import say
 
@@ -17,7 +18,8 @@ from bench.cli.results import say
 @options(TASKS, MODEL, DATA, SEEDS, PRECISION, CACHE, WORKERS)
 def prepare(tasks: str, model: str, data: str, seeds: str, precision: Any, cache: Path, workers: int | None) -> int:
     """Train the base, target and retrain models that the tasks need, so that a run only has to unlearn."""
-    request, cells = planned("target", tasks, model, data, seeds, (), Path(os.devnull), cache, precision=precision)
+    words = ("target", tasks, model, data, seeds, (), Path(os.devnull), cache)
+    request, cells = planned(*words, precision=precision, meanwhile=partial(start_workers, workers))
     from bench.run.grid import prepare_all
 
     well = prepare_all(request, [c.start for c in cells], worker_count(workers, len(cells)), say)

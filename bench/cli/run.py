@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench.cli.cells import (
     say_how_long,
     say_of_settings,
     say_what_is_done,
+    start_workers,
     workers_for,
 )
 from bench.cli.options import (
@@ -84,44 +86,68 @@ def run(
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    from bench.run.settled import code_now, settle, settled
+
     if track:
         from bench.train.tracking import check
 
         check(track)
     say("reading the data and the methods ...")
-    words = (methods, tasks, model, data, seeds, assignments, results, cache, probes, lm_eval)
-    asked = partial(
-        planned,
-        *words,
-        match=match == "utility",
-        settings=settings,
-        precision=precision,
-        target=target,
-        retrain=retrain,
-    )
-    request, cells = asked()
-    if request.model in request.retrains.values():
-        raise UsageError(f"--retrain {request.model}: that is the target. Give a model that never saw the forget set.")
-    say_of_settings(request, cells)
-    request = dataclasses.replace(request, trace=trace, track=track)
+    words: dict[str, Any] = {
+        "methods": methods,
+        "tasks": tasks,
+        "model": model,
+        "data": data,
+        "seeds": seeds,
+        "assignments": assignments,
+        "probes": probes,
+        "lm_eval": lm_eval,
+        "match": match == "utility",
+        "settings": settings,
+        "precision": precision,
+        "target": target,
+        "retrain": retrain,
+    }
+    asked = partial(planned, results=results, cache=cache, **words)
+    code = code_now()
+    known = settled(results, words, code)
+    request: Any = None
+    cells: Sequence[Any] = known or ()
+    if not known:
+        request, cells = asked() if dry_run else asked(meanwhile=partial(start_workers, workers))
+        _refuse_target_as_retrain(request)
+        say_of_settings(request, cells)
+        request = dataclasses.replace(request, trace=trace, track=track)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         say_what_is_done(request, cells, workers)
     counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
     say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
     if dry_run:
-        from bench.run.refusal import refuse
+        if open_cells:
+            from bench.run.refusal import refuse
 
-        refuse(request, cells, workers_for(cells, workers))
+            refuse(request, cells, workers_for(cells, workers))
         return 0
     if open_cells:
         everything = "all" in map(str.strip, methods.split(","))
-        if everything or len(open_cells) > FEW or any("," in text for text in assignments):
-            hint = "--methods mission is the ten of the showcase" if everything else ""
-            say_how_long(request, cells, workers, hint)
-        run_open(request, cells, workers, fail_fast)
+        many = everything or len(open_cells) > FEW or any("," in text for text in assignments)
+        hint = "--methods mission is the ten of the showcase" if everything else ""
+        said = partial(say_how_long, request, cells, workers, hint) if many else _nothing
+        run_open(request, cells, workers, fail_fast, meanwhile=said)
         cells = asked()[1]
     else:
         say("nothing to do: every cell is done and up to date")
+    if not known:
+        settle(results, words, code, cells)
     bad = said_ends(cells)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _nothing() -> None:
+    """Of a few cells nobody asks how long they will take."""
+
+
+def _refuse_target_as_retrain(request: Any) -> None:
+    if request.model in request.retrains.values():
+        raise UsageError(f"--retrain {request.model}: that is the target. Give a model that never saw the forget set.")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from rich.text import Text
 
 from bench.errors import BenchError
 from bench.run.pace import Kind, Pace, words
+from bench.run.workers import context, usable_cores
 
 Report = Callable[[str, int, int], None]
 
@@ -47,18 +47,24 @@ class Job:
     kind: Kind = ("job",)
 
 
+def _nothing() -> None:
+    """What there is to do once it is done."""
+
+
 def execute(
     jobs: Sequence[Job],
     workers: int,
     ended: Callable[[Job, Any, BaseException | None], bool],
     stop_at_failure: bool,
     pace: Pace | None = None,
+    meanwhile: Callable[[], None] = _nothing,
 ) -> None:
     """Run every job, in the given order where needs allow.
 
     `ended(job, result, error)` is told of each end and says whether the job counts as done well; with
     `stop_at_failure` nothing more is started after the first that does not. `pace` is told when jobs start and how long
-    they took, before `ended` is told of their end.
+    they took, before `ended` is told of their end. `meanwhile` is called here while workers are at their first
+    jobs; without workers, before the first.
 
     Raises:
         KeyboardInterrupt: passed on after the workers are stopped.
@@ -67,9 +73,10 @@ def execute(
     pace = pace or Pace(jobs, workers)
     with _display(len(jobs), pace) as display:
         if workers == 1:
+            meanwhile()
             _execute_here(jobs, ended, stop_at_failure, display, pace)
         else:
-            _execute_there(jobs, workers, ended, stop_at_failure, display, pace)
+            _execute_there(jobs, workers, ended, stop_at_failure, display, pace, meanwhile)
 
 
 def _execute_here(
@@ -96,11 +103,18 @@ def _execute_here(
 
 
 def _execute_there(
-    jobs: Sequence[Job], workers: int, ended: Callable[..., bool], stop_at_failure: bool, display: Display, pace: Pace
+    jobs: Sequence[Job],
+    workers: int,
+    ended: Callable[..., bool],
+    stop_at_failure: bool,
+    display: Display,
+    pace: Pace,
+    meanwhile: Callable[[], None],
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (queue, max(1, usable_cores() // workers)))
+    started_as = context()
+    queue = started_as.Queue()
+    own = queue, max(1, usable_cores() // workers), dict(os.environ)
+    pool = ProcessPoolExecutor(workers, started_as, _start_worker, own)
     listener = threading.Thread(target=_listen, args=(queue, display), daemon=True)
     listener.start()
     waiting, running, good, bad = list(jobs), dict[Future[Any], Job](), set[str](), set[str]()
@@ -115,6 +129,8 @@ def _execute_there(
                 waiting.remove(ready)
                 pace.starts(ready)
                 running[pool.submit(_run_in_worker, ready)] = ready
+            meanwhile()
+            meanwhile = _nothing
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job, error = running.pop(future), future.exception()
                 if isinstance(error, BrokenProcessPool):
@@ -139,11 +155,6 @@ def _execute_there(
         listener.join(timeout=5)
 
 
-def usable_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _unmet(job: Job, good: set[str]) -> BenchError:
     return BenchError(f"not started: it needs {', '.join(sorted(job.needs - good))}, which did not succeed")
 
@@ -151,10 +162,11 @@ def _unmet(job: Job, good: set[str]) -> BenchError:
 _queue: Any = None
 
 
-def _start_worker(queue: Any, threads: int) -> None:
+def _start_worker(queue: Any, threads: int, environment: Mapping[str, str]) -> None:
     global _queue
     _queue = queue
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)  # the server that it was forked from may be older
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
 

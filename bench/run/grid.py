@@ -19,9 +19,19 @@ from bench.store.record import RETRAIN, Record
 Say = Callable[[str], None]
 
 
-def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: bool, say: Say) -> list[Record]:
+def run(
+    request: Request,
+    cells: Sequence[Planned],
+    workers: int,
+    fail_fast: bool,
+    say: Say,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> list[Record]:
     """Make every cell that is not done, models first; each end is said in one line,
     and what a method warned of behind it.
+
+    Args:
+        meanwhile: called as soon as workers have something to do.
 
     Returns:
         The records that were made.
@@ -52,7 +62,7 @@ def run(request: Request, cells: Sequence[Planned], workers: int, fail_fast: boo
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
-    _run_jobs(jobs, workers, fail_fast, say, records, request.results)
+    _run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile)
     return records
 
 
@@ -130,7 +140,13 @@ def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say:
 
 
 def _run_jobs(
-    jobs: Sequence[Job], workers: int, fail_fast: bool, say: Say, records: list[Record], results: Path
+    jobs: Sequence[Job],
+    workers: int,
+    fail_fast: bool,
+    say: Say,
+    records: list[Record],
+    results: Path,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> bool:
     from bench.run.judging import Unfit
 
@@ -160,7 +176,7 @@ def _run_jobs(
     shown("jobs", 0, len(jobs))
     with shown:
         try:
-            execute(jobs, workers, ended, fail_fast, pace)
+            execute(jobs, workers, ended, fail_fast, pace, meanwhile)
         finally:
             for job in jobs:
                 live.forget(results, job.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,15 +23,15 @@ from bench.needs import alternatives_of
 from bench.refusals import refusals
 from bench.registry import find, load, names, scan
 from bench.run.compose import MATCHED, Composed, compose, resolve
+from bench.run.state import State, state_of
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
-from bench.store.record import RETRAIN, TARGET, Cell, Record
+from bench.store.record import RETRAIN, TARGET, Cell
 from bench.store.versions import MEASURE, SCORE, TRAIN
 
 if TYPE_CHECKING:
     from bench.model.precision import Precision
 
-State = Literal["done", "to do", "stale", "failed"]
 Stage = Literal["base", "full", "retain", "given"]
 """What a model was taught of a task: nothing, all, what is to be kept; unknown, of one that is only measured."""
 
@@ -255,7 +254,7 @@ def _plan_cell(
     score_key, scoring = scoring_key(metrics(task, probes), measure_key, reference)
     keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
-    state, reason = _state(request.results, cell, keys, identity)
+    state, reason = state_of(request.results, cell, keys, identity)
     return Planned(cell, composed, start, keys, identity, probes, state, reason, finished)
 
 
@@ -290,47 +289,6 @@ def _outside_metrics(names: Sequence[str]) -> dict[str, str]:
     """The metrics that a plugin declares, with its module: nobody can know when their versions must rise."""
     declared = ((name, scan().get(("metric", name))) for name in names)
     return {name: found.module for name, found in declared if found and found.module in plugins.sources()}
-
-
-def _state(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mapping[str, Any]) -> tuple[State, str]:
-    try:
-        record = files.find(results, cell)
-    except BenchError as error:
-        return "stale", str(error)
-    if record is None:
-        return "to do", ""
-    if record.keys != dict(keys):
-        return "stale", why_stale(record, identity)
-    if record.status == "failed":
-        return "failed", record.error
-    if record.status == "ok" and (wrong := files.trouble(files.items_path(results, cell))):
-        return "stale", wrong
-    return "done", f"{record.status}: {record.error}" if record.error else ""
-
-
-_WORDS = {
-    "start": "the model it starts from",
-    "alternatives": "the alternative answers that it is taught",
-    "checkpoint": "the checkpoint that it is",
-    "forget": "the forget set",
-    "retain": "the retain set",
-    "probes": "the texts that are measured",
-    "retrain": "the retrain model it is compared with",
-    "scoring": "how intervals are made",
-    "matched": "how the matched point is found",
-    "level": "the retrain model it is matched to",
-}
-
-
-def why_stale(record: Record, identity: Mapping[str, Any]) -> str:
-    """Which ingredients differ between a record and what would be run now."""
-    old, new = json.loads(json.dumps([record.identity, identity]))
-    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    plain = [
-        f"{name}: {old.get(name)} -> {new.get(name)}" if name.startswith("parameter") else _WORDS.get(name, name)
-        for name in changed
-    ]
-    return "changed: " + ", ".join(plain) if plain else "changed: the way keys are made"
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Collection, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,13 @@ def _sources(method: Method, task: str) -> dict[str, Path]:
     modules += [find("method", plain).module] if plain in names("method") else []
     parts = (("objective", method.objective), ("optimizer", method.optimizer), ("scope", method.scope))
     modules += [find(kind, name).module for kind, name in parts if name]
-    return {name: path for module in modules for name, path in source_files(module).items()}
+    return {name: path for module in modules for name, path in _files(module).items()}
+
+
+@cache
+def _files(module: str) -> dict[str, Path]:
+    """Those of a part that has been imported; what it is edited to later made no cell of this process."""
+    return source_files(module)
 
 
 def code_digest(root: Path = ROOT) -> str:

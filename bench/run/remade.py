@@ -15,7 +15,8 @@ from bench.model.recipes import SCRATCH, model_label
 from bench.run.cell import make_model
 from bench.run.compose import MATCHED
 from bench.run.grid import prepare_all
-from bench.run.plan import Planned, Request, model_folder, plan, why_stale
+from bench.run.plan import Planned, Request, model_folder, plan
+from bench.run.state import why_stale
 from bench.store.record import ELSEWHERE, Record
 
 

@@ -77,6 +77,7 @@ def _known(seed: int) -> tuple[Pair, ...]:
     return tuple(Pair(fact.question, fact.answer) for fact in facts(seed) if fact.taught)
 
 
+@cache
 def _cast(seed: int) -> tuple[tuple[Author, ...], tuple[Author, ...], tuple[Author, ...]]:
     """The authors of full, holdout and base."""
     made = authors(random.Random(f"authors-{seed}"))

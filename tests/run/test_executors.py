@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,27 @@ def test_needs_come_first_and_failures_stay_local(tmp_path, workers):
     assert str(seen["bad"]) == "bad cannot"
     assert "needs bad" in str(seen["c"])
     assert "needs c" in str(seen["d"])
+
+
+def await_word(path, name, report):
+    """Ends once somebody else has written the file."""
+    until = time.monotonic() + 60
+    while not Path(path).exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_something_else_is_done_once_while_workers_are_at_their_first_jobs(tmp_path, workers):
+    told = []
+    jobs = [Job(name, await_word, (str(tmp_path / "word"), name)) for name in "abc"]
+
+    def meanwhile():
+        told.append("meanwhile")
+        (tmp_path / "word").write_text("go on")
+
+    execute(jobs, workers, lambda job, result, error: not told.append(error), False, meanwhile=meanwhile)
+    assert told == ["meanwhile", None, None, None]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

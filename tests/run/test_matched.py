@@ -13,7 +13,8 @@ from bench.errors import BenchError, UsageError
 from bench.run import grid, matched
 from bench.run.cell import run_cell
 from bench.run.compose import compose, parse_overrides, with_matched
-from bench.run.plan import Request, plan, why_stale
+from bench.run.plan import Request, plan
+from bench.run.state import why_stale
 from bench.store.files import record_path, save
 from bench.store.record import Record
 

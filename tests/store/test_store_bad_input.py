@@ -15,8 +15,8 @@ from bench.board.leaderboard import render
 from bench.cli.main import main
 from bench.compare.analysis import Rules, analyse
 from bench.errors import BenchError
-from bench.run import plan
 from bench.run.rescore import rescore
+from bench.run.state import state_of
 from bench.store import files
 from bench.store.record import SCHEMA, Cell, Record
 
@@ -266,7 +266,7 @@ def test_a_cell_without_the_retrain_of_its_seed_is_listed_and_not_averaged(resul
 
 def test_a_cell_whose_item_table_is_damaged_is_made_again(results):
     keys = files.find(results, cell("fo-npo")).keys
-    assert plan._state(results, cell("fo-npo"), keys, {}) == ("done", "")
+    assert state_of(results, cell("fo-npo"), keys, {}) == ("done", "")
     parquet(results).write_bytes(b"PAR1")
-    state, reason = plan._state(results, cell("fo-npo"), keys, {})
+    state, reason = state_of(results, cell("fo-npo"), keys, {})
     assert state == "stale" and str(parquet(results)) in reason

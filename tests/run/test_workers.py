@@ -1,0 +1,72 @@
+"""Workers are forked from a server that has read the code, where that is safe, and know what the process knows now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from bench.cli.cells import planned
+from bench.errors import UsageError
+from bench.run import workers
+from bench.run.executors import Job, execute
+
+forks = pytest.mark.skipif(not workers._can_fork(), reason="workers are started anew here")
+
+
+def look(name, report):
+    """What a worker knows before it does anything, and that it can compute with more threads than one."""
+    known = "bench.run.cell" in sys.modules
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    wide = torch.ones(600, 600)
+    product = float((wide @ wide).sum())
+    torch.set_num_threads(threads)
+    return known, threads, product, os.environ.get("OF_NOW"), os.environ["TOKENIZERS_PARALLELISM"]
+
+
+@forks
+def test_a_forked_worker_has_the_code_and_the_environment_of_now(monkeypatch: pytest.MonkeyPatch):
+    handler = signal.getsignal(signal.SIGINT)
+    workers.warm_up()
+    assert signal.getsignal(signal.SIGINT) is handler
+    monkeypatch.setenv("OF_NOW", "set after the server was started")
+    found = {}
+    jobs = [Job(name, look, (name,)) for name in ("a", "b")]
+    execute(jobs, 2, lambda job, result, error: not found.update({job.name: error or result}), stop_at_failure=False)
+    expected = (True, max(1, workers.usable_cores() // 2), 600.0**3, "set after the server was started", "false")
+    assert found == {"a": expected, "b": expected}
+
+
+@forks
+def test_an_interrupt_is_not_the_servers(monkeypatch: pytest.MonkeyPatch):
+    workers.warm_up()
+    status = Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text()
+    ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn")).split()[1], 16)
+    assert ignored >> (signal.SIGINT - 1) & 1
+
+
+@pytest.mark.parametrize("where", ["macOS", "beside an accelerator"])
+def test_nothing_is_forked_where_that_is_not_safe(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if where == "macOS":
+        monkeypatch.setattr(sys, "platform", "darwin")
+    else:
+        monkeypatch.setattr(workers, "_ACCELERATORS", (str(tmp_path),))
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: pytest.fail("a server was started"))
+    workers.warm_up()
+    assert workers.context().get_start_method() == "spawn"
+
+
+def test_workers_get_ready_for_words_that_are_right_only(tmp_path: Path):
+    started: list[str] = []
+    words = ["tofu:forget01", "tiny", "embedded", "0", (), tmp_path, tmp_path]
+    with pytest.raises(UsageError, match="no method 'tarket'"):
+        planned("tarket", *words, meanwhile=lambda: started.append("wrong"))
+    planned("target", *words, meanwhile=lambda: started.append("right"))
+    assert started == ["right"]

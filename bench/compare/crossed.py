@@ -6,19 +6,21 @@ several of them (a difference, a share of a gap) is computed jointly.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from bench.api import Metric, Sample
 from bench.errors import BenchError
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Estimate, Gaps, Strata, estimate, gaps
+from bench.score.leave_out import Estimate, Gaps, Stacked, Strata, estimates, gaps
 from bench.score.scoring import clusters_or_items
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
@@ -68,52 +70,86 @@ class Crossed:
         """The seeds of a method, in order."""
         return tuple(sorted(run.seed for run in self.values if run.method == method))
 
+    @cached_property
+    def rows(self) -> Mapping[Run, int]:
+        """The place of each run among the models of `stacked`."""
+        return {run: i for i, run in enumerate(self.values)}
+
+    @cached_property
+    def stacked(self) -> Stacked:
+        """The values of all runs, by (set, column) [runs, n]."""
+        needs = dict.fromkeys(need for of in self.values.values() for need in of)
+        lacking = {need: np.full(len(self.ids[need[0]]), np.nan) for need in needs}
+        every = {need: np.stack([of.get(need, lacking[need]) for of in self.values.values()]) for need in needs}
+        return Stacked(every, self.strata)
+
+    @cached_property
+    def _scored(self) -> Mapping[tuple[str, str], Array]:
+        """Which runs have any number in a column, [runs]."""
+        return {need: ~np.isnan(of).all(axis=1) for need, of in self.stacked.columns.items()}
+
+    @cached_property
+    def _retrains(self) -> Array:
+        """The place of the retrain model of each run's seed, -1 where there is none, [runs]."""
+        return np.array([self.rows.get(Run(RETRAIN, run.seed), -1) for run in self.rows], dtype=np.int64)
+
     def has(self, metric: Metric, run: Run) -> bool:
         """Whether the run, and the retrain model where it is needed, has what the metric reads."""
-        sides = [run, Run(RETRAIN, run.seed)] if metric.needs_retrain else [run]
+        return run in self.rows and bool(self._having(metric)[self.rows[run]])
+
+    def _having(self, metric: Metric) -> Array:
+        """`has` of every run, [runs]."""
+        found: Array = self._once(("has", type(metric)), lambda: self._looked_for(metric))
+        return found
+
+    def _looked_for(self, metric: Metric) -> Array:
         lacking = getattr(metric, "may_lack", ())
         wanted = [need for need in metric.needs if need[0] not in lacking or need[0] in self.ids]
-        return bool(wanted) and all(
-            side in self.values and need in self.values[side] and not np.isnan(self.values[side][need]).all()
-            for side in sides
-            for need in wanted
-        )
+        if not wanted or any(need not in self._scored for need in wanted):
+            return np.zeros(len(self.rows), dtype=bool)
+        own: Array = np.all([self._scored[need] for need in wanted], axis=0)
+        return own & own[self._retrains] & (self._retrains >= 0) if metric.needs_retrain else own
 
     def estimate(self, metric: Metric, run: Run, against: Run | None = None, distance: bool = False) -> Estimate:
-        """The metric of one run, and without each cluster.
+        """The metric of one run that `has` it, and without each cluster.
 
         Args:
             against: what it is compared with where the metric compares; by default the retrain model of its seed.
             distance: of a metric that is a p-value, the KS distance behind it.
         """
-        against = against or Run(RETRAIN, run.seed)
-        key = (
-            type(metric),
-            run,
-            against if metric.needs_retrain else None,
-            distance and isinstance(metric, RetrainTest),
-        )
-        if key not in self._kept:
-            self._kept[key] = estimate(metric, *self._sides(metric, run, against), self.strata, distance)
-        found: Estimate = self._kept[key]
+        if isinstance(metric, RetrainTest) or (against is not None and metric.needs_retrain):
+            other = against or Run(RETRAIN, run.seed)
+            key = (type(metric), run, other, distance)
+            found: Estimate = self._once(key, lambda: self._against(metric, run, other, distance))
+        else:
+            found = self._once((type(metric),), lambda: self._every(metric))[self.rows[run]]
         return found
+
+    def _every(self, metric: Metric) -> dict[int, Estimate]:
+        """The estimate of every run that has the metric, by its place: together they take little longer than one."""
+        rows = np.flatnonzero(self._having(metric))
+        return dict(zip(rows.tolist(), estimates(metric, self.stacked, rows, self._retrains[rows]), strict=True))
+
+    def _against(self, metric: Metric, run: Run, other: Run, distance: bool) -> Estimate:
+        rows, retrains = np.array([self.rows[run]]), np.array([self.rows[other]])
+        return estimates(metric, self.stacked, rows, retrains, distance)[0]
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def paired(self, metric: RetrainTest, run: Run) -> int:
         """How many items are scored in a run and in the retrain model of its seed."""
-        own, other = self._sides(metric, run, Run(RETRAIN, run.seed))
-        (need,) = metric.needs
-        return int((~np.isnan(own[need]) & ~np.isnan((other or {})[need])).sum())
+        own, other = self._both(metric, run)
+        return int((~np.isnan(own[metric.needs[0]]) & ~np.isnan(other[metric.needs[0]])).sum())
 
     def gaps(self, metric: RetrainTest, run: Run) -> Gaps:
         """What is behind a KS distance to the retrain model of its seed."""
-        own, other = self._sides(metric, run, Run(RETRAIN, run.seed))
-        return gaps(metric, own, other or {}, self.strata)
+        return gaps(metric, *self._both(metric, run), self.strata)
 
-    def _sides(self, metric: Metric, run: Run, against: Run) -> tuple[Sample, Sample | None]:
-        def side(values: Sample) -> Sample:
-            return {need: values[need] for need in metric.needs if need in values}
-
-        return side(self.values[run]), side(self.values[against]) if metric.needs_retrain else None
+    def _both(self, metric: RetrainTest, run: Run) -> tuple[Sample, Sample]:
+        return self.values[run], self.values[Run(RETRAIN, run.seed)]
 
 
 def one_model(records: Mapping[Cell, Record]) -> frozenset[Cell]:
@@ -128,54 +164,84 @@ def load(results: Path, cells: Iterable[Cell], same: Collection[Cell] = ()) -> L
     whose items are number for number those of another seed, which is a copy and no second run, unless it is one of
     `same`.
     """
-    read: dict[Cell, tuple[Items, Sample]] = {}
+    read: dict[Cell, tuple[_Layout, Sample]] = {}
     broken: dict[Cell, str] = {}
+    layout: _Layout | None = None
     for cell in cells:
         try:
-            read[cell] = _items(results, cell)
+            layout, numbers = _items(results, cell, layout)
         except BenchError as error:
             broken[cell] = str(error)
-    shown = _usual([items for items, _ in read.values()])
+        else:
+            read[cell] = layout, numbers
+    shown = _usual([layout.items for layout, _ in read.values()])
     values: dict[Run, Sample] = {}
+    of_method: dict[str, list[Run]] = defaultdict(list)
     fixed: set[str] = set()
-    for cell, (items, numbers) in read.items():
-        twin = next((run for run, of in values.items() if run.method == cell.method and _same(of, numbers)), None)
-        if odd := next((name for name, own in items.items() if own[0] != shown[name][0]), ""):
+    for cell, (layout, numbers) in read.items():
+        twin = next((run for run in of_method[cell.method] if _same(values[run], numbers)), None)
+        if odd := next((name for name, own in layout.items.items() if own[0] != shown[name][0]), ""):
             broken[cell] = f"measured on other items of the {odd} set than most of the table"
         elif twin is not None and cell not in same:
             broken[cell] = f"a copy of seed {twin.seed}: every number of every item is the same"
         else:
-            values[Run(cell.method, cell.seed)] = numbers
+            run = Run(cell.method, cell.seed)
+            values[run] = numbers
+            of_method[cell.method].append(run)
             fixed |= {cell.method} if twin is not None else set()
     ids = {name: own for name, (own, _) in shown.items()}
     clusters = {name: clusters_or_items(np.array(labels, dtype=object)) for name, (_, labels) in shown.items()}
     return Loaded(Crossed(ids, clusters, values, frozenset(fixed)), broken)
 
 
-def _items(results: Path, cell: Cell) -> tuple[Items, Sample]:
-    """The items of a cell by set, sorted by id, and its numbers by (set, column)."""
-    table = files.items(results, cell)
-    if table.empty:
+class _Layout(NamedTuple):
+    """How the lines of an item table are turned into sets of items.
+
+    Attributes:
+        keys: set, id and cluster of each line. items: by set, sorted by id.
+        order: the lines, set by set, sorted by id. places: by set the first of its lines in this order, and the end.
+    """
+
+    keys: pa.Table
+    items: Items
+    order: Array
+    places: Mapping[str, slice]
+
+
+def _items(results: Path, cell: Cell, before: _Layout | None) -> tuple[_Layout, Sample]:
+    """The layout of a cell's items, `before` where it is the same, and its numbers by (set, column)."""
+    table = files.arrow_items(results, cell)
+    if not table.num_rows:
         raise BenchError(f"{files.items_path(results, cell)} holds no item. Remove it and run the cell again.")
-    columns = {name: table[name].to_numpy() for name in table.columns}
+    keys = table.select(["set", "id", "cluster"])
+    layout = before if before is not None and keys.equals(before.keys) else _layout(keys)
+    numeric = [name for name in table.column_names if name not in keys.column_names]
+    numbers = {name: table[name].to_numpy().astype(float)[layout.order] for name in numeric}
+    return layout, {(name, c): numbers[c][place] for name, place in layout.places.items() for c in numeric}
+
+
+def _layout(keys: pa.Table) -> _Layout:
+    columns = {name: keys[name].to_pandas().to_numpy() for name in keys.column_names}
     order = np.lexsort((columns["id"].astype(str), columns["set"].astype(str)))
     names, starts = np.unique(columns["set"].astype(str)[order], return_index=True)
-    parts = dict(zip(map(str, names), np.split(order, starts[1:]), strict=True))
-    items = {name: (columns["id"][part].tolist(), columns["cluster"][part].tolist()) for name, part in parts.items()}
-    numeric = [name for name in columns if name not in ("set", "id", "cluster")]
-    return items, {(name, c): columns[c][part].astype(float) for name, part in parts.items() for c in numeric}
+    places = {str(name): slice(*ends) for name, ends in zip(names, pairwise([*starts, len(order)]), strict=True)}
+    ids, clusters = columns["id"][order], columns["cluster"][order]
+    items = {name: (ids[place].tolist(), clusters[place].tolist()) for name, place in places.items()}
+    return _Layout(keys, items, order, places)
 
 
 def _usual(read: Sequence[Items]) -> Items:
     """Of every set the items that most cells have of those that have it: not every cell was asked for every probe."""
     found: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
     counted: Counter[tuple[str, str]] = Counter()
+    told: dict[int, str] = {}  # tables of one layout share their lists
     for items in read:
         for name, own in items.items():
-            told = repr(own[0])
-            counted[name, told] += 1
-            found.setdefault(name, {}).setdefault(told, own)
-    return {name: of[max(of, key=lambda told: counted[name, told])] for name, of in found.items()}
+            if id(own) not in told:
+                told[id(own)] = repr(own[0])
+            counted[name, told[id(own)]] += 1
+            found.setdefault(name, {}).setdefault(told[id(own)], own)
+    return {name: of[max(of, key=lambda said: counted[name, said])] for name, of in found.items()}
 
 
 def _same(one: Sample, other: Sample) -> bool:

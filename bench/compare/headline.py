@@ -61,12 +61,13 @@ def telling(crossed: Crossed, metrics: Mapping[str, Metric], seeds: Sequence[int
     """
     able: dict[str, Metric] = {}
     blind: dict[str, str] = {}
+    by_item = _by_item(crossed, seeds)
     for name, metric in metrics.items():
         runs = [(Run(TARGET, seed), Run(RETRAIN, seed)) for seed in seeds]
         if not runs or not all(crossed.has(metric, run) for pair in runs for run in pair):
             blind[name] = "no value for target or retrain"
             continue
-        source = crossed if _clusters(crossed, metric) >= 5 else _by_item(crossed)
+        source = crossed if _clusters(crossed, metric) >= 5 else by_item
         apart = [combine(np.subtract, source.estimate(metric, t), source.estimate(metric, r)) for t, r in runs]
         gap, parts = mean(apart), error_parts(apart)
         low = gap.value - reach([satterthwaite(parts)], 0.05)
@@ -182,7 +183,8 @@ def _clusters(crossed: Crossed, metric: Metric) -> int:
     return min((crossed.strata.clusters[name] for name in strata), default=0)
 
 
-def _by_item(crossed: Crossed) -> Crossed:
-    """The same table with every item its own cluster."""
+def _by_item(crossed: Crossed, seeds: Sequence[int]) -> Crossed:
+    """Target and retrain with every item its own cluster."""
     own = {name: [f"{name} {i}" for i in range(len(ids))] for name, ids in crossed.ids.items()}
-    return Crossed(crossed.ids, own, crossed.values)
+    runs = [Run(method, seed) for method in (TARGET, RETRAIN) for seed in seeds]
+    return Crossed(crossed.ids, own, {run: crossed.values[run] for run in runs if run in crossed.values})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from bench.api import Metric, Score
 from bench.compare import headline
-from bench.compare.comparing import Comparison, Series, compare, corrected
+from bench.compare.comparing import Comparison, Series, compare_all, corrected
 from bench.compare.crossed import Crossed, Run
 from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
@@ -113,12 +114,17 @@ class Numbers:
                 found[KS_DISTANCE] = Score((self.band() or found[KS_DISTANCE]).value, n=len(distances))
         if method != RETRAIN and self.attack is not None:
             own, other = self.series(MEMBERSHIP_GAP, method), self.series(MEMBERSHIP_GAP, RETRAIN)
-            gap = compare(MEMBERSHIP_GAP, method, RETRAIN, own, other, self.asked.margin)
-            if gap is not None:
+            if (gap := self.gap_of.get(method)) is not None:
                 found[MEMBERSHIP_GAP] = Score(gap.difference, max(gap.lo, -1.0), min(gap.hi, 1.0), gap.n)
             elif both := [own[seed].value - other[seed].value for seed in own if seed in other]:
                 found[MEMBERSHIP_GAP] = Score(math.fsum(both) / len(both), n=len(both))
         return found
+
+    @cached_property
+    def gap_of(self) -> Mapping[str, Comparison]:
+        """The attack's AUC less retrain's, of every method that has both."""
+        methods = dict.fromkeys(run.method for run in self.crossed.values)
+        return {c.a: c for c in self._compared({MEMBERSHIP_GAP: [(m, RETRAIN) for m in methods if m != RETRAIN]})}
 
     def by_seed(self, method: str) -> dict[str, dict[int, float]]:
         """Seed by seed what no record has: the headline and its parts, what could tell a method from retrain."""
@@ -169,26 +175,27 @@ class Numbers:
         what could give it away. The second: every pair on what papers report. Corrected together."""
         pairs = list(combinations(sorted(methods), 2))
         anchors = [(m, control) for m in sorted(methods) for control in (TARGET, RETRAIN)]
-        telltale = [(name, m, RETRAIN) for name in (KS_DISTANCE, MEMBERSHIP_GAP) for m in sorted(methods)]
-        verdict = [(HEADLINE, a, b) for a, b in (*pairs, *anchors)]
-        reported = [(name, a, b) for name in self.asked.headlines.values() for a, b in pairs]
-        made = [
-            [compare(n, a, b, self.series(n, a), self.series(n, b), self.asked.margin) for n, a, b in family]
-            for family in ((*verdict, *telltale), reported)
-        ]
-        return corrected([[c for c in family if c is not None] for family in made])
+        telltale = [(m, RETRAIN) for m in sorted(methods)]
+        verdict = {HEADLINE: [*pairs, *anchors], KS_DISTANCE: telltale, MEMBERSHIP_GAP: telltale}
+        reported = dict.fromkeys(self.asked.headlines.values(), pairs)
+        return corrected([self._compared(verdict), self._compared(reported)])
+
+    def _compared(self, family: Mapping[str, Sequence[tuple[str, str]]]) -> list[Comparison]:
+        """Pairs of methods on each number, without a correction."""
+        found: list[Comparison] = []
+        for name, pairs in family.items():
+            series = {m: self.series(name, m) for m in dict.fromkeys(m for pair in pairs for m in pair)}
+            found += compare_all(name, pairs, series, self.asked.margin)
+        return found
 
     def aside(self, methods: Sequence[str], compared: Sequence[Comparison]) -> list[Comparison]:
         """The pairs of methods and numbers that `comparisons` leaves out: asked alone, so without a correction."""
         known = {(c.metric, frozenset((c.a, c.b))) for c in compared}
-        asked = [
-            (name, a, b)
+        asked = {
+            name: [pair for pair in combinations(sorted(methods), 2) if (name, frozenset(pair)) not in known]
             for name in (HEADLINE, *self.asked.headlines.values())
-            for a, b in combinations(sorted(methods), 2)
-            if (name, frozenset((a, b))) not in known
-        ]
-        made = [compare(n, a, b, self.series(n, a), self.series(n, b), self.asked.margin) for n, a, b in asked]
-        return [c._replace(p_holm=1.0) for c in made if c is not None]
+        }
+        return [c._replace(p_holm=1.0) for c in self._compared(asked)]
 
     def band(self) -> Score | None:
         """KS distances of all pairs of retrain models: what cannot be told from retrain."""

@@ -7,8 +7,8 @@ other form is computed anew on what is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from bench.stats.intervals import units
 from bench.stats.jackknife import Part, between_seeds, jackknife, satterthwaite
 
 Array = np.ndarray
+_AT_ONCE = 1 << 20  # numbers that a step over several models holds
 
 
 @dataclass(frozen=True)
@@ -109,28 +110,80 @@ def joined_parts(by_seed: Sequence[Estimate]) -> list[Part]:
     return [satterthwaite(parts)] if len(by_seed) > 2 else parts
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """The columns of R models on the same items, all of them at once; leaving out a cluster costs one pass for all.
+
+    Attributes:
+        columns: by (set, column), [R, n]; NaN where a model lacks it.
+    """
+
+    columns: Mapping[tuple[str, str], Array]
+    strata: Strata
+    _kept: dict[tuple[object, ...], Array] = field(default_factory=dict, repr=False)
+
+    def whole(self, part: Mean | Attack) -> Array:
+        """A mean or an AUC of every model, [R]; metrics share them as parts."""
+        if isinstance(part, Attack):
+            return self.without(part, "")[:, 0]
+        key = (type(part), part.compat)
+        if key not in self._kept:
+            self._kept[key] = part.score(self.sample(part), None)
+        return self._kept[key]
+
+    def without(self, part: Mean | Attack, home: str) -> Array:
+        """The same without each cluster of a stratum, [R, K]; of the stratum "", which is none, the whole, [R, 1]."""
+        key = (type(part), part.compat, home)
+        if key not in self._kept:
+            (x, of_x), *others = [(self.columns[need], self.unit(need[0], home)) for need in part.needs]
+            count = self.strata.clusters.get(home, 1)
+            if isinstance(part, Mean):
+                self._kept[key] = _mean(part.value(x), of_x, count)
+            else:
+                self._kept[key] = _auc(x, of_x, *others[0], count)
+        return self._kept[key]
+
+    def unit(self, name: str, home: str) -> Array | None:
+        """The cluster of each item of a set, None if the set is of another stratum."""
+        return self.strata.unit[name] if self.strata.of[name] == home else None
+
+    def sample(self, metric: Metric, rows: Array | slice = slice(None)) -> Sample:
+        """What a metric reads of some of the models, or of all, [r, n]."""
+        return {need: self.columns[need][rows] for need in metric.needs if need in self.columns}
+
+
 def estimate(
     metric: Metric, sample: Sample, retrain: Sample | None, strata: Strata, distance: bool = False
 ) -> Estimate:
-    """A metric on 1-D columns, and without each cluster.
+    """A metric on 1-D columns, and without each cluster: `estimates` of one model."""
+    sides = [side for side in (sample, retrain) if side is not None]
+    columns = {n: np.stack([side[n] for side in sides]).astype(float) for n in metric.needs if n in sample}
+    return estimates(metric, Stacked(columns, strata), np.array([0]), np.array([1]), distance)[0]
+
+
+def estimates(metric: Metric, models: Stacked, rows: Array, retrains: Array, distance: bool = False) -> list[Estimate]:
+    """A metric of some of the models, and without each cluster.
 
     Items that are unscored, in either model of a comparison, count nowhere. With `distance` a metric that is a p-value
     gives the KS distance behind it.
+
+    Args:
+        rows: which models, [r]. retrains: what each of them is compared with, [r], if the metric compares.
     """
-    needs = [need for need in metric.needs if need in sample]
-    sets = list(dict.fromkeys(name for name, _ in needs))
-    value = float(_value(metric, sample, retrain, distance))
+    sets = list(dict.fromkeys(name for name, column in metric.needs if (name, column) in models.columns))
+    own = models.sample(metric, rows)
+    value = np.asarray(_value(metric, models, rows, retrains, distance), dtype=float)
     without, sizes = {}, {}
-    for home in dict.fromkeys(strata.of[name] for name in sets):
-        count = strata.clusters[home]
-        left = {name: strata.unit[name] if strata.of[name] == home else None for name in sets}
-        found = _without(metric, sample, retrain, left, count, distance)
-        without[home] = np.where(np.isnan(found), value, found)
-        members = [name for name in sets if strata.of[name] == home]
-        sizes[home] = np.sum(
-            [np.bincount(strata.unit[name][_scored(name, sample)], minlength=count) for name in members], axis=0
-        )
-    return Estimate(value, without, sizes)
+    for home in dict.fromkeys(models.strata.of[name] for name in sets):
+        found = _without(metric, models, rows, retrains, home, distance)
+        without[home] = np.where(np.isnan(found), value[:, None], found)
+        members = [name for name in sets if models.strata.of[name] == home]
+        count = models.strata.clusters[home]
+        sizes[home] = np.sum([_counted(_scored(name, own), models.strata.unit[name], count) for name in members], 0)
+    return [
+        Estimate(v, {home: of[i] for home, of in without.items()}, {home: of[i] for home, of in sizes.items()})
+        for i, v in enumerate(value.tolist())
+    ]
 
 
 def _scored(name: str, sample: Sample) -> Array:
@@ -138,86 +191,117 @@ def _scored(name: str, sample: Sample) -> Array:
     return np.any([~np.isnan(values) for (of, _), values in sample.items() if of == name], axis=0)
 
 
-def _value(metric: Metric, sample: Sample, retrain: Sample | None, distance: bool) -> Array:
-    if isinstance(metric, Composite):
-        return metric.combine({type(p): _value(p, sample, retrain, distance) for p in metric.made_of(sample)})
-    if isinstance(metric, Beside):
-        sides = (sample, retrain or {})
-        return metric.join(*({type(p): _value(p, side, None, distance) for p in metric.made_of()} for side in sides))
-    if isinstance(metric, RetrainTest) and distance:
-        x, y, _ = _paired(metric, sample, retrain or {})
-        return two_sample.ks_statistic(x, y)
-    if isinstance(metric, RetrainTest):
-        x, y, _ = _paired(metric, sample, retrain or {})
-        return two_sample.ks_pvalue(x, y)
-    if isinstance(metric, Attack):
-        member, other = (sample[need][~np.isnan(sample[need])] for need in metric.needs)
-        return metric.score(dict(zip(metric.needs, (member, other), strict=True)), None)
-    return metric.score(sample, retrain)
+def _counted(flags: Array, unit: Array, count: int) -> Array:
+    """How many flags are set in each cluster, [R, K]."""
+    every = unit + count * np.arange(len(flags))[:, None]
+    return np.bincount(every[flags], minlength=flags.shape[0] * count).reshape(-1, count)
 
 
-def _without(
-    metric: Metric, sample: Sample, retrain: Sample | None, unit: Mapping[str, Array | None], count: int, distance: bool
-) -> Array:
-    """The metric without each cluster of one stratum, [K]; `unit` is None for sets of other strata."""
+def _summed(values: Array, unit: Array, count: int) -> Array:
+    """The sum of each cluster's values, [R, K], added up in the order of the items."""
+    every = unit + count * np.arange(len(values))[:, None]
+    return np.bincount(every.ravel(), values.ravel(), minlength=len(values) * count).reshape(-1, count)
+
+
+def _value(metric: Metric, models: Stacked, rows: Array, retrains: Array, distance: bool) -> Array:
+    """The metric of each model, [r]."""
     if isinstance(metric, Composite):
-        made = metric.made_of(sample)
-        return metric.combine({type(p): _without(p, sample, retrain, unit, count, distance) for p in made})
+        made = metric.made_of(models.columns)
+        return metric.combine({type(p): _value(p, models, rows, retrains, distance) for p in made})
     if isinstance(metric, Beside):
-        both = (sample, retrain or {})
         return metric.join(
-            *({type(p): _without(p, side, None, unit, count, distance) for p in metric.made_of()} for side in both)
+            *({type(p): _value(p, models, side, side, distance) for p in metric.made_of()} for side in (rows, retrains))
         )
-    if isinstance(metric, Mean):
-        return _mean(metric.value(np.asarray(sample[metric.needs[0]], dtype=float)), unit[metric.needs[0][0]], count)
-    if isinstance(metric, Attack):
-        member, other = metric.needs
-        return _auc(sample[member], sample[other], unit[member[0]], unit[other[0]], count)
     if isinstance(metric, RetrainTest):
-        return _ks(metric, sample, retrain or {}, unit[metric.needs[0][0]], count, distance)
-    found = np.full(count, np.nan)
-    for cluster in range(count):
-        keep = {name: slice(None) if of is None else of != cluster for name, of in unit.items()}
+        found = two_sample.ks_statistic if distance else two_sample.ks_pvalue
+        return np.array([found(x, y) for x, y, _ in _pairs(metric, models, rows, retrains)])
+    if isinstance(metric, Mean | Attack):
+        return models.whole(metric)[rows]
+    return metric.score(models.sample(metric, rows), models.sample(metric, retrains) if metric.needs_retrain else None)
 
-        def side(values: Sample, keep: Mapping[str, Array | slice] = keep) -> Sample:
-            return {need: values[need][keep[need[0]]] for need in metric.needs if need in values}
 
-        left = side(sample)
-        if all(len(values) for values in left.values()):
-            found[cluster] = metric.score(left, None if retrain is None else side(retrain))
+def _without(metric: Metric, models: Stacked, rows: Array, retrains: Array, home: str, distance: bool) -> Array:
+    """The metric of each model without each cluster of one stratum, [r, K]."""
+    if isinstance(metric, Composite):
+        made = metric.made_of(models.columns)
+        return metric.combine({type(p): _without(p, models, rows, retrains, home, distance) for p in made})
+    if isinstance(metric, Beside):
+        return metric.join(
+            *(
+                {type(p): _without(p, models, side, side, home, distance) for p in metric.made_of()}
+                for side in (rows, retrains)
+            )
+        )
+    if isinstance(metric, RetrainTest):
+        unit, count = models.unit(metric.needs[0][0], home), models.strata.clusters[home]
+        return np.stack([_ks(*pair, unit, count, distance) for pair in _pairs(metric, models, rows, retrains)])
+    if isinstance(metric, Mean | Attack):
+        return models.without(metric, home)[rows]
+    return _anew(metric, models, rows, retrains, home)
+
+
+def _anew(metric: Metric, models: Stacked, rows: Array, retrains: Array, home: str) -> Array:
+    """A metric of no form that is known here, computed on what is left without each cluster, [r, K]."""
+    own = models.sample(metric, rows)
+    retrain = models.sample(metric, retrains) if metric.needs_retrain else None
+    found = np.full((len(rows), models.strata.clusters[home]), np.nan)
+    for cluster in range(found.shape[1]):
+        left = {name: of != cluster for name, _ in own if (of := models.unit(name, home)) is not None}
+
+        def side(values: Sample, left: Mapping[str, Array] = left) -> Sample:
+            return {need: np.compress(left[need[0]], of, axis=-1) if need[0] in left else of
+                    for need, of in values.items()}  # fmt: skip
+
+        kept = side(own)
+        if all(of.shape[-1] for of in kept.values()):
+            found[:, cluster] = metric.score(kept, None if retrain is None else side(retrain))
     return found
 
 
 def _mean(values: Array, unit: Array | None, count: int) -> Array:
+    """Means of each row without each cluster, [R, K]."""
     scored = ~np.isnan(values)
     filled = np.where(scored, values, 0.0)
+    total, n = filled.sum(axis=-1)[:, None], scored.sum(axis=-1)[:, None]
     if unit is None:
-        return np.full(count, filled.sum() / scored.sum() if scored.any() else np.nan)
-    total, n = np.bincount(unit, filled, minlength=count), np.bincount(unit, scored, minlength=count)
-    left = scored.sum() - n
-    return (filled.sum() - total) / np.where(left > 0, left, np.nan)
+        return np.repeat(total / np.where(n > 0, n, np.nan), count, axis=1)
+    left = n - _counted(scored, unit, count)
+    return (total - _summed(filled, unit, count)) / np.where(left > 0, left, np.nan)
 
 
-def _auc(member: Array, other: Array, of_member: Array | None, of_other: Array | None, count: int) -> Array:
-    """Pairs won, less those of the members, of the others that are left out; plus those that were taken off twice."""
-    kept, rest = ~np.isnan(member), ~np.isnan(other)
-    below = (member[:, None] < other) + 0.5 * (member[:, None] == other)
-    below[~kept], below[:, ~rest] = 0.0, 0.0
-    won, m, n = np.full(count, below.sum()), np.full(count, float(kept.sum())), np.full(count, float(rest.sum()))
-    if of_member is not None:
-        won -= np.bincount(of_member, below.sum(axis=1), minlength=count)
-        m -= np.bincount(of_member, kept, minlength=count)
-    if of_other is not None:
-        won -= np.bincount(of_other, below.sum(axis=0), minlength=count)
-        n -= np.bincount(of_other, rest, minlength=count)
-    if of_member is not None and of_other is not None:
-        same = of_member[:, None] == of_other
-        won += np.bincount(np.broadcast_to(of_other, below.shape)[same], below[same], minlength=count)
-    return won / np.where(m * n > 0, m * n, np.nan)
+def _auc(x: Array, of_x: Array | None, y: Array, of_y: Array | None, count: int) -> Array:
+    """AUCs of members `x` and others `y` of each row without each cluster, [R, K].
+
+    Pairs won, less those of the members, of the others that are left out; plus those that were taken off twice.
+    """
+    found = np.empty((len(x), count))
+    for rows in _chunks(len(x), x.shape[-1] * y.shape[-1]):
+        below = (x[rows, :, None] < y[rows, None]) + 0.5 * (x[rows, :, None] == y[rows, None])  # 0 of a NaN
+        kept, rest = ~np.isnan(x[rows]), ~np.isnan(y[rows])
+        won = np.repeat(below.sum(axis=(1, 2))[:, None], count, axis=1)
+        m, n = (np.repeat(np.sum(scored, axis=1, dtype=float)[:, None], count, axis=1) for scored in (kept, rest))
+        if of_x is not None:
+            won -= _summed(below.sum(axis=2), of_x, count)
+            m -= _counted(kept, of_x, count)
+        if of_y is not None:
+            won -= _summed(below.sum(axis=1), of_y, count)
+            n -= _counted(rest, of_y, count)
+        if of_x is not None and of_y is not None:
+            at, to = np.nonzero(of_x[:, None] == of_y)
+            won += _summed(below[:, at, to], of_y[to], count)
+        found[rows] = won / np.where(m * n > 0, m * n, np.nan)
+    return found
+
+
+def _chunks(rows: int, each: int) -> Iterator[slice]:
+    """Rows in groups that together have at most `_AT_ONCE` numbers, or are one."""
+    size = max(1, _AT_ONCE // max(1, each))
+    return (slice(start, start + size) for start in range(0, rows, size))
 
 
 class Gaps(NamedTuple):
-    """Each cluster's share of the difference of two distribution functions, [K, T], and its number of items, [K]."""
+    """Each cluster's share of the difference of two distribution functions, whole numbers [K, T], and its number of
+    items, [K]."""
 
     share: Array
     items: Array
@@ -225,34 +309,39 @@ class Gaps(NamedTuple):
 
 def gaps(metric: RetrainTest, sample: Sample, retrain: Sample, strata: Strata) -> Gaps:
     """Counts behind a KS distance: column t is (items of this model - items of retrain) with a value up to the t-th."""
-    x, y, both = _paired(metric, sample, retrain)
-    name = metric.needs[0][0]
-    return _gaps(x, y, strata.unit[name][both], strata.clusters[strata.of[name]])
+    (need,) = metric.needs
+    x, y, both = _paired(sample[need], retrain[need])
+    return _gaps(x, y, strata.unit[need[0]][both], strata.clusters[strata.of[need[0]]])
 
 
 def _gaps(x: Array, y: Array, unit: Array, count: int) -> Gaps:
-    values = np.unique(np.concatenate([x, y]))
-    signed = np.zeros((count, len(values)))
-    np.add.at(signed, (unit, np.searchsorted(values, x)), 1.0)
-    np.add.at(signed, (unit, np.searchsorted(values, y)), -1.0)
-    return Gaps(np.cumsum(signed, axis=1), np.bincount(unit, minlength=count).astype(float))
+    values, place = np.unique(np.concatenate([x, y]), return_inverse=True)
+    signs = np.repeat([1.0, -1.0], len(x))
+    signed = np.bincount(np.tile(unit, 2) * len(values) + place, signs, minlength=count * len(values))
+    share = signed.reshape(count, len(values)).astype(np.float32)
+    return Gaps(np.cumsum(share, axis=1, out=share), np.bincount(unit, minlength=count).astype(float))
 
 
-def _paired(metric: RetrainTest, sample: Sample, retrain: Sample) -> tuple[Array, Array, Array]:
-    """The column in both models, where both are scored, and where that is."""
-    (need,) = metric.needs
-    both = ~(np.isnan(sample[need]) | np.isnan(retrain[need]))
-    return np.asarray(sample[need][both]), np.asarray(retrain[need][both]), both
+def _paired(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """A column in two models, where both are scored, and where that is."""
+    both = ~(np.isnan(x) | np.isnan(y))
+    return np.asarray(x[both]), np.asarray(y[both]), both
 
 
-def _ks(metric: RetrainTest, sample: Sample, retrain: Sample, unit: Array | None, count: int, distance: bool) -> Array:
+def _pairs(metric: RetrainTest, models: Stacked, rows: Array, retrains: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """`_paired` of each model and what it is compared with."""
+    column = models.columns[metric.needs[0]]
+    return (_paired(column[own], column[other]) for own, other in zip(rows, retrains, strict=True))
+
+
+def _ks(x: Array, y: Array, both: Array, unit: Array | None, count: int, distance: bool) -> Array:
     """KS distances without each cluster; of a p-value, that of the distance at the number of items of the whole."""
-    x, y, both = _paired(metric, sample, retrain)
     if unit is None or not len(x):
         return np.full(count, np.nan)
     of = _gaps(x, y, unit[both], count)
     left = of.items.sum() - of.items
-    far = np.abs(of.share.sum(axis=0) - of.share).max(axis=1) / np.where(left > 0, left, np.nan)
+    apart = of.share.sum(axis=0) - of.share
+    far = np.abs(apart, out=apart).max(axis=1) / np.where(left > 0, left, np.nan)
     if distance:
         return far
     n, known = len(x), ~np.isnan(far)

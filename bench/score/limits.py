@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,19 +57,28 @@ def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interv
     if upper is None:
         return None
     k = len(counted[0].items)
-    drawn = stream("multipliers", k).standard_normal((_MULTIPLIERS, k), dtype=np.float32)
-    largest = np.mean([np.abs(drawn @ _deviation(one)).max(axis=1) for one in counted], axis=0)
+    moved = (_drawn(k) @ _deviation(one) for one in counted)
+    largest = np.mean([np.maximum(by.max(axis=1), -by.min(axis=1)) for by in moved], axis=0)
     wide = quantile((1 + LEVEL) / 2, k - 1) / quantile((1 + LEVEL) / 2, np.inf)
     far = wide * float(np.quantile(largest, (1 + LEVEL) / 2))
     seeds = reach([between_seeds(values)], 1 - LEVEL) if len(values) > 1 else 0.0
     return Interval(max(0.0, whole.value - math.hypot(far, seeds)), max(upper.hi, whole.value))
 
 
+@lru_cache(maxsize=8)
+def _drawn(k: int) -> Array:
+    """Normal multipliers of k clusters, [draws, k]."""
+    return stream("multipliers", k).standard_normal((_MULTIPLIERS, k), dtype=np.float32)
+
+
 def _deviation(of: Gaps) -> Array:
     """Each cluster's part in the curve less the mean of all, [K, T], in shares of the items."""
     k, n = len(of.items), of.items.sum()
-    curve = of.share.sum(axis=0) / n
-    return np.asarray((of.share - of.items[:, None] * curve) / n * np.sqrt(k / (k - 1)), dtype=np.float32)
+    apart = of.items[:, None] * (of.share.sum(axis=0) / n)
+    np.subtract(of.share, apart, out=apart)
+    apart /= n
+    apart *= np.sqrt(k / (k - 1))
+    return apart.astype(np.float32)
 
 
 def p_limits(distance: Interval | None, items: int, value: float) -> Interval | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv, expit, logit, stdtr, stdtrit
@@ -24,10 +25,10 @@ _END = 1e-9  # a share as near to 0 or 1 counts as at its end
 
 
 class Part(NamedTuple):
-    """A variance of an estimate and its degrees of freedom."""
+    """A variance of an estimate and its degrees of freedom; of several estimates at once arrays [...]."""
 
-    variance: float
-    df: float
+    variance: Any
+    df: Any
 
 
 def jackknife(without: Array, sizes: Array) -> Part:
@@ -37,59 +38,72 @@ def jackknife(without: Array, sizes: Array) -> Part:
     they are equal and less where a few clusters carry the statistic.
 
     Args:
-        without: [K], the statistic without each cluster. sizes: [K], items of each cluster.
+        without: [..., K], the statistic without each cluster. sizes: [K], items of each cluster.
     """
-    k = len(without)
+    k = without.shape[-1]
     if k < 2:
-        return Part(math.nan, 1.0)
-    variance = (k - 1) / k * float(np.sum((without - without.mean()) ** 2))
-    return Part(variance, max(1.0, float(np.sum(sizes)) ** 2 / float(np.sum(np.square(sizes))) - 1.0))
+        return Part(_number(np.full(without.shape[:-1], math.nan)), 1.0)
+    apart = without - without.mean(axis=-1, keepdims=True)
+    df = max(1.0, float(np.sum(sizes)) ** 2 / float(np.sum(np.square(sizes))) - 1.0)
+    return Part(_number((k - 1) / k * np.sum(apart**2, axis=-1)), df)
 
 
 def between_seeds(values: Sequence[float] | Array) -> Part:
-    """Variance s^2 / S of a mean over S seeds, with S - 1 degrees of freedom; of one seed nothing is known."""
-    return Part(float(np.var(values, ddof=1)) / len(values), len(values) - 1.0)
+    """Variance s^2 / S of a mean over S seeds [..., S], with S - 1 degrees of freedom; of one seed nothing is known."""
+    seeds = np.shape(values)[-1]
+    return Part(_number(np.var(values, axis=-1, ddof=1) / seeds), seeds - 1.0)
 
 
 def satterthwaite(parts: Sequence[Part]) -> Part:
     """Variances added, with df = (sum V)^2 / sum(V^2 / df) (Satterthwaite 1946)."""
     total = sum(part.variance for part in parts)
     below = sum(part.variance**2 / part.df for part in parts)
-    return Part(total, total**2 / below if below > 0 else min(part.df for part in parts))
+    known = np.greater(below, 0)
+    fewest = reduce(np.minimum, [part.df for part in parts])
+    return Part(total, _number(np.where(known, np.square(total) / np.where(known, below, 1.0), fewest)))
 
 
-def reach(parts: Sequence[Part], alpha: float) -> float:
+def reach(parts: Sequence[Part], alpha: Any) -> Any:
     """Half-width sqrt(sum_i t_i(1 - alpha/2)^2 V_i): holds the truth with at least 1 - alpha (Banerjee 1961).
 
     Unlike Satterthwaite's it is a bound at every alpha, so also at the small ones that a correction for many
-    comparisons asks for. With one part it is Student's.
+    comparisons asks for. With one part it is Student's. A number, or an array of the shape of the parts.
     """
-    return math.sqrt(sum(float(stdtrit(part.df, 1 - alpha / 2)) ** 2 * part.variance for part in parts))
+    return _number(_reach(parts, 1 - alpha / 2))
 
 
-def p_value(difference: float, parts: Sequence[Part]) -> float:
+def _reach(parts: Sequence[Part], quantile: Any) -> Any:
+    return np.sqrt(sum(stdtrit(part.df, quantile) ** 2 * part.variance for part in parts))
+
+
+def p_value(difference: Any, parts: Sequence[Part]) -> Any:
     """The smallest alpha at which `reach` does not exceed |difference|; 1 where the difference is 0.
 
-    Without any variance, which no finite sample shows, a difference counts as certain only to `_SMALLEST`.
+    Without any variance, which no finite sample shows, a difference counts as certain only to `_SMALLEST`. A number, or
+    an array of the shape of the differences.
     """
-    if difference == 0:
-        return 1.0
-    if len(parts) == 1 and parts[0].variance > 0:  # Student's t
-        return max(_SMALLEST, 2 * float(stdtr(parts[0].df, -abs(difference) / math.sqrt(parts[0].variance))))
-    low, high = math.log(_SMALLEST), 0.0
-    squares = np.array([part.variance for part in parts])
-    dfs = np.array([part.df for part in parts])
+    far = np.abs(np.asarray(difference, dtype=float))
+    if len(parts) == 1:  # Student's t
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.maximum(_SMALLEST, 2 * stdtr(parts[0].df, -far / np.sqrt(parts[0].variance)))
+        return _number(np.where(far == 0, 1.0, p))
+    low, high = np.full(far.shape, math.log(_SMALLEST)), np.zeros(far.shape)
     for _ in range(45):  # bisection of log alpha
         middle = (low + high) / 2
-        wide = math.sqrt(float(np.sum(stdtrit(dfs, math.exp(middle) / 2) ** 2 * squares)))
-        low, high = (middle, high) if wide > abs(difference) else (low, middle)
-    return math.exp(high)
+        wide = _reach(parts, np.exp(middle) / 2)  # the lower quantile, whose square is that of the upper
+        low, high = np.where(wide > far, middle, low), np.where(wide > far, high, middle)
+    return _number(np.where(far == 0, 1.0, np.exp(high)))
 
 
-def tost(difference: float, parts: Sequence[Part], margin: float) -> float:
+def tost(difference: Any, parts: Sequence[Part], margin: float) -> Any:
     """p of two one-sided tests that the true difference lies within (-margin, margin) (Schuirmann 1987)."""
-    room = margin - abs(difference)
-    return p_value(room, parts) / 2 if room > 0 else 1.0
+    room = np.maximum(0.0, margin - np.abs(difference))
+    return _number(np.where(room > 0, np.divide(p_value(room, parts), 2), 1.0))
+
+
+def _number(values: Any) -> Any:
+    """A number of Python's where there is only one."""
+    return values.item() if np.ndim(values) == 0 else values
 
 
 def free_interval(value: float, parts: Sequence[Part], level: float = 0.95) -> Interval:

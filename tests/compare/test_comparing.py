@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from bench.compare.comparing import ITEMS_ONLY, PAIRED, compare, corrected
+from bench.compare.comparing import ITEMS_ONLY, PAIRED, compare, compare_all, corrected
 from bench.compare.crossed import Run
-from bench.score.leave_out import Estimate
+from bench.score.leave_out import Estimate, combine, error_parts, mean
 from bench.score.scoring import build
-from bench.stats.jackknife import Part, holm, p_value, reach
+from bench.stats.jackknife import Part, holm, p_value, reach, tost
 
 ROUGE, QUALITY, AUC = build("rouge"), build("forget_quality"), build("mia_auc")
 
@@ -146,3 +148,39 @@ def test_a_family_of_its_own_and_bonferroni_between(made) -> None:
     )
     assert [c.p_holm for c in corrected([made_of, []])] == pytest.approx(holm([c.p for c in made_of]))
     assert corrected([[], []]) == []
+
+
+def test_all_pairs_at_once_are_each_pair_alone() -> None:
+    """Held against one pair at a time, seed by seed, where methods differ in seeds, in clusters, in having a value."""
+    rng = np.random.default_rng(10)
+
+    def estimate(lost: int = 0, homes: tuple[str, ...] = ("forget", "holdout"), value: float | None = None) -> Estimate:
+        sizes = {home: np.where(np.arange(8) < lost, 0, rng.integers(1, 4, 8)) for home in homes}
+        return Estimate(value or rng.random(), {home: rng.random(8) for home in homes}, sizes)
+
+    series = {method: {s: estimate() for s in range(3)} for method in "abcd"}
+    series |= {
+        "e": {s: estimate(lost=2) for s in range(2)},
+        "f": {2: estimate()},
+        "g": {s: estimate(6) for s in (0, 1)},
+    }
+    series |= {"h": {0: estimate(value=float("nan")), 1: estimate()}, "i": {7: estimate()}}
+    series |= {"j": {s: estimate(homes=("forget",)) for s in range(3)}, "k": {0: estimate(value=3.0)}}
+    pairs = list(combinations(series, 2))
+    expected = {}
+    for a, b in pairs:
+        seeds = sorted(series[a].keys() & series[b].keys())
+        apart = [combine(np.subtract, series[a][s], series[b][s]) for s in seeds]
+        if not seeds or mean(apart).fewest < 3 or np.isnan(mean(apart).value):
+            continue
+        parts, d = error_parts(apart), mean(apart).value
+        low, high = (-1, 1) if "k" not in (a, b) else (-np.inf, np.inf)
+        half = reach(parts, 0.05)
+        n = sum(int((sizes > 0).sum()) for sizes in mean(apart).sizes.values())
+        expected[a, b] = (d, max(d - half, low), min(d + half, high), p_value(d, parts), tost(d, parts, 0.3), n, seeds)
+    found = compare_all("x", pairs, series, 0.3)
+    assert [(c.a, c.b) for c in found] == list(expected) and {("e", "f"), ("a", "i")}.isdisjoint(expected)
+    for c in found:
+        *numbers, seeds = expected[c.a, c.b]
+        assert (c.difference, c.lo, c.hi, c.p, c.equivalent, c.n) == pytest.approx(numbers, rel=1e-12)
+        assert list(c.seeds) == seeds and type(c.difference) is type(c.lo) is type(c.p) is float

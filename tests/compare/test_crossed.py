@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.compare.crossed import Crossed, Run, load
+from bench.score.leave_out import estimate
 from bench.score.limits import limits
 from bench.score.scoring import build, score_items
 from bench.store import files
@@ -131,5 +132,28 @@ def test_what_a_run_must_have(planted) -> None:
     assert crossed.has(build("forget_quality"), Run("a", 0))
     assert not planted({"a": Planted(0.3)}).has(build("forget_quality"), Run("a", 0))
     assert not crossed.has(build("paraphrase_probability"), Run("a", 0))
-    crossed.values[Run("a", 0)]["forget", "rouge"] = np.full(60, np.nan)
-    assert not crossed.has(ROUGE, Run("a", 0))
+    unscored = {**crossed.values[Run("a", 0)], ("forget", "rouge"): np.full(60, np.nan)}
+    lacking = Crossed(crossed.ids, crossed.clusters, {**crossed.values, Run("a", 0): unscored})
+    assert not lacking.has(ROUGE, Run("a", 0)) and lacking.has(ROUGE, Run("b", 0))
+
+
+def test_runs_taken_together_are_what_each_is_alone(planted) -> None:
+    """Means, AUCs, composites, what compares with retrain: without a cluster too, whoever lacks a value beside."""
+    crossed = planted(METHODS | {"holes": Planted(0.5)}, (0, 1))
+    holes = np.where(np.isin(np.arange(60), range(5, 9)), np.nan, 1.0)
+    for name in ("loss", "rouge"):
+        crossed.values[Run("holes", 1)]["forget", name] = crossed.values[Run("holes", 1)]["forget", name] * holes
+    crossed.values[Run("b", 1)]["forget", "loss"] = np.full(60, np.nan)
+    del crossed.values[Run("b", 0)]["holdout", "loss"]
+    for metric in map(build, ("rouge", "truth_preference", "mia_auc", "mia_score", "mia_tpr_5", "forget_quality")):
+        for run in crossed.values:
+            if not crossed.has(metric, run):
+                assert run.method == "b" and "loss" in str(metric.needs)
+                continue
+            retrain = crossed.values[Run("retrain", run.seed)] if metric.needs_retrain else None
+            alone = estimate(metric, crossed.values[run], retrain, crossed.strata)
+            found = crossed.estimate(metric, run)
+            assert np.array_equal(found.value, alone.value, equal_nan=True)
+            for home in alone.without:
+                assert np.array_equal(found.without[home], alone.without[home], equal_nan=True), (metric, run)
+                assert (found.sizes[home] == alone.sizes[home]).all(), (metric, run)

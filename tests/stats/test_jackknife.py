@@ -101,6 +101,25 @@ def test_reach_is_wider_than_any_part_and_than_satterthwaites(given_parts: list[
     assert half >= reach([satterthwaite(given_parts)], 0.05) * (1 - 1e-9)
 
 
+def test_several_at_once_are_each_alone() -> None:
+    """Variances, half-widths, p-values of arrays, element for element; ends and missing variances among them."""
+    rng = np.random.default_rng(0)
+    left, seeds, sizes = rng.random((6, 12)), rng.random((6, 4)), rng.integers(1, 5, 12)
+    left[2] = 0.5
+    seeds[2] = 0.4
+    apart = np.array([0.3, -0.05, 0.2, 0.0, 1e-9, -4.0])
+    joint = [jackknife(left, sizes), between_seeds(seeds)]
+    for i, d in enumerate(apart):
+        alone = [jackknife(left[i], sizes), between_seeds(seeds[i])]
+        assert [part.variance[i] for part in joint] == [part.variance for part in alone]
+        assert [each[i] for each in (satterthwaite(joint).variance, satterthwaite(joint).df)] == [*satterthwaite(alone)]
+        for parts, own in ((joint, alone), (joint[:1], alone[:1])):
+            assert reach(parts, 0.05)[i] == reach(own, 0.05)
+            assert p_value(apart, parts)[i] == p_value(d, own)
+            assert tost(apart, parts, 0.1)[i] == tost(d, own, 0.1)
+            assert type(p_value(d, own)) is type(tost(d, own, 0.1)) is type(reach(own, 0.05)) is float
+
+
 def test_ends_of_p() -> None:
     """No difference is no evidence; a difference without any variance is certain to what is computed."""
     assert p_value(0.0, [Part(1.0, 3.0)]) == p_value(0.0, [Part(0.0, 3.0)]) == 1.0

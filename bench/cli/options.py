@@ -81,8 +81,19 @@ SETTINGS = click.option(
     help="Parameters as published (soul, open-unlearning, simu-paper), or your own file, in place of the model's.",
 )  # fmt: skip
 
+
+class _Precision(click.Choice):  # type: ignore[type-arg]
+    """Our three, and the word for one of them that others use for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "bf16":
+            click.echo("--precision bf16: taken as mixed, float32 weights and passes in bfloat16", err=True)
+            value = "mixed"
+        return super().convert(value, param, ctx)
+
+
 PRECISION = click.option(
-    "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed", "bfloat16"]),
+    "--precision", default="float32", show_default=True, type=_Precision(["float32", "mixed", "bfloat16"]),
     help="Of training and measuring: mixed computes in bfloat16, bfloat16 holds the weights in it as well.",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -27,10 +28,13 @@ from bench.run.site import Site, weights_moved
 from bench.run.workload import Lengths
 from bench.store import files
 from bench.train.footprint import Pass
+from bench.train.pieces import usual
 from bench.train.start import SHARE
 
 PROBED_ROWS = 64
 """Answers of each of two sets that a point of a run's trace looks at, in one pass."""
+PADDING = 1.08
+"""Padded tokens by real ones where batches are cut into parts of like length."""
 STREAM = 2048
 """Positions that SIMU's attribution has in memory at once."""
 HEAP = 1.5
@@ -56,14 +60,17 @@ class Estimate(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Training in batches: `rows` texts of up to `widest` tokens, `labels` of them in a batch, `width` in the mean."""
+    """Training in batches: `rows` texts of up to `widest` tokens, `labels` of them in a batch, `width` in the mean.
+
+    With `passes` sets there are as many batches in a step, which share the passes that it takes.
+    """
 
     rows: int
     widest: int
     labels: int
     width: float
     steps: int
-    passes: int = 1  # batches in a step, all of which are held until the way back
+    passes: int = 1
     dropout: bool = False
     autocast: bool = False
 
@@ -145,7 +152,7 @@ def _unlearned(site: Site, planned: Planned) -> tuple[int, float]:
     rows = min(schedule.batch_size, sets[0].items)
     work = Training(
         rows, max(s.longest for s in sets), round(rows * max(float(s.labels.mean()) for s in sets)),
-        sum(s.width(rows) for s in sets) / len(sets), schedule.epochs * math.ceil(sets[0].items / max(1, rows)),
+        sum(map(partial(_width, rows), sets)) / len(sets), schedule.epochs * math.ceil(sets[0].items / max(1, rows)),
         passes=len(sets),
     )  # fmt: skip
     moved = weights_moved(site, scope)
@@ -170,7 +177,12 @@ def _transformed(site: Site, part: Any) -> tuple[int, float]:
     rows = min(part.batch_size, forget.items)
     labels = round(rows * float(forget.labels.mean()))
     steps = part.epochs * math.ceil(forget.items / max(1, rows))
-    return _trained(site, Training(rows, forget.longest, labels, forget.width(rows), steps), None, site.weights, 8)
+    return _trained(site, Training(rows, forget.longest, labels, _width(rows, forget), steps), None, site.weights, 8)
+
+
+def _width(rows: int, lengths: Lengths) -> float:
+    """Tokens of a row, padding included: of parts of like length hardly any, of whole batches of random rows much."""
+    return PADDING * float(lengths.tokens.mean()) if models.device() == "cpu" else lengths.width(rows)
 
 
 def _start(site: Site, what: str, labels: float, moved: int) -> int:
@@ -196,9 +208,10 @@ def _trained(site: Site, work: Training, scope: Any, moved: int, state: float) -
     if site.smallest:
         labels = work.labels // max(1, work.rows)
         return held + site.count(1, work.widest, labels, checkpointing=True, **how).peak, 0.0
-    batch = site.count(work.rows * work.passes, work.widest, work.labels * work.passes, **how)
-    step = site.speed.seconds(batch) * work.width / work.widest
-    step += batch.operations * (work.passes - 1) / site.speed.operations  # each batch calls its own kernels
+    rows = work.rows * work.passes
+    at_once = int(min(rows, max(1, usual(torch.device(models.device()))[0] // work.widest)))
+    batch = site.count(at_once, work.widest, work.labels * work.passes * at_once // rows, **how)
+    step = site.speed.seconds(batch) * rows * work.width / (at_once * work.widest)
     step += moved * 4 * 5 / site.speed.bytes  # gradient norm and clipping, weight and two states
     return held + batch.peak, work.steps * step
 

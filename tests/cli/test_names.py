@@ -101,3 +101,13 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_made(method, say
     words = ("run", "--methods", method, "--tasks", "tofu:forget01", "--results", tmp_path, "--cache", tmp_path)
     assert says in said(capsys, *words, status=2)[1]
     assert not any(tmp_path.iterdir())
+
+
+def test_the_name_that_others_have_for_a_precision_is_read(capsys, monkeypatch):
+    wanted = []
+    monkeypatch.setattr("bench.cli.run.planned", lambda *_, precision, **__: wanted.append(precision) or 1 / 0)
+    for word in ("bf16", "mixed"):
+        with pytest.raises(ZeroDivisionError):
+            main(["run", "--methods", "fo-npo", "--tasks", "tofu:forget10", "--precision", word])
+    assert wanted == ["mixed", "mixed"]
+    assert capsys.readouterr().err.count("bf16: taken as mixed") == 1

@@ -320,6 +320,19 @@ def test_half_precision_unlearns_much_the_same(lm, tmp_path, precision: str, opt
     assert lm.model.dtype == (torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_the_first_loss_is_that_of_a_model_beside_itself(lm, tmp_path, precision: str) -> None:
+    """NPO's at p = p_ref is (2 / beta) log 2: what is remembered of the start was computed in the run's precision."""
+    with torch.no_grad():
+        for weight in lm.model.parameters():
+            weight.mul_(10)  # log-probabilities of thousands, of which bfloat16 rounds away whole nats
+    items = [lm.encode(p.prompt, p.answer) for p in PAIRS]
+    context = Context(lm, items[:4], items[4:], "t", 0, tmp_path, lambda *_: None)
+    parts = load("objective", "npo")(), load("optimizer", "adamw")(), load("scope", "all")()
+    curve, _ = unlearn(context, *parts, Schedule(epochs=1, batch_size=4), trace=0, precision=precision)
+    assert curve.lines[0]["forget"] == pytest.approx(20 * math.log(2), abs=1e-4)
+
+
 def test_lines_of_a_long_run_are_few(lm: models.LM) -> None:
     """At most a hundred, evenly spaced with both ends: nobody waits for an accelerator in the steps between."""
     weight = torch.nn.Parameter(torch.ones(1))

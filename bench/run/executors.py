@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -168,9 +169,17 @@ def _start_worker(queue: Any, threads: int, environment: Mapping[str, str]) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)  # the server that it was forked from may be older
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A worker whose run was killed would work on for nobody and then wait for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_in_worker(job: Job) -> tuple[Any, float]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from bench.cli.cells import planned
 from bench.errors import UsageError
 from bench.run import workers
 from bench.run.executors import Job, execute
+from bench.run.provenance import ROOT
 
 forks = pytest.mark.skipif(not workers._can_fork(), reason="workers are started anew here")
 
@@ -50,6 +53,47 @@ def test_an_interrupt_is_not_the_servers(monkeypatch: pytest.MonkeyPatch):
     status = Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text()
     ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn")).split()[1], 16)
     assert ignored >> (signal.SIGINT - 1) & 1
+
+
+KILLED = """
+import sys
+from bench.run import workers
+from bench.run.executors import Job, execute
+from bench.run.provenance import ROOT
+workers.READ = ()
+jobs = [Job(name, sleep, (f"{sys.argv[1]}/{name}",)) for name in "ab"]
+execute(jobs, 2, lambda *_: True, False)
+"""
+
+
+def sleep(path, report):
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how the system says that a process is gone")
+def test_workers_end_with_the_run_that_was_killed(tmp_path: Path):
+    script = "from tests.run.test_workers import sleep\n" + KILLED
+    run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
+    until = time.monotonic() + 120
+    while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in "ab"):
+        assert time.monotonic() < until and run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    left = {int((tmp_path / name).read_text()) for name in "ab"}
+    while left:
+        assert time.monotonic() < until
+        left = {pid for pid in left if _lives(pid)}
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 @pytest.mark.parametrize("where", ["macOS", "beside an accelerator"])

@@ -38,7 +38,7 @@ class Job:
     """A call that may start once all jobs in `needs` have ended well.
 
     `run(*arguments, report)` must be importable by name and its arguments picklable; a job whose need failed is not
-    started and counts as failed for that reason.
+    started and counts as failed for that reason. One that all others wait for, `alone`, gets every core.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Job:
     arguments: tuple[Any, ...]
     needs: frozenset[str] = frozenset()
     kind: Kind = ("job",)
+    alone: bool = False
 
 
 def _nothing() -> None:
@@ -183,7 +184,14 @@ def _end_with_parent() -> None:
 
 
 def _run_in_worker(job: Job) -> tuple[Any, float]:
-    return _timed(job, lambda what, done, total: _queue.put((job.name, what, done, total)))
+    import torch
+
+    own = torch.get_num_threads()
+    torch.set_num_threads(usable_cores() if job.alone else own)
+    try:
+        return _timed(job, lambda what, done, total: _queue.put((job.name, what, done, total)))
+    finally:
+        torch.set_num_threads(own)
 
 
 def _timed(job: Job, report: Report) -> tuple[Any, float]:

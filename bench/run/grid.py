@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -111,6 +112,9 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]
             jobs.setdefault(base.key, Job(base.name, prepare, (request, base), kind=_model_kind(request, base)))
             needs = frozenset({jobs[base.key].name})
         jobs.setdefault(model.key, Job(model.name, prepare, (request, model), needs, _model_kind(request, model)))
+    bases = [key for key, job in jobs.items() if job.kind[0] == "taught" and job.kind[-1] == "base"]
+    if len(bases) == 1:  # whatever else there is to do waits for it
+        jobs[bases[0]] = dataclasses.replace(jobs[bases[0]], alone=True)
     return jobs
 
 

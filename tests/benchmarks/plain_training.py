@@ -1,7 +1,7 @@
-"""GradDiff as the field's trainers structure it: rows as drawn, padded to the longest, all logits, a pass for each set.
+"""GradDiff as the field's trainers structure it: rows as drawn, padded to the longest, all logits, a pass a set.
 
-Batches are ours, so that losses can be compared step by step; with `micro` rows at a time gradients are accumulated, and
-each part's mean counts alike, as trainers have it.
+Batches are ours, so that losses can be compared step by step; with `micro` rows at a time gradients are accumulated,
+and each part's mean counts alike, as trainers have it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     pytest tests/benchmarks/test_training.py --benchmark-enable -m '' -s
 
-A random Llama of the small model's shape; the first batches of an epoch over the real TOFU forget10 where it is at hand, else
-items of its lengths. The plain loop gets our batches, so its losses have to be ours.
+A random Llama of the small model's shape, and items as long as TOFU's. The plain loop gets our batches, so its losses
+have to be ours.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from tokenizers import Tokenizer, models
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bench.api import Schedule
 from bench.contracts import Context, Encoded

@@ -40,3 +40,16 @@ def test_what_a_method_warned_of_is_said_beside_the_record(tmp_path):
     grid._run_jobs([Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records, tmp_path)
     assert said == ["[1/1] a cell: done", "warning: so-npo@m=1: nothing was clipped"]
     assert len(records) == 1
+
+
+def test_a_base_that_all_wait_for_gets_every_core(tmp_path):
+    """Of two bases neither is alone; whose turn it is may not change how anything is computed."""
+
+    request = Request("tiny", "embedded", tmp_path, tmp_path)
+
+    def alone(*tasks: str) -> list[str]:
+        jobs = grid.prepare_jobs(request, [c.start for c in plan(request, ["target"], tasks, [0])])
+        return [job.name for job in jobs.values() if job.alone]
+
+    assert [name.split()[0] for name in alone("tofu:forget01", "tofu:forget05")] == ["base"]
+    assert alone("tofu:forget01", "lume") == []

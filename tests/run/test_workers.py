@@ -41,10 +41,12 @@ def test_a_forked_worker_has_the_code_and_the_environment_of_now(monkeypatch: py
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.setenv("OF_NOW", "set after the server was started")
     found = {}
-    jobs = [Job(name, look, (name,)) for name in ("a", "b")]
+    names = ("alone", "a", "b")
+    jobs = [Job(n, look, (n,), frozenset({"alone"} - {n}), alone=n == "alone") for n in names]
     execute(jobs, 2, lambda job, result, error: not found.update({job.name: error or result}), stop_at_failure=False)
-    expected = (True, max(1, workers.usable_cores() // 2), 600.0**3, "set after the server was started", "false")
-    assert found == {"a": expected, "b": expected}
+    cores = workers.usable_cores()
+    threads = {"alone": cores, "a": max(1, cores // 2), "b": max(1, cores // 2)}
+    assert found == {n: (True, threads[n], 600.0**3, "set after the server was started", "false") for n in names}
 
 
 @forks

@@ -68,13 +68,16 @@ def pairs(seed: int) -> list[Encoded]:
 def run(
     start: PreTrainedModel, resident: PreTrainedModel | None, weight: float, count: dict[str, Any], epochs: int = EPOCHS
 ) -> Curve:
-    """One run of NPO from `start`; `count` gets the forward passes of either model, and the processor's seconds."""
+    """One run of NPO from `start`; `count` gets the rows that either model ran, and the processor's seconds."""
     lm = LM(copy.deepcopy(start), SimpleNamespace(eos_token_id=1, pad_token_id=0))  # type: ignore[arg-type]
     npo = NPO(retain_weight=weight)
     for name, model in (("own", lm.model), ("resident", resident)):
         count[name] = 0
         if model is not None:
-            model.base_model.register_forward_pre_hook(lambda *_, name=name: count.update({name: count[name] + 1}))
+            model.base_model.register_forward_pre_hook(
+                lambda _, args, given, name=name: count.update({name: count[name] + len(given["input_ids"])}),
+                with_kwargs=True,
+            )
     context = Context(lm, pairs(0), pairs(1), "test", 0, Path(), lambda *_: None)
     began = time.process_time()
     objective = npo if resident is None else Resident(npo, resident)
@@ -83,17 +86,17 @@ def run(
     return curve
 
 
-@pytest.mark.parametrize(("weight", "a_step"), [(0.0, 1), (1.0, 2)])
-def test_one_pass_a_step_is_saved_for_one_over_the_forget_set(
-    start: LlamaForCausalLM, weight: float, a_step: int
+@pytest.mark.parametrize(("weight", "sets"), [(0.0, 1), (1.0, 2)])
+def test_a_pass_in_every_step_is_saved_for_one_over_the_forget_set(
+    start: LlamaForCausalLM, weight: float, sets: int
 ) -> None:
-    """Passes of the trained model and of the other one; what is learnt is the same."""
+    """Rows that the trained model and the other one run; what is learnt is the same."""
     epochs = 2
-    steps = epochs * PAIRS // BATCH
+    rows = epochs * PAIRS
     once, always = {}, {}
     curves = run(start, None, weight, once, epochs), run(start, copy.deepcopy(start), weight, always, epochs)
-    assert (once["own"], once["resident"]) == (a_step * steps + 1, 0)  # the pairs fit one batch of 32
-    assert (always["own"], always["resident"]) == (a_step * steps, steps)
+    assert (once["own"], once["resident"]) == (sets * rows + PAIRS, 0)
+    assert (always["own"], always["resident"]) == (sets * rows, rows)
     losses = [[line["forget"] for line in curve.lines] for curve in curves]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3) and losses[0][-1] < losses[0][0]
 

@@ -200,7 +200,12 @@ MISTAKES = {
     "a mean that parts of a batch do not have": (
         LINE,
         "        forget = step.forget.logp.sum() / step.forget.mask.sum()\n",
-        "would depend on the memory of the machine. Take means",
+        "would depend on how batches are cut. Take means",
+    ),
+    "a forget row that looks at the retain row beside it": (
+        LINE,
+        "        forget = (step.forget.sums() * step.retain.sums()).mean()\n",
+        "which are drawn by chance. Take a mean over each set",
     ),
     "weights changed in the loss": (
         LINE,

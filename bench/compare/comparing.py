@@ -6,18 +6,16 @@ the same. What is compared of a p-value is the KS distance behind it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from bench.score.leave_out import Estimate
-from bench.stats.jackknife import FEWEST, between_seeds, holm, jackknife, p_value, reach, satterthwaite, tost
+from bench.score.leave_out import Estimate, alike, combine, error_parts, mean
+from bench.stats.jackknife import FEWEST, holm, p_value, reach, tost
 
 PAIRED = "t, clusters and seeds"
 ITEMS_ONLY = "t, clusters of these runs"
-_AT_ONCE = 1024  # pairs
 
 
 class Comparison(NamedTuple):
@@ -67,55 +65,24 @@ def compare_all(
     Args:
         series: of every method of the pairs.
     """
-    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)  # pairs with the same seeds and clusters
-    clusters = {method: {seed: _clusters(of) for seed, of in by_seed.items()} for method, by_seed in series.items()}
-    for i, (a, b) in enumerate(pairs):
-        seeds = tuple(sorted(series[a].keys() & series[b].keys()))
-        alike[(seeds, *((clusters[a][seed], clusters[b][seed]) for seed in seeds))].append(i)
-    found: dict[int, Comparison] = {}
-    for (seeds, *_), places in alike.items():
-        for start in range(0, len(places) if seeds else 0, _AT_ONCE):
-            some = places[start : start + _AT_ONCE]
-            made = _compared(name, [pairs[i] for i in some], series, seeds, margin)
-            found |= {i: c for i, c in zip(some, made, strict=True) if not np.isnan(c.difference)} if made else {}
-    return [found[i] for i in sorted(found)]
-
-
-def _clusters(of: Estimate) -> tuple[tuple[str, bytes], ...]:
-    """Which clusters an estimate rests on, as what can be held against another's."""
-    return tuple((home, sizes.tobytes()) for home, sizes in of.sizes.items())
-
-
-def _compared(
-    name: str, pairs: Sequence[tuple[str, str]], series: Mapping[str, Series], seeds: tuple[int, ...], margin: float
-) -> list[Comparison]:
-    """Pairs that rest on the same clusters, over the same seeds; empty where these clusters are too few."""
-    place = {method: i for i, method in enumerate(dict.fromkeys(method for pair in pairs for method in pair))}
-    runs = [[series[method][seed] for seed in seeds] for method in place]
-    both = [e for method in pairs[0] for e in runs[place[method]]]
-    homes = dict.fromkeys(home for e in both for home in e.without)
-    sizes = {home: np.max([e.sizes[home] for e in both if home in e.sizes], axis=0) for home in homes}
-    if min((int((n > 0).sum()) for n in sizes.values()), default=0) < FEWEST:
-        return []
-    one, other = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
-    values = np.array([[e.value for e in of] for of in runs])  # [methods, seeds]
-    apart = values[one] - values[other]
-    difference = np.mean(apart, axis=1)
-    clusters = []
-    for home, n in sizes.items():
-        left = np.array([[e.without.get(home, np.full(len(n), e.value)) for e in of] for of in runs])
-        clusters.append(jackknife(np.mean(left[one] - left[other], axis=1)[:, n > 0], n[n > 0]))
-    parts = [satterthwaite(clusters), *([between_seeds(apart)] if len(seeds) > 1 else [])]
-    half = reach(parts, 0.05)
-    shares = np.array([all(0 <= e.value <= 1 for e in series[method].values()) for method in place])
-    bound = np.where(shares[one] & shares[other], 1.0, np.inf)  # shares differ by 1 at most
-    lo, hi = np.maximum(difference - half, -bound), np.minimum(difference + half, bound)
-    numbers = (difference, lo, hi, p_value(difference, parts), tost(difference, parts, margin))
-    n, test = sum(int((n > 0).sum()) for n in sizes.values()), PAIRED if len(seeds) > 1 else ITEMS_ONLY
-    return [
-        Comparison(a, b, name, d, low, high, p, p, test, n, equal, seeds)
-        for (a, b), d, low, high, p, equal in zip(pairs, *(of.tolist() for of in numbers), strict=True)
-    ]
+    seeds = {pair: sorted(series[pair[0]].keys() & series[pair[1]].keys()) for pair in pairs}
+    both = {pair: [series[m][seed] for m in pair for seed in of] for pair, of in seeds.items() if of}
+    shares = {m: all(0 <= e.value <= 1 for e in of.values()) for m, of in series.items()}
+    found: dict[tuple[str, str], Comparison] = {}
+    for some, runs in alike(both):
+        count = len(runs) // 2
+        apart = [combine(np.subtract, a, b) for a, b in zip(runs[:count], runs[count:], strict=True)]
+        whole, test = mean(apart), PAIRED if count > 1 else ITEMS_ONLY
+        if whole.fewest < FEWEST:
+            continue
+        n, parts = sum(whole.counts), error_parts(apart)
+        bound = np.where([shares[a] and shares[b] for a, b in some], 1.0, np.inf)  # shares differ by 1 at most
+        half, p = reach(parts, 0.05), p_value(whole.value, parts)
+        lo, hi = np.maximum(whole.value - half, -bound), np.minimum(whole.value + half, bound)
+        columns = (whole.value, lo, hi, p, tost(whole.value, parts, margin))
+        for (a, b), d, low, high, one, equal in zip(some, *(of.tolist() for of in columns), strict=True):
+            found[a, b] = Comparison(a, b, name, d, low, high, one, one, test, n, equal, tuple(seeds[a, b]))
+    return [found[pair] for pair in pairs if pair in found and not np.isnan(found[pair].difference)]
 
 
 def corrected(families: Sequence[Sequence[Comparison]]) -> list[Comparison]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from bench.api import Metric, Sample
 from bench.errors import BenchError
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Estimate, Gaps, Stacked, Strata, estimates, gaps
+from bench.score.leave_out import Distance, Estimate, Stacked, Strata, distances, estimates
 from bench.score.scoring import clusters_or_items
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
@@ -117,12 +117,14 @@ class Crossed:
             against: what it is compared with where the metric compares; by default the retrain model of its seed.
             distance: of a metric that is a p-value, the KS distance behind it.
         """
-        if isinstance(metric, RetrainTest) or (against is not None and metric.needs_retrain):
-            other = against or Run(RETRAIN, run.seed)
-            key = (type(metric), run, other, distance)
-            found: Estimate = self._once(key, lambda: self._against(metric, run, other, distance))
-        else:
-            found = self._once((type(metric),), lambda: self._every(metric))[self.rows[run]]
+        other = against or Run(RETRAIN, run.seed)
+        if distance and isinstance(metric, RetrainTest):
+            kept: Estimate | None = self._kept.get((type(metric), run, other))
+            return kept or self.distance(metric, run, other).estimate
+        if against is not None and metric.needs_retrain:
+            alone: Estimate = estimates(metric, self.stacked, *(np.array([self.rows[r]]) for r in (run, other)))[0]
+            return alone
+        found: Estimate = self._once((type(metric),), lambda: self._every(metric))[self.rows[run]]
         return found
 
     def _every(self, metric: Metric) -> dict[int, Estimate]:
@@ -130,9 +132,12 @@ class Crossed:
         rows = np.flatnonzero(self._having(metric))
         return dict(zip(rows.tolist(), estimates(metric, self.stacked, rows, self._retrains[rows]), strict=True))
 
-    def _against(self, metric: Metric, run: Run, other: Run, distance: bool) -> Estimate:
-        rows, retrains = np.array([self.rows[run]]), np.array([self.rows[other]])
-        return estimates(metric, self.stacked, rows, retrains, distance)[0]
+    def distance(self, metric: RetrainTest, run: Run, against: Run | None = None) -> Distance:
+        """The KS distance behind a p-value, and what is behind that, which is large and not kept."""
+        other = against or Run(RETRAIN, run.seed)
+        found = distances(metric, self.values[run], self.values[other], self.strata)
+        self._kept[type(metric), run, other] = found.estimate
+        return found
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key not in self._kept:
@@ -141,15 +146,8 @@ class Crossed:
 
     def paired(self, metric: RetrainTest, run: Run) -> int:
         """How many items are scored in a run and in the retrain model of its seed."""
-        own, other = self._both(metric, run)
-        return int((~np.isnan(own[metric.needs[0]]) & ~np.isnan(other[metric.needs[0]])).sum())
-
-    def gaps(self, metric: RetrainTest, run: Run) -> Gaps:
-        """What is behind a KS distance to the retrain model of its seed."""
-        return gaps(metric, *self._both(metric, run), self.strata)
-
-    def _both(self, metric: RetrainTest, run: Run) -> tuple[Sample, Sample]:
-        return self.values[run], self.values[Run(RETRAIN, run.seed)]
+        (need,) = metric.needs
+        return int((~np.isnan(self.values[run][need]) & ~np.isnan(self.values[Run(RETRAIN, run.seed)][need])).sum())
 
 
 def one_model(records: Mapping[Cell, Record]) -> frozenset[Cell]:

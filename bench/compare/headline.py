@@ -129,10 +129,10 @@ def scores(runs: Sequence[Shares]) -> dict[str, Score]:
     made = {HEADLINE: [r.headline() for r in runs], ERASED: [r.erased() for r in runs], KEPT: [r.kept() for r in runs]}
     ways = [[run.ways[i] for run in runs] for i in range(len(runs[0].ways))]
     parts = {HEADLINE: [*ways, [run.utility for run in runs]], ERASED: ways, KEPT: [[run.utility for run in runs]]}
-    joins: dict[str, Callable[[Array], float]] = {
-        HEADLINE: lambda x: float(harmonic_mean([harmonic_mean(list(x[:-1])), x[-1]])),
-        ERASED: lambda x: float(harmonic_mean(list(x))),
-        KEPT: lambda x: float(x[0]),
+    joins: dict[str, Callable[[Array], Array]] = {
+        HEADLINE: lambda x: harmonic_mean([harmonic_mean(list(x[:-1])), x[-1]]),
+        ERASED: lambda x: harmonic_mean(list(x)),
+        KEPT: lambda x: x[0],
     }
     found = {}
     for name, by_seed in made.items():
@@ -144,7 +144,7 @@ def scores(runs: Sequence[Shares]) -> dict[str, Score]:
 
 
 def _limits(
-    function: Callable[[Array], float], terms: Sequence[Sequence[Estimate]], value: float
+    function: Callable[[Array], Array], terms: Sequence[Sequence[Estimate]], value: float
 ) -> tuple[float, float] | None:
     """The interval of a rising function of clipped ratios, from theirs (`joined_interval`), moved to the value.
 
@@ -158,7 +158,7 @@ def _limits(
     limits = np.clip(np.array(own), 0, 1)
     limits[:, 0], limits[:, 1] = np.minimum(limits[:, 0], clipped), np.maximum(limits[:, 1], clipped)
     found = joined_interval(function, clipped, limits, _correlation(means))
-    moved = value - function(clipped)
+    moved = value - float(function(clipped))
     return min(max(found.lo + moved, 0.0), value), max(min(found.hi + moved, 1.0), value)
 
 

@@ -17,6 +17,7 @@ from bench.compare.comparing import Comparison, Series, compare_all, corrected
 from bench.compare.crossed import Crossed, Run
 from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
+from bench.score.leave_out import alike
 from bench.score.limits import distance_limits, is_p, limits, p_limits
 from bench.score.scoring import find
 from bench.stats.intervals import Interval
@@ -55,6 +56,7 @@ class Numbers:
         self.told = headline.telling(crossed, known, anchored) if self.utility else Told({}, {})
         self.shares: dict[str, dict[int, Shares]] = {}
         self.limits: dict[tuple[type, str], Interval | None] = {}
+        self._intervals: dict[type, Mapping[str, Interval]] = {}
         self._series: dict[tuple[str, str], Series] = {}
 
     def used(self, method: str) -> tuple[int, ...]:
@@ -146,18 +148,31 @@ class Numbers:
             items = self.crossed.paired(metric, Run(method, used[0]))
             around = p_limits(self.distance_limits(metric, method), items, average.value)
         else:
-            around = limits(metric, [self.crossed.estimate(metric, Run(method, s)) for s in used])
+            around = self.intervals(metric).get(method)
         return average._replace(lo=around.lo, hi=around.hi) if around else average
+
+    def intervals(self, metric: Metric) -> Mapping[str, Interval]:
+        """Of every method that has a metric in all of its seeds, and clusters enough."""
+        if type(metric) not in self._intervals:
+            methods = {run.method: self.used(run.method) for run in self.crossed.values}
+            runs = {m: [Run(m, seed) for seed in used] for m, used in methods.items()}
+            having = {m: of for m, of in runs.items() if of and all(self.crossed.has(metric, run) for run in of)}
+            found: dict[str, Interval] = {}
+            for some, by_seed in alike(
+                {m: [self.crossed.estimate(metric, run) for run in of] for m, of in having.items()}
+            ):
+                if (around := limits(metric, by_seed)) is not None:
+                    found |= dict(zip(some, map(Interval, around.lo.tolist(), around.hi.tolist()), strict=True))
+            self._intervals[type(metric)] = found
+        return self._intervals[type(metric)]
 
     def distance_limits(self, metric: Metric, method: str) -> Interval | None:
         """Of the KS distance to the retrain models; None of retrain itself."""
         key = (type(metric), method)
         if key not in self.limits and isinstance(metric, RetrainTest) and method != RETRAIN:
             runs = [Run(method, seed) for seed in self.used(method)]
-            counted = [self.crossed.gaps(metric, run) for run in runs]
-            self.limits[key] = distance_limits(
-                [self.crossed.estimate(metric, run, distance=True) for run in runs], counted
-            )
+            found = [self.crossed.distance(metric, run) for run in runs]
+            self.limits[key] = distance_limits([of.estimate for of in found], [of.gaps for of in found])
         return self.limits.get(key)
 
     def share_of_target(self, method: str, name: str) -> Score:

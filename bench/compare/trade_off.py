@@ -8,7 +8,7 @@ stands for utility there; `run --match utility` measures the real one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -146,18 +146,24 @@ def paired(
     Args:
         values: by method, then seed; None where there is none. metric: what the number is called.
     """
-    found = []
+    apart: dict[tuple[int, ...], dict[tuple[str, str], list[float]]] = {}  # by seeds
     for a, b in pairs:
         both = {s: (values[a][s], values[b][s]) for s in sorted(values[a].keys() & values[b].keys())}
-        apart = {s: x - y for s, (x, y) in both.items() if x is not None and y is not None}
-        if len(apart) > 1:
-            found.append(_paired(a, b, metric, apart, margin))
+        known = {s: x - y for s, (x, y) in both.items() if x is not None and y is not None}
+        if len(known) > 1:
+            apart.setdefault(tuple(known), {})[a, b] = [*known.values()]
+    made = {c[:2]: c for seeds, of in apart.items() for c in _paired(of, metric, seeds, margin)}
+    found = [made[pair] for pair in pairs if pair in made]
     return [c._replace(p_holm=p) for c, p in zip(found, holm([c.p for c in found]), strict=True)]
 
 
-def _paired(a: str, b: str, metric: str, apart: Mapping[int, float], margin: float) -> Comparison:
-    mean, parts = float(np.mean(list(apart.values()))), [between_seeds(list(apart.values()))]
+def _paired(
+    apart: Mapping[tuple[str, str], Sequence[float]], metric: str, seeds: tuple[int, ...], margin: float
+) -> Iterator[Comparison]:
+    """Pairs that have the same seeds, from their differences."""
+    each = np.array([*apart.values()])
+    mean, parts = np.mean(each, axis=1), [between_seeds(each)]
     half, p = reach(parts, 0.05), p_value(mean, parts)
-    equal = tost(mean, parts, margin)
-    return Comparison(a, b, metric, mean, mean - half, mean + half, p, p, "t-test paired by seed", len(apart),
-                      equal, tuple(apart))  # fmt: skip
+    columns = (of.tolist() for of in (mean, mean - half, mean + half, p, tost(mean, parts, margin)))
+    for (a, b), d, lo, hi, one, equal in zip(apart, *columns, strict=True):
+        yield Comparison(a, b, metric, d, lo, hi, one, one, "t-test paired by seed", len(seeds), equal, seeds)

@@ -7,9 +7,10 @@ other form is computed anew on what is left.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from bench.api import Metric, Sample
 from bench.metrics._forms import Attack, Beside, Composite, Mean, RetrainTest
 from bench.stats import two_sample
 from bench.stats.intervals import units
-from bench.stats.jackknife import Part, between_seeds, jackknife, satterthwaite
+from bench.stats.jackknife import Part, between_seeds, jackknife, number, satterthwaite
 
 Array = np.ndarray
+T = TypeVar("T")
+_TOGETHER = 1024  # groups of estimates that are stacked
 _AT_ONCE = 1 << 20  # numbers that a step over several models holds
 
 
@@ -57,25 +60,61 @@ class Strata:
 
 
 class Estimate(NamedTuple):
-    """A number, the same without each cluster of each stratum that it rests on [K], and these clusters' items [K]."""
+    """A number, the same without each cluster of each stratum that it rests on [K], and these clusters' items [K].
 
-    value: float
+    Several that rest on the same clusters can be one (`stack`): value [N], without [N, K], and everything below is of
+    each of them.
+    """
+
+    value: Any
     without: Mapping[str, Array]
     sizes: Mapping[str, Array]
 
     def pieces(self) -> tuple[list[Array], list[Array]]:
         """Values without each cluster and sizes, by stratum, of the clusters that have items."""
         kept = {name: self.sizes[name] > 0 for name in self.without}
-        return [self.without[n][k] for n, k in kept.items()], [self.sizes[n][k] for n, k in kept.items()]
+        return [self.without[n][..., k] for n, k in kept.items()], [self.sizes[n][k] for n, k in kept.items()]
 
     def cluster_part(self) -> Part:
         """Variance between clusters, all strata together."""
         return satterthwaite([jackknife(*piece) for piece in zip(*self.pieces(), strict=True)])
 
     @property
+    def counts(self) -> list[int]:
+        """Clusters of each stratum."""
+        return [int((n > 0).sum()) for n in self.sizes.values()]
+
+    @property
     def fewest(self) -> int:
         """Clusters of the smallest stratum."""
-        return min((int((n > 0).sum()) for n in self.sizes.values()), default=0)
+        return min(self.counts, default=0)
+
+    @property
+    def rests_on(self) -> tuple[tuple[str, bytes], ...]:
+        """Its clusters, as what can be held against another's."""
+        return tuple((name, sizes.tobytes()) for name, sizes in self.sizes.items())
+
+
+def stack(estimates: Sequence[Estimate]) -> Estimate:
+    """Estimates that rest on the same clusters as one."""
+    first = estimates[0]
+    without = {name: np.concatenate([e.without[name] for e in estimates]).reshape(len(estimates), -1)
+               for name in first.without}  # fmt: skip
+    return Estimate(np.array([e.value for e in estimates]), without, first.sizes)
+
+
+def alike(groups: Mapping[T, Sequence[Estimate]]) -> Iterator[tuple[list[T], list[Estimate]]]:
+    """Groups of estimates in which each rests on the same clusters as that at its place in the others: whose they are,
+    and one stacked estimate for each place."""
+    found: dict[tuple[object, ...], list[T]] = {}
+    every = {id(each): each for of in groups.values() for each in of}
+    known = {key: each.rests_on for key, each in every.items()}
+    for key, estimates in groups.items():
+        found.setdefault(tuple(known[id(each)] for each in estimates), []).append(key)
+    for keys in found.values():
+        for start in range(0, len(keys), _TOGETHER):
+            some = keys[start : start + _TOGETHER]
+            yield some, [stack(of) for of in zip(*(groups[key] for key in some), strict=True)]
 
 
 def combine(function: Callable[..., Array], *estimates: Estimate) -> Estimate:
@@ -84,12 +123,13 @@ def combine(function: Callable[..., Array], *estimates: Estimate) -> Estimate:
 
     def of(name: str) -> Array:
         parts = [e.without.get(name) for e in estimates]
-        length = next(len(part) for part in parts if part is not None)
-        full = [np.full(length, e.value) if part is None else part for e, part in zip(estimates, parts, strict=True)]
+        length = next(part.shape[-1] for part in parts if part is not None)
+        full = [np.repeat(np.asarray(e.value)[..., None], length, axis=-1) if part is None else part
+                for e, part in zip(estimates, parts, strict=True)]  # fmt: skip
         return np.asarray(function(*full), dtype=float)
 
     sizes = {name: np.max([e.sizes[name] for e in estimates if name in e.sizes], axis=0) for name in strata}
-    value = float(function(*(np.asarray(e.value, dtype=float) for e in estimates)))
+    value = number(np.asarray(function(*(np.asarray(e.value, dtype=float) for e in estimates)), dtype=float))
     return Estimate(value, {name: of(name) for name in strata}, sizes)
 
 
@@ -101,7 +141,12 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
 def error_parts(by_seed: Sequence[Estimate]) -> list[Part]:
     """The parts of the error of a mean over seeds: between clusters, and of several seeds between these."""
     part = mean(by_seed).cluster_part()
-    return [part, between_seeds([e.value for e in by_seed])] if len(by_seed) > 1 else [part]
+    return [part, between_seeds(values_of(by_seed))] if len(by_seed) > 1 else [part]
+
+
+def values_of(by_seed: Sequence[Estimate]) -> Array:
+    """One value a seed, [..., S]."""
+    return np.stack([e.value for e in by_seed], axis=-1)
 
 
 def joined_parts(by_seed: Sequence[Estimate]) -> list[Part]:
@@ -155,27 +200,28 @@ class Stacked:
 def estimate(
     metric: Metric, sample: Sample, retrain: Sample | None, strata: Strata, distance: bool = False
 ) -> Estimate:
-    """A metric on 1-D columns, and without each cluster: `estimates` of one model."""
+    """A metric on 1-D columns, and without each cluster; with `distance` of a p-value the KS distance behind it."""
+    if distance and isinstance(metric, RetrainTest):
+        return distances(metric, sample, retrain or {}, strata).estimate
     sides = [side for side in (sample, retrain) if side is not None]
     columns = {n: np.stack([side[n] for side in sides]).astype(float) for n in metric.needs if n in sample}
-    return estimates(metric, Stacked(columns, strata), np.array([0]), np.array([1]), distance)[0]
+    return estimates(metric, Stacked(columns, strata), np.array([0]), np.array([1]))[0]
 
 
-def estimates(metric: Metric, models: Stacked, rows: Array, retrains: Array, distance: bool = False) -> list[Estimate]:
+def estimates(metric: Metric, models: Stacked, rows: Array, retrains: Array) -> list[Estimate]:
     """A metric of some of the models, and without each cluster.
 
-    Items that are unscored, in either model of a comparison, count nowhere. With `distance` a metric that is a p-value
-    gives the KS distance behind it.
+    Items that are unscored, in either model of a comparison, count nowhere.
 
     Args:
         rows: which models, [r]. retrains: what each of them is compared with, [r], if the metric compares.
     """
     sets = list(dict.fromkeys(name for name, column in metric.needs if (name, column) in models.columns))
     own = models.sample(metric, rows)
-    value = np.asarray(_value(metric, models, rows, retrains, distance), dtype=float)
+    value = np.asarray(_value(metric, models, rows, retrains), dtype=float)
     without, sizes = {}, {}
     for home in dict.fromkeys(models.strata.of[name] for name in sets):
-        found = _without(metric, models, rows, retrains, home, distance)
+        found = _without(metric, models, rows, retrains, home)
         without[home] = np.where(np.isnan(found), value[:, None], found)
         members = [name for name in sets if models.strata.of[name] == home]
         count = models.strata.clusters[home]
@@ -203,38 +249,34 @@ def _summed(values: Array, unit: Array, count: int) -> Array:
     return np.bincount(every.ravel(), values.ravel(), minlength=len(values) * count).reshape(-1, count)
 
 
-def _value(metric: Metric, models: Stacked, rows: Array, retrains: Array, distance: bool) -> Array:
+def _value(metric: Metric, models: Stacked, rows: Array, retrains: Array) -> Array:
     """The metric of each model, [r]."""
     if isinstance(metric, Composite):
         made = metric.made_of(models.columns)
-        return metric.combine({type(p): _value(p, models, rows, retrains, distance) for p in made})
+        return metric.combine({type(p): _value(p, models, rows, retrains) for p in made})
     if isinstance(metric, Beside):
         return metric.join(
-            *({type(p): _value(p, models, side, side, distance) for p in metric.made_of()} for side in (rows, retrains))
+            *({type(p): _value(p, models, side, side) for p in metric.made_of()} for side in (rows, retrains))
         )
     if isinstance(metric, RetrainTest):
-        found = two_sample.ks_statistic if distance else two_sample.ks_pvalue
-        return np.array([found(x, y) for x, y, _ in _pairs(metric, models, rows, retrains)])
+        return np.array([two_sample.ks_pvalue(x, y) for x, y, _ in _pairs(metric, models, rows, retrains)])
     if isinstance(metric, Mean | Attack):
         return models.whole(metric)[rows]
     return metric.score(models.sample(metric, rows), models.sample(metric, retrains) if metric.needs_retrain else None)
 
 
-def _without(metric: Metric, models: Stacked, rows: Array, retrains: Array, home: str, distance: bool) -> Array:
+def _without(metric: Metric, models: Stacked, rows: Array, retrains: Array, home: str) -> Array:
     """The metric of each model without each cluster of one stratum, [r, K]."""
     if isinstance(metric, Composite):
         made = metric.made_of(models.columns)
-        return metric.combine({type(p): _without(p, models, rows, retrains, home, distance) for p in made})
+        return metric.combine({type(p): _without(p, models, rows, retrains, home) for p in made})
     if isinstance(metric, Beside):
         return metric.join(
-            *(
-                {type(p): _without(p, models, side, side, home, distance) for p in metric.made_of()}
-                for side in (rows, retrains)
-            )
+            *({type(p): _without(p, models, side, side, home) for p in metric.made_of()} for side in (rows, retrains))
         )
     if isinstance(metric, RetrainTest):
-        unit, count = models.unit(metric.needs[0][0], home), models.strata.clusters[home]
-        return np.stack([_ks(*pair, unit, count, distance) for pair in _pairs(metric, models, rows, retrains)])
+        unit, count = models.strata.unit[metric.needs[0][0]], models.strata.clusters[home]
+        return np.stack([_ks_tails(*pair, unit, count) for pair in _pairs(metric, models, rows, retrains)])
     if isinstance(metric, Mean | Attack):
         return models.without(metric, home)[rows]
     return _anew(metric, models, rows, retrains, home)
@@ -306,6 +348,29 @@ class Gaps(NamedTuple):
     share: Array
     items: Array
 
+    def without(self) -> Array:
+        """The KS distance without each cluster, [K]."""
+        left = self.items.sum() - self.items
+        apart = self.share.sum(axis=0) - self.share
+        return np.asarray(np.abs(apart, out=apart).max(axis=1, initial=0) / np.where(left > 0, left, np.nan))
+
+
+class Distance(NamedTuple):
+    """A KS distance to a retrain model, and what is behind it."""
+
+    estimate: Estimate
+    gaps: Gaps
+
+
+def distances(metric: RetrainTest, sample: Sample, retrain: Sample, strata: Strata) -> Distance:
+    """The distance behind a p-value of two models, 1-D columns, and without each cluster."""
+    (need,) = metric.needs
+    home, counted = strata.of[need[0]], gaps(metric, sample, retrain, strata)
+    n, left = float(counted.items.sum()), counted.without()
+    value = float(np.abs(counted.share.sum(axis=0)).max()) / n if n else math.nan
+    sizes = np.bincount(strata.unit[need[0]][~np.isnan(sample[need])], minlength=strata.clusters[home])
+    return Distance(Estimate(value, {home: np.where(np.isnan(left), value, left)}, {home: sizes}), counted)
+
 
 def gaps(metric: RetrainTest, sample: Sample, retrain: Sample, strata: Strata) -> Gaps:
     """Counts behind a KS distance: column t is (items of this model - items of retrain) with a value up to the t-th."""
@@ -334,17 +399,10 @@ def _pairs(metric: RetrainTest, models: Stacked, rows: Array, retrains: Array) -
     return (_paired(column[own], column[other]) for own, other in zip(rows, retrains, strict=True))
 
 
-def _ks(x: Array, y: Array, both: Array, unit: Array | None, count: int, distance: bool) -> Array:
-    """KS distances without each cluster; of a p-value, that of the distance at the number of items of the whole."""
-    if unit is None or not len(x):
-        return np.full(count, np.nan)
-    of = _gaps(x, y, unit[both], count)
-    left = of.items.sum() - of.items
-    apart = of.share.sum(axis=0) - of.share
-    far = np.abs(apart, out=apart).max(axis=1) / np.where(left > 0, left, np.nan)
-    if distance:
-        return far
-    n, known = len(x), ~np.isnan(far)
+def _ks_tails(x: Array, y: Array, both: Array, unit: Array, count: int) -> Array:
+    """The p-value of the distance without each cluster, read at the number of items of the whole, [K]."""
+    n, far = len(x), _gaps(x, y, unit[both], count).without()
+    known = ~np.isnan(far)
     p = np.full(count, np.nan)
     p[known] = two_sample.ks_tail(np.rint(far[known] * n * n).astype(np.int64), n, n)
     return p

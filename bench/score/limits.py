@@ -15,10 +15,10 @@ import numpy as np
 from bench.api import Metric
 from bench.keys import stream
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Estimate, Gaps, joined_parts, mean
+from bench.score.leave_out import Estimate, Gaps, joined_parts, mean, values_of
 from bench.stats import two_sample
 from bench.stats.intervals import Interval
-from bench.stats.jackknife import FEWEST, between_seeds, free_interval, reach, share_interval
+from bench.stats.jackknife import FEWEST, between_seeds, free_interval, number, reach, share_interval
 from bench.stats.student import quantile
 
 Array = np.ndarray
@@ -29,16 +29,22 @@ _MULTIPLIERS = 500
 def limits(metric: Metric, runs: Sequence[Estimate]) -> Interval | None:
     """Of the mean over runs of different seeds, or of one run; None where the clusters are too few.
 
-    Not for p-values, see `p_limits`. With one run the interval knows of its items only, not of other seeds.
+    Not for p-values, see `p_limits`. With one run the interval knows of its items only, not of other seeds. Of stacked
+    estimates arrays.
     """
-    whole, values = mean(runs), [run.value for run in runs]
+    whole = mean(runs)
     if whole.fewest < FEWEST:
         return None
-    if getattr(metric, "scale", "free") == "share" and _is_share(whole):
-        return share_interval(whole.value, *whole.pieces(), values, LEVEL)
+    share = _is_share(whole) & (getattr(metric, "scale", "free") == "share")
+    inside = share_interval(whole.value, *whole.pieces(), values_of(runs), LEVEL) if share.any() else None
+    if inside is not None and share.all():
+        return inside
     lo, hi = free_interval(whole.value, joined_parts(runs), LEVEL)
     lowest, highest = getattr(metric, "bounds", (-np.inf, np.inf))
-    return Interval(max(lo, lowest), min(hi, highest))
+    lo, hi = np.maximum(lo, lowest), np.minimum(hi, highest)
+    if inside is not None:
+        lo, hi = np.where(share, inside.lo, lo), np.where(share, inside.hi, hi)
+    return Interval(number(lo), number(hi))
 
 
 def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interval | None:
@@ -51,8 +57,7 @@ def distance_limits(runs: Sequence[Estimate], counted: Sequence[Gaps]) -> Interv
     Args:
         runs: distances, a run a seed. counted: of the same runs.
     """
-    whole = mean(runs)
-    values = [run.value for run in runs]
+    whole, values = mean(runs), values_of(runs)
     upper = share_interval(whole.value, *whole.pieces(), values, LEVEL)
     if upper is None:
         return None
@@ -95,6 +100,7 @@ def is_p(metric: Metric) -> bool:
     return isinstance(metric, RetrainTest)
 
 
-def _is_share(estimate: Estimate) -> bool:
-    everything = [np.asarray(estimate.value), *estimate.without.values()]
-    return all(bool(((values >= 0) & (values <= 1)).all()) for values in map(np.atleast_1d, everything))
+def _is_share(estimate: Estimate) -> Array:
+    """Whether a number and all that it is without a cluster lie in [0, 1], [...]."""
+    everything = [np.asarray(estimate.value)[..., None], *estimate.without.values()]
+    return np.all([((values >= 0) & (values <= 1)).all(axis=-1) for values in everything], axis=0)

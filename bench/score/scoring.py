@@ -16,7 +16,7 @@ from bench.errors import BenchError, UsageError
 from bench.metrics._exam import EXAM, exam_score
 from bench.metrics._forms import RetrainTest
 from bench.metrics._items import COMPATS, Compat, Items
-from bench.score.leave_out import Strata, estimate, gaps
+from bench.score.leave_out import Strata, distances, estimate
 from bench.score.limits import distance_limits, limits, p_limits
 from bench.stats.intervals import Interval
 
@@ -152,9 +152,8 @@ def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], compat:
 def _interval(metric: Metric, own: Sample, other: Sample | None, strata: Strata, value: float) -> Interval | None:
     if not isinstance(metric, RetrainTest):
         return limits(metric, [estimate(metric, own, other, strata)])
-    counted = gaps(metric, own, other or {}, strata)
-    distance = distance_limits([estimate(metric, own, other, strata, distance=True)], [counted])
-    return p_limits(distance, int(counted.items.sum()), value)
+    found = distances(metric, own, other or {}, strata)
+    return p_limits(distance_limits([found.estimate], [found.gaps]), int(found.gaps.items.sum()), value)
 
 
 def clusters_or_items(labels: Array) -> list[str]:

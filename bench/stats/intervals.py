@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,10 @@ Array = np.ndarray
 
 
 class Interval(NamedTuple):
-    """A confidence interval."""
+    """A confidence interval; of several numbers at once arrays."""
 
-    lo: float
-    hi: float
+    lo: Any
+    hi: Any
 
 
 def units(labels: Sequence[Hashable]) -> Array:

@@ -42,16 +42,16 @@ def jackknife(without: Array, sizes: Array) -> Part:
     """
     k = without.shape[-1]
     if k < 2:
-        return Part(_number(np.full(without.shape[:-1], math.nan)), 1.0)
+        return Part(number(np.full(without.shape[:-1], math.nan)), 1.0)
     apart = without - without.mean(axis=-1, keepdims=True)
     df = max(1.0, float(np.sum(sizes)) ** 2 / float(np.sum(np.square(sizes))) - 1.0)
-    return Part(_number((k - 1) / k * np.sum(apart**2, axis=-1)), df)
+    return Part(number((k - 1) / k * np.sum(apart**2, axis=-1)), df)
 
 
 def between_seeds(values: Sequence[float] | Array) -> Part:
     """Variance s^2 / S of a mean over S seeds [..., S], with S - 1 degrees of freedom; of one seed nothing is known."""
     seeds = np.shape(values)[-1]
-    return Part(_number(np.var(values, axis=-1, ddof=1) / seeds), seeds - 1.0)
+    return Part(number(np.var(values, axis=-1, ddof=1) / seeds), seeds - 1.0)
 
 
 def satterthwaite(parts: Sequence[Part]) -> Part:
@@ -60,7 +60,7 @@ def satterthwaite(parts: Sequence[Part]) -> Part:
     below = sum(part.variance**2 / part.df for part in parts)
     known = np.greater(below, 0)
     fewest = reduce(np.minimum, [part.df for part in parts])
-    return Part(total, _number(np.where(known, np.square(total) / np.where(known, below, 1.0), fewest)))
+    return Part(total, number(np.where(known, np.square(total) / np.where(known, below, 1.0), fewest)))
 
 
 def reach(parts: Sequence[Part], alpha: Any) -> Any:
@@ -69,7 +69,7 @@ def reach(parts: Sequence[Part], alpha: Any) -> Any:
     Unlike Satterthwaite's it is a bound at every alpha, so also at the small ones that a correction for many
     comparisons asks for. With one part it is Student's. A number, or an array of the shape of the parts.
     """
-    return _number(_reach(parts, 1 - alpha / 2))
+    return number(_reach(parts, 1 - alpha / 2))
 
 
 def _reach(parts: Sequence[Part], quantile: Any) -> Any:
@@ -86,37 +86,37 @@ def p_value(difference: Any, parts: Sequence[Part]) -> Any:
     if len(parts) == 1:  # Student's t
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.maximum(_SMALLEST, 2 * stdtr(parts[0].df, -far / np.sqrt(parts[0].variance)))
-        return _number(np.where(far == 0, 1.0, p))
+        return number(np.where(far == 0, 1.0, p))
     low, high = np.full(far.shape, math.log(_SMALLEST)), np.zeros(far.shape)
     for _ in range(45):  # bisection of log alpha
         middle = (low + high) / 2
         wide = _reach(parts, np.exp(middle) / 2)  # the lower quantile, whose square is that of the upper
         low, high = np.where(wide > far, middle, low), np.where(wide > far, high, middle)
-    return _number(np.where(far == 0, 1.0, np.exp(high)))
+    return number(np.where(far == 0, 1.0, np.exp(high)))
 
 
 def tost(difference: Any, parts: Sequence[Part], margin: float) -> Any:
     """p of two one-sided tests that the true difference lies within (-margin, margin) (Schuirmann 1987)."""
     room = np.maximum(0.0, margin - np.abs(difference))
-    return _number(np.where(room > 0, np.divide(p_value(room, parts), 2), 1.0))
+    return number(np.where(room > 0, np.divide(p_value(room, parts), 2), 1.0))
 
 
-def _number(values: Any) -> Any:
-    """A number of Python's where there is only one."""
+def number(values: Any) -> Any:
+    """A number of Python's where an array has no axes, else the array."""
     return values.item() if np.ndim(values) == 0 else values
 
 
-def free_interval(value: float, parts: Sequence[Part], level: float = 0.95) -> Interval:
-    """[lo, hi] of a number without bounds."""
+def free_interval(value: Any, parts: Sequence[Part], level: float = 0.95) -> Interval:
+    """[lo, hi] of a number without bounds, or of several [...]."""
     half = reach(parts, 1 - level)
     return Interval(value - half, value + half)
 
 
 def share_interval(
-    value: float,
+    value: Any,
     without: Sequence[Array],
     sizes: Sequence[Array],
-    seed_values: Sequence[float] = (),
+    seed_values: Sequence[float] | Array = (),
     level: float = 0.95,
 ) -> Interval | None:
     """[lo, hi] of a share, an AUC, or a mean or function of such, inside [0, 1]; None below `FEWEST` clusters.
@@ -129,38 +129,45 @@ def share_interval(
     one are, the limit for one of K.
 
     Args:
-        value: the mean over seeds. without: for each set of clusters [K], the same without each cluster.
-        sizes: items of each of those clusters. seed_values: one value a seed; empty or one: these runs only.
+        value: the mean over seeds, of one share or of several [...]. without: for each set of clusters [..., K], the
+            same without each cluster. sizes: items of each of those clusters, [K]. seed_values: one value a seed,
+            [..., S]; none or one: these runs only.
     """
-    fewest = min(map(len, without), default=0)
+    fewest = min((part.shape[-1] for part in without), default=0)
     if fewest < FEWEST:
         return None
-    bound = 1 - (1 - level) ** (1 / fewest)
-    if value <= _END or value >= 1 - _END:
-        return Interval(0.0, bound) if value <= _END else Interval(1 - bound, 1.0)
-    slope = value * (1 - value)
+    value = np.asarray(value)
+    at_zero, at_one = value <= _END, value >= 1 - _END
+    seeds, inner = np.shape(seed_values)[-1], np.where(at_zero | at_one, 0.5, value)
+    slope = inner * (1 - inner)
 
-    def limits(cluster: Part) -> tuple[float, float]:
+    def limits(cluster: Part) -> Interval:
         parts = [cluster]
-        if len(seed_values) > 1:
+        if seeds > 1:
             between = between_seeds(seed_values)
             parts.append(Part(between.variance / slope**2, between.df))
-            parts = parts if len(seed_values) == 2 else [satterthwaite(parts)]
+            parts = parts if seeds == 2 else [satterthwaite(parts)]
         half = reach(parts, 1 - level)
-        return tuple(expit(logit(value) + sign * half) for sign in (-1, 1))  # type: ignore[return-value]
+        return Interval(expit(logit(inner) - half), expit(logit(inner) + half))
 
-    inner = [np.clip(part, _END, 1 - _END) for part in without]
-    lo, hi = limits(satterthwaite([jackknife(logit(part), n) for part, n in zip(inner, sizes, strict=True)]))
-    low, high = (any((part <= _END).any() for part in without), any((part >= 1 - _END).any() for part in without))
-    if low or high:  # a logit is infinite there: the delta method, and the limit for one cluster that is not at the end
+    clipped = [np.clip(part, _END, 1 - _END) for part in without]
+    lo, hi = limits(satterthwaite([jackknife(logit(part), n) for part, n in zip(clipped, sizes, strict=True)]))
+    low, high = (np.any([touched.any(axis=-1) for touched in ends], axis=0)
+                 for ends in ([p <= _END for p in without], [p >= 1 - _END for p in without]))  # fmt: skip
+    if (low | high).any():
+        # a logit is infinite there: the delta method, and the limit for one cluster that is not at the end
         plain = satterthwaite([jackknife(part, n) for part, n in zip(without, sizes, strict=True)])
-        lo, hi = limits(Part(plain.variance / slope**2, plain.df))
+        delta = limits(Part(plain.variance / slope**2, plain.df))
         one = float(betaincinv(2, fewest - 1, (1 + level) / 2))
-        lo, hi = (min(lo, 1 - one) if high else lo), (max(hi, one) if low else hi)
-    return Interval(float(lo), float(hi))
+        lo = np.where(low | high, np.where(high, np.minimum(delta.lo, 1 - one), delta.lo), lo)
+        hi = np.where(low | high, np.where(low, np.maximum(delta.hi, one), delta.hi), hi)
+    bound = 1 - (1 - level) ** (1 / fewest)
+    lo = np.where(at_zero, 0.0, np.where(at_one, 1 - bound, lo))
+    hi = np.where(at_one, 1.0, np.where(at_zero, bound, hi))
+    return Interval(number(lo), number(hi))
 
 
-def joined_interval(function: Callable[[Array], float], values: Array, limits: Array, correlation: Array) -> Interval:
+def joined_interval(function: Callable[[Array], Any], values: Array, limits: Array, correlation: Array) -> Interval:
     """[lo, hi] of a function that rises in each of P shares, from the interval of each.
 
     MOVER (Zou & Donner 2008; any monotone function: Newcombe 2001): the distances to the function with one share at
@@ -168,15 +175,15 @@ def joined_interval(function: Callable[[Array], float], values: Array, limits: A
     its estimate is biased inwards there, and the root would claim more than any share can.
 
     Args:
-        function: of the shares [P]. values: [P] in [0, 1]. limits: [P, 2]. correlation: [P, P] of the estimates.
+        function: of the shares [P, ...], gives [...]. values: [P] in [0, 1]. limits: [P, 2].
+        correlation: [P, P] of the estimates.
     """
     found = []
     for side, end, sign in ((0, 0.0, -1), (1, 1.0, 1)):
         kinked = limits[:, side] == end
         base = np.where(kinked, end, values)
-        centre = function(base)
-        moved = np.array([abs(function(np.where(np.arange(len(base)) == i, limits[:, side], base)) - centre)
-                          for i in range(len(base))])  # fmt: skip
+        centre = float(function(base))
+        moved = np.abs(function(np.where(np.eye(len(base), dtype=bool), limits[:, side, None], base[:, None])) - centre)
         root = math.sqrt(max(0.0, float(moved @ correlation @ moved)))
         found.append(min(1.0, max(0.0, centre + sign * root)))
     return Interval(*found)

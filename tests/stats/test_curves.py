@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 from bench.compare.trade_off import kept_at
 from bench.stats.curves import FINE, drawn_through
@@ -52,3 +53,16 @@ def test_the_points_themselves_stand_and_nothing_is_drawn_beyond_them() -> None:
 
 def test_two_points_are_left_alone() -> None:
     assert drawn_through([1.0, 0.0], [1.0, 0.5]) == [[1.0, 0.0], [1.0, 0.5]]
+
+
+def test_it_is_the_monotone_cubic_of_scipy() -> None:
+    """Shares that turn, stand still and end flat, of several runs at once."""
+    rng = np.random.default_rng(0)
+    for points in (3, 4, 11, 21):
+        measured = np.round(rng.random((30, points)), 1)
+        measured[:5] = np.sort(measured[:5])
+        times = np.arange(points)
+        theirs = PchipInterpolator(times, np.arcsin(np.sqrt(measured)), axis=1)
+        drawn = np.array(drawn_through(*measured.tolist()))
+        fine = np.linspace(0, points - 1, FINE * (points - 1) + 1)
+        assert np.abs(drawn - np.sin(theirs(fine)) ** 2).max() < 1e-13

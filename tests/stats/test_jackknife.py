@@ -202,7 +202,7 @@ def test_a_joint_interval_by_hand() -> None:
 
     Uncorrelated [0.6 - sqrt(.0125), 0.6 + sqrt(.005)]; fully correlated the sums 0.15 and 0.1.
     """
-    function = lambda x: float(np.mean(x))  # noqa: E731
+    function = lambda x: np.mean(x, axis=0)  # noqa: E731
     values, limits = np.array([0.4, 0.8]), np.array([[0.2, 0.5], [0.7, 0.9]])
     found = joined_interval(function, values, limits, np.eye(2))
     assert found == pytest.approx((0.6 - math.sqrt(0.0125), 0.6 + math.sqrt(0.005)))
@@ -212,4 +212,4 @@ def test_a_joint_interval_by_hand() -> None:
 def test_a_share_whose_limit_is_its_end_takes_it_fully() -> None:
     """0.8 in [0.7, 1]: the mean of 0.4 and 1 is 0.7, from there 0.05 for the other share."""
     values, limits = np.array([0.4, 0.8]), np.array([[0.2, 0.5], [0.7, 1.0]])
-    assert joined_interval(lambda x: float(np.mean(x)), values, limits, np.eye(2)).hi == pytest.approx(0.75)
+    assert joined_interval(lambda x: np.mean(x, axis=0), values, limits, np.eye(2)).hi == pytest.approx(0.75)

@@ -22,11 +22,11 @@ from torch import Tensor
 from bench.measure.forward import Forward
 from bench.measure.products import top
 from bench.measure.shortage import halved, unless_short
-from bench.measure.slots import Slots
+from bench.measure.slots import GROWTH, Slots
 from bench.measure.texts import Advance, chunk_rows
 from bench.model.attachments import Spots, Told
 
-SLOTS_PER_TOKEN = 16  # cache slots for each token of the budget
+SLOTS_PER_TOKEN = 8  # cache slots for each token of the budget
 LONGEST_GUESS = 12
 PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses
@@ -110,19 +110,31 @@ def generate(forward: Forward, rows: Sequence[Row], token_budget: int, advance: 
 
 
 def _batched(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
+    """Rows of about one size together: each has as many slots of the cache as the longest of them may need."""
+    while waiting:
+        most = 2 * min(map(_size, waiting))
+        _together(forward, [row for row in waiting if _size(row) <= most], token_budget, advance)
+        waiting = [row for row in waiting if _size(row) > most]
+
+
+def _size(row: Row) -> int:
+    """Tokens it has in the end, should it spend its budget."""
+    return len(row.prompt) + row.room
+
+
+def _together(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
     """Pass by pass, all rows in the batch at once; a row that is done leaves, and half a batch is filled up again."""
     active: list[Row] = []
-    cache = Slots()
-    longest = max(row.length + row.room for row in waiting)
+    longest = max(map(_size, waiting))
+    cache = _slots(waiting, longest, token_budget)
     guessing = forward.window is None or longest < forward.window  # a window counts slots, used or not
     habits, right = Habits(), 0.0
     while waiting or active:
-        slots = token_budget * SLOTS_PER_TOKEN
-        if waiting and len(active) <= _capacity(active + waiting[:1], slots) // 2:
-            fresh, waiting = _admit(waiting, active, slots)
+        if waiting and len(active) <= cache.shape[0] // 2:
+            free = cache.shape[0] - len(active)
+            fresh, waiting = waiting[:free], waiting[free:]
             active += fresh
-            joined = unless_short(partial(_joined, forward, cache, fresh, token_budget))
-            short, cache = joined is None, Slots() if joined is None else joined
+            short = unless_short(partial(_prefill, forward, cache, fresh, token_budget)) is None
         else:
             share = unless_short(partial(_step, forward, active, cache, habits, _guess_length(right) * guessing))
             short, right = share is None, MEMORY * right + (1 - MEMORY) * (share or 0)
@@ -131,9 +143,15 @@ def _batched(forward: Forward, waiting: list[Row], token_budget: int, advance: A
         if short:
             token_budget = halved(token_budget, len(active), max(row.length + row.room for row in active))
             waiting = sorted([*(row for row in active if not row.done), *waiting], key=lambda row: row.length)
-            active, cache = [], Slots()
+            active, cache = [], _slots(waiting, longest, token_budget)
         elif gone:
             active = _drop(active, gone, cache)
+
+
+def _slots(rows: Sequence[Row], longest: int, token_budget: int) -> Slots:
+    """A cache for as many rows of up to `longest` tokens as its slots suffice for; at least one."""
+    each = longest + GROWTH
+    return Slots(max(1, min(len(rows), token_budget * SLOTS_PER_TOKEN // each)), each)
 
 
 def _guess_length(right: float) -> int:
@@ -160,40 +178,21 @@ def _drop(active: list[Row], gone: Sequence[int], cache: Slots) -> list[Row]:
     return active[:rows]
 
 
-def _capacity(rows: Sequence[Row], slots: int) -> int:
-    """Rows that the cache has slots for, should all spend their budget: the longest sets the price of each."""
-    return max(1, slots // max(len(row.prompt) + row.room for row in rows))
-
-
-def _admit(waiting: list[Row], active: list[Row], slots: int) -> tuple[list[Row], list[Row]]:
-    """Split off as many waiting rows as there is room for beside the active ones; at least one."""
-    count = 1
-    while count < len(waiting) and len(active) + count < _capacity([*active, waiting[count]], slots):
-        count += 1
-    return waiting[:count], waiting[count:]
-
-
-def _joined(forward: Forward, cache: Slots, fresh: Sequence[Row], token_budget: int) -> Slots:
-    return cache.join(_prefill(forward, fresh, token_budget))
-
-
-def _prefill(forward: Forward, rows: Sequence[Row], token_budget: int) -> Slots:
-    """Run the rows' tokens, push each row's next token, and return the cache that holds them."""
-    whole = Slots()
+def _prefill(forward: Forward, cache: Slots, rows: Sequence[Row], token_budget: int) -> bool:
+    """Run the tokens of rows that join the cache, and push each row's next token; returns True."""
     start = 0
     while start < len(rows):
         part = rows[start : start + max(1, token_budget // rows[-1].length)]
         size = max(row.length for row in part)
         pads = [size - row.length for row in part]
         ids = [[forward.lm.pad] * pad + row.prompt + row.new for pad, row in zip(pads, part, strict=True)]
-        cache = Slots()
         told = _told(forward, part)
-        hidden = _feed(forward, cache, ids, torch.arange(size)[None] >= torch.tensor(pads)[:, None], told)
+        with cache.joining(len(part), size):
+            hidden = _feed(forward, cache, ids, torch.arange(size)[None] >= torch.tensor(pads)[:, None], told)
         for row, token in zip(part, _tops(forward, hidden[:, -1], _spots(told, part, 1)), strict=True):
             row.push(token, forward.stops)
-        whole = whole.join(cache)
         start += len(part)
-    return whole
+    return True
 
 
 def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, guess_length: int) -> float:
@@ -219,7 +218,7 @@ def _step(forward: Forward, rows: Sequence[Row], cache: Slots, habits: Habits, g
                 row.push(token, forward.stops)
         habits.learn(row.new, before)
         kept.append(count + 1)
-    cache.real[:, -width:] &= torch.arange(width)[None] < torch.tensor(kept)[:, None]
+    cache.keep(torch.arange(width)[None] < torch.tensor(kept)[:, None])
     return right / len(rows)
 
 
@@ -241,11 +240,10 @@ def _feed(
     forward: Forward, cache: Slots, ids: Sequence[Sequence[int]], real: Tensor, told: Told | None = None
 ) -> Tensor:
     """Run tokens [B, T], of which `real` says which are no filler, after what the cache holds; hidden [B, T, D]."""
-    before = cache.real if len(cache.real) else real[:, :0]
-    cache.real = torch.cat([before, real], 1)
-    positions = (cache.real.cumsum(1) - 1).clamp_(min=0)[:, before.shape[1] :]
     device = forward.device
-    return forward.hidden(torch.tensor(ids, device=device), positions.to(device), cache.real.to(device), cache, told)
+    with cache.feeding(real) as seen:
+        positions = (seen.cumsum(1) - 1).clamp_(min=0)[:, -real.shape[1] :]
+        return forward.hidden(torch.tensor(ids, device=device), positions.to(device), seen.to(device), cache, told)
 
 
 def _tops(forward: Forward, hidden: Tensor, spots: Spots | None) -> list[int]:
@@ -285,12 +283,13 @@ def takes_cache(forward: Forward) -> bool:
     texts = [ids[:5], ids[5:]]
 
     def attempt(told: Told | None) -> Tensor:
-        cache = Slots()
+        cache = Slots(2, 8)
         size, real = len(texts[1]) - 2, torch.ones(2, 2, dtype=torch.bool)
         shifted = torch.arange(size)[None] >= torch.tensor([[1], [0]])
-        _feed(forward, cache, [[0, *texts[0][:-2]], texts[1][:-2]], shifted, told)
+        with cache.joining(2, size):
+            _feed(forward, cache, [[0, *texts[0][:-2]], texts[1][:-2]], shifted, told)
         _feed(forward, cache, [[text[-2], 1] for text in texts], real, told)
-        cache.real[:, -1] = False
+        cache.keep(torch.tensor([[True, False]]))
         return forward.logits(_feed(forward, cache, [text[-1:] for text in texts], real[:, :1], told)[:, -1])
 
     def agrees(told: Told | None) -> bool:

@@ -1,29 +1,44 @@
-"""A key-value cache whose rows leave, join and take back what was fed in vain."""
+"""A key-value cache of fixed size whose rows leave, join and take back what was fed in vain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-GROWTH = 64  # slots by which the buffers grow, and unused ones that are put up with
+GROWTH = 64  # slots a row has beyond its tokens, and unused ones that are put up with
+
+
+@dataclass
+class _Place:
+    """Where a pass writes: rows `first` to `last`, from slot `stop` on; it sees what they hold from slot `start` on."""
+
+    shape: tuple[int, int]  # rows and slots that there are
+    first: int = 0
+    last: int = 0
+    start: int = 0
+    stop: int = 0
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]
-    """Keys and values of one layer: [:rows, :, start:stop] of buffers [R, H, S, D] with room to grow."""
+    """Keys and values [R, H, S, D] of one layer, made once; untouched memory is none."""
 
     is_sliding = False
 
-    def __init__(self) -> None:
+    def __init__(self, place: _Place) -> None:
         super().__init__()
-        self.rows = self.start = self.stop = 0
+        self._place = place
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.rows = len(key_states)
-        self.keys, self.values = _roomy(key_states[:, :, :0], GROWTH), _roomy(value_states[:, :, :0], GROWTH)
+        rows, slots = self._place.shape
+        self.keys, self.values = (
+            x.new_empty(rows, x.shape[1], slots, x.shape[-1]) for x in (key_states, value_states)
+        )
         self.is_initialized = True
 
     def update(
@@ -31,30 +46,17 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        count = key_states.shape[-2]
-        if self.stop + count > self.keys.shape[-2]:
-            keys, values = self.held()
-            self.hold(_roomy(keys, count + GROWTH), _roomy(values, count + GROWTH), self.get_seq_length())
-        self.keys[: self.rows, :, self.stop : self.stop + count] = key_states
-        self.values[: self.rows, :, self.stop : self.stop + count] = value_states
-        self.stop += count
-        return self.held()
-
-    def held(self) -> tuple[Tensor, Tensor]:
-        """Keys and values [rows, H, stop - start, D]."""
-        where = slice(self.rows), slice(None), slice(self.start, self.stop)
-        return self.keys[where], self.values[where]
-
-    def hold(self, keys: Tensor, values: Tensor, used: int) -> None:
-        """Take these buffers, of which the first `used` slots are filled."""
-        self.keys, self.values = keys, values
-        self.rows, self.start, self.stop = len(keys), 0, used
+        place, stop = self._place, self._place.stop + key_states.shape[-2]
+        rows = slice(place.first, place.last)
+        self.keys[rows, :, place.stop : stop] = key_states
+        self.values[rows, :, place.stop : stop] = value_states
+        return self.keys[rows, :, place.start : stop], self.values[rows, :, place.start : stop]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        return self.stop - self.start
+        return self._place.stop - self._place.start
 
     def get_max_length(self) -> int:
         return -1
@@ -64,61 +66,83 @@ class Slots(Cache):  # type: ignore[misc]
     """Rows of slots that are filled from the left for all rows at once.
 
     Attributes:
-        real: bool [B, used], on the CPU: the slots that hold a token of their row, in order; the others are never seen.
+        shape: how many rows there may be, and how many slots each of them has.
+        real: bool [R, S], on the CPU: the slots that hold a token of their row, in order; the others are never seen.
     """
 
-    def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=_Layer)
-        self.real = torch.zeros(0, 0, dtype=torch.bool)
+    def __init__(self, rows: int, slots: int) -> None:
+        self.shape = rows, slots
+        self._place = _Place(self.shape)
+        super().__init__(layer_class_to_replicate=partial(_Layer, self._place))
+        self.real = torch.zeros(rows, slots, dtype=torch.bool)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are in use."""
+        return self._place.last
+
+    @contextmanager
+    def feeding(self, real: Tensor) -> Iterator[Tensor]:
+        """Within it a pass over tokens [B, T] is made, of which `real` says which are no filler.
+
+        Yields which slots it sees, bool [B, used], its own at the end.
+        """
+        place, count = self._place, real.shape[1]
+        if place.stop + count > self.shape[1]:
+            self._gather(self._width())
+        rows, stop = slice(place.first, place.last), place.stop + count
+        self.real[rows, place.stop : stop] = real
+        yield self.real[rows, place.start : stop]
+        place.stop = stop
+
+    def keep(self, kept: Tensor) -> None:
+        """Of the tokens [B, T] fed last, hold only those that `kept` says."""
+        place = self._place
+        self.real[: place.last, place.stop - kept.shape[1] : place.stop] &= kept
+
+    @contextmanager
+    def joining(self, rows: int, count: int) -> Iterator[None]:
+        """Within it what is fed is `count` tokens of so many new rows, which come last from then on."""
+        place = self._place
+        if place.stop < count:
+            self._gather(count)
+        first, start, stop = place.last, place.start, place.stop
+        place.first, place.last, place.start = first, first + rows, stop - count
+        place.stop = place.start
+        yield
+        place.first, place.start = 0, min(start, place.start) if first else place.start
 
     def move(self, gaps: Sequence[int], movers: Sequence[int], rows: int) -> None:
         """Put rows `movers` in the place of rows `gaps`, keep the first `rows` rows, and drop slots that none uses."""
+        place = self._place
         self.real[list(gaps)] = self.real[list(movers)]
-        self.real = self.real[:rows]
-        unused = int((self.real.any(0).cumsum(0) == 0).sum())
-        self.real = self.real[:, unused:]
+        self.real[rows:] = False
         for layer in self.layers:
             for gap, mover in zip(gaps, movers, strict=True):
-                layer.keys[gap], layer.values[gap] = layer.keys[mover], layer.values[mover]
-            layer.rows, layer.start = rows, layer.start + unused
-        if self.real.shape[1] > self._width() + GROWTH:
-            self._compact()
-
-    def join(self, other: Slots) -> Slots:
-        """The rows of both, those of `other` last; neither is to be used any more."""
-        if not len(self.real):
-            return other
-        width = max(self.real.shape[1], other.real.shape[1])
-        self.real = torch.cat([_pad_left(part.real.T[None, None], width)[0, 0].T for part in (self, other)])
-        for a, b in zip(self.layers, other.layers, strict=True):
-            keys, values = (
-                torch.cat([_pad_left(x, width), _pad_left(y, width)]) for x, y in zip(a.held(), b.held(), strict=True)
-            )
-            a.hold(keys, values, width)
-        return self
+                used = slice(place.start, place.stop)
+                layer.keys[gap, :, used] = layer.keys[mover, :, used]
+                layer.values[gap, :, used] = layer.values[mover, :, used]
+        place.last = rows
+        place.start += int((self.real[:rows, place.start : place.stop].any(0).cumsum(0) == 0).sum())
+        width = self._width()
+        if place.stop - place.start > width + GROWTH or not rows:
+            self._gather(width)
 
     def _width(self) -> int:
         """Tokens of the longest row."""
-        return int(self.real.sum(1).max()) if self.real.numel() else 0
+        return int(self.real[: self.rows].sum(1).max()) if self.rows else 0
 
-    def _compact(self) -> None:
-        """Bring each row's tokens together, flush right."""
-        width = self._width()
-        order = self.real.int().argsort(dim=1, stable=True)[:, self.real.shape[1] - width :]
-        self.real = self.real.gather(1, order)
-        for layer in self.layers:
+    def _gather(self, stop: int) -> None:
+        """Bring each row's tokens together, the last of them before slot `stop`."""
+        place, rows, width = self._place, self.rows, self._width()
+        real = self.real[:rows, place.start : place.stop]
+        order = real.int().argsort(dim=1, stable=True)[:, real.shape[1] - width :]
+        flush = real.gather(1, order)
+        self.real[:rows] = False
+        self.real[:rows, stop - width : stop] = flush
+        for layer in self.layers if rows else ():
             index = order[:, None, :, None].to(layer.keys.device)
-            keys, values = (_roomy(held.take_along_dim(index, 2), GROWTH) for held in layer.held())
-            layer.hold(keys, values, width)
-
-
-def _pad_left(states: Tensor, width: int) -> Tensor:
-    return F.pad(states, (0, 0, width - states.shape[-2], 0))
-
-
-def _roomy(states: Tensor, room: int) -> Tensor:
-    """A buffer that begins with `states` [B, H, T, D] and has room for more slots."""
-    used = states.shape[-2]
-    buffer = states.new_empty(*states.shape[:2], used + room, states.shape[-1])
-    buffer[:, :, :used] = states
-    return buffer
+            for states in (layer.keys, layer.values):
+                held = states[:rows, :, place.start : place.stop].take_along_dim(index, 2)
+                states[:rows, :, stop - width : stop] = held
+        place.start, place.stop = stop - width, stop

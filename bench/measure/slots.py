@@ -36,9 +36,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         rows, slots = self._place.shape
-        self.keys, self.values = (
-            x.new_empty(rows, x.shape[1], slots, x.shape[-1]) for x in (key_states, value_states)
-        )
+        self.keys, self.values = (x.new_empty(rows, x.shape[1], slots, x.shape[-1]) for x in (key_states, value_states))
         self.is_initialized = True
 
     def update(

@@ -5,8 +5,6 @@ A random Llama of the small model's shape and pairs of TOFU's lengths: about 22 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from bench.contracts import Encoded
 from bench.model.architecture import layers
 from methods import _attribution
 from methods._attribution import attribute
+from tests.benchmarks._timing import Clock
 
 STEPS, VOCABULARY = 5, 4096
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark_suite]
@@ -89,43 +88,42 @@ def shortcut(model: LlamaForCausalLM, items: list[Encoded]) -> list[Tensor]:
     return totals
 
 
-def seconds(call: Callable[[], object], times: int = 3) -> float:
-    """The shortest of several runs."""
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return min(found)
-
-
 @pytest.fixture(autouse=True)
 def frozen(model: LlamaForCausalLM) -> None:
     """No gradients of weights for anybody, so that the comparison is of the algorithms."""
     model.requires_grad_(False)
 
 
-def test_fifty_times_faster_than_the_naive_loop(model: LlamaForCausalLM, pairs: list[Encoded], benchmark: Any) -> None:
+def test_fifty_times_faster_than_the_naive_loop(
+    model: LlamaForCausalLM, pairs: list[Encoded], benchmark: Any, clock: Clock
+) -> None:
     """The naive loop runs on the two middle layers of four, for two pairs of median length; times are per label."""
     few = sorted(pairs, key=lambda item: len(item.answer))[15:17]
     second, third = (layer.down for layer in layers(model)[1:3])
     labels = sum(len(item.answer) for item in few)
-    slow = seconds(lambda: [naive(model, item, down) for item in few for down in (second, third)], 1) / labels / 2
-    fast = seconds(lambda: attribute(model, pairs, steps=STEPS)) / sum(len(item.answer) for item in pairs)
+    clock.time("naive loop", lambda: [naive(model, item, down) for item in few for down in (second, third)])
+    for _ in range(3):
+        clock.time("exact", lambda: attribute(model, pairs, steps=STEPS))
+    slow, fast = clock.cpu("naive loop") / labels / 2, clock.cpu("exact") / sum(len(item.answer) for item in pairs)
     times = slow / fast * len(layers(model))
     benchmark.extra_info["times faster than the naive loop"] = times
     exact = benchmark(lambda: attribute(model, few, steps=STEPS))[2]
     assert (
         exact - torch.stack([naive(model, item, third) for item in few]).sum(0)
     ).abs().max() <= 1e-5 * exact.abs().max()
+    clock.only_if_quiet()
     assert times >= 50
 
 
-def test_no_slower_than_the_shortcut(model: LlamaForCausalLM, pairs: list[Encoded], benchmark: Any) -> None:
-    """At most 1.2 times its time, by the shortest of three alternating runs each."""
-    calls = (lambda: attribute(model, pairs, steps=STEPS)), (lambda: shortcut(model, pairs))
-    rounds = [[seconds(call, 1) for call in calls] for _ in range(3)]
-    exact, inexact = map(min, zip(*rounds, strict=True))
-    benchmark.extra_info["share of the shortcut's time"] = exact / inexact
+def test_no_slower_than_the_shortcut(
+    model: LlamaForCausalLM, pairs: list[Encoded], benchmark: Any, clock: Clock
+) -> None:
+    """At most 1.2 times its time, medians of three alternating runs each."""
+    for _ in range(3):
+        clock.time("exact", lambda: attribute(model, pairs, steps=STEPS))
+        clock.time("shortcut", lambda: shortcut(model, pairs))
+    share = clock.cpu("exact") / clock.cpu("shortcut")
+    benchmark.extra_info["share of the shortcut's time"] = share
     benchmark(lambda: attribute(model, pairs[:4], steps=STEPS))
-    assert exact <= 1.2 * inexact
+    clock.only_if_quiet()
+    assert share <= 1.2

@@ -52,6 +52,16 @@ class Batch(NamedTuple):
     filled: Tensor
     slots: Tensor
 
+    @property
+    def answers(self) -> Tensor:
+        """[N] int64, the labels themselves."""
+        return self.labels.flatten().index_select(0, self.at)
+
+    def rows(self, values: Tensor) -> Tensor:
+        """[B, T] from one value a label [N]: row i has answer i's values in front, and 0 behind them."""
+        laid = values.new_zeros(self.filled.numel()).index_copy(0, self.slots, values)
+        return laid.view(self.filled.shape)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`; an accelerator fetches it from pinned memory while it still computes."""
         pinned = device.type == "cuda"
@@ -310,14 +320,11 @@ class Step:
 
     def answers(self, which: str) -> Tensor:
         """[N] int64, the labels of a set themselves."""
-        batch = self.batches[which]
-        return batch.labels.flatten().index_select(0, batch.at)
+        return self.batches[which].answers
 
     def rows(self, which: str, values: Tensor) -> Tensor:
         """[B, T] from one value a label [N]: row i has answer i's values in front, and 0 behind them."""
-        batch = self.batches[which]
-        laid = values.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, values)
-        return laid.view(batch.filled.shape)
+        return self.batches[which].rows(values)
 
     def mean(self, which: str, values: Tensor) -> Tensor:
         """Mean of one value a label [N] over all labels of a set's batch, of which this may be a part."""

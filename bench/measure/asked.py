@@ -20,7 +20,7 @@ def added(
 ) -> Rows:
     """`rows`, to the bit, and behind them what the declared ones among the probes `asked` for measure on the model."""
     for name in asked:
-        if ("probe", name) in registry.scan():
+        if name in registry.names("probe"):
             probe: Probe = registry.load("probe", name)()
             rows = joined(rows, measure(lm, probe.ask(probes), precision=precision, progress=progress))
     return rows

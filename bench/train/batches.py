@@ -64,10 +64,7 @@ def label_logps(model: PreTrainedModel, batch: Batch) -> Labels:
 
 def labelled(logits: Tensor, batch: Batch) -> Labels:
     """Log-probability of every label of a batch under logits [N, V]."""
-    labels = batch.labels.flatten().index_select(0, batch.at)
-    flat = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    logp = flat.new_zeros(batch.filled.numel()).index_copy(0, batch.slots, flat)
-    return Labels(logp.view(batch.filled.shape), batch.filled)
+    return Labels(batch.rows(-torch.nn.functional.cross_entropy(logits, batch.answers, reduction="none")), batch.filled)
 
 
 def sampled_cross_entropies(

@@ -10,18 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts import Labels
 from methods.ga import GradientAscent, gradient_ascent
 from methods.graddiff import GradDiff, gradient_difference
 from methods.npo import NPO, negative_preference
-
-
-def labels(*answers: list[float], pad: int = 0) -> Labels:
-    """Log-probabilities of answers of different lengths, padded on the right by `pad` more than needed."""
-    width = max(map(len, answers)) + pad
-    logp = torch.tensor([[*a, *[0.0] * (width - len(a))] for a in answers])
-    mask = torch.tensor([[True] * len(a) + [False] * (width - len(a)) for a in answers])
-    return Labels(logp, mask)
+from tests.methods.made import labels
 
 
 def step(pad: int = 0) -> SimpleNamespace:

@@ -17,14 +17,7 @@ from methods.idk import IDK
 from methods.npo import negative_preference
 from methods.npo_mean import MeanNPO, mean_negative_preference
 from methods.simnpo import SimNPO, simple_negative_preference
-
-
-def labels(*answers: list[float], pad: int = 0) -> Labels:
-    """Log-probabilities of answers of different lengths, padded on the right by `pad` more than needed."""
-    width = max(map(len, answers)) + pad
-    logp = torch.tensor([[*a, *[0.0] * (width - len(a))] for a in answers])
-    mask = torch.tensor([[True] * len(a) + [False] * (width - len(a)) for a in answers])
-    return Labels(logp, mask)
+from tests.methods.made import labels
 
 
 def step(pad: int = 0) -> SimpleNamespace:

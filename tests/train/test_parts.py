@@ -175,7 +175,7 @@ def test_sets_share_a_pass_from_the_second_on(lm: models.LM, sets: Mapping[str, 
     handle.remove()
     assert passes == [4, 4, 8, 8]
     for name, first in losses[0].parts.items():
-        assert float(losses[1].parts[name]) == float(losses[2].parts[name]) == pytest.approx(float(first), rel=1e-6)
+        assert losses[1].parts[name].item() == losses[2].parts[name].item() == pytest.approx(first.item(), rel=1e-6)
 
 
 def test_sets_of_unlike_length_go_apart() -> None:

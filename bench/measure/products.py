@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BLOCK = 64
-MOST = 64
+ROWS = 64
 
 
 @contextmanager
@@ -75,15 +75,21 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     oneDNN compiles each product for its exact shape and never gives that back: half a millisecond and half a megabyte.
     """
-    rows = x.flatten(0, -2)
-    filled = F.pad(rows, (0, 0, 0, filler(len(rows)))) if filler(len(rows)) else rows
-    product = torch.ops.mkldnn._linear_pointwise(filled, weight, bias, "none", [], "")[: len(rows)]
-    return product.unflatten(0, x.shape[:-1])
+    rows = x.numel() // x.shape[-1]
+    more = filler(rows)
+    if not more:
+        return _pointwise(x, weight, bias)
+    filled = F.pad(x.flatten(0, -2), (0, 0, 0, more))
+    return _pointwise(filled, weight, bias)[:rows].view(*x.shape[:-1], -1)
+
+
+def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def filler(rows: int) -> int:
-    """Rows to add so that there are few numbers of them: a quarter more at most, and less than `MOST`."""
-    return -rows % min(MOST, 1 << max(0, rows.bit_length() - 3))
+    """Rows to add so that there are few numbers of them: a quarter more at most, and less than `ROWS`."""
+    return -rows % min(ROWS, 1 << max(0, rows.bit_length() - 3))
 
 
 def _available() -> bool:

@@ -27,8 +27,8 @@ from bench.measure.texts import Advance, chunk_rows
 from bench.model.attachments import Spots, Told
 
 SLOTS_PER_TOKEN = 8  # cache slots for each token of the budget
-LONGEST_GUESS = 12
-PASS_COST = 1.0  # what a decoding pass costs beside its tokens, in tokens; measured on a CPU, where it is least
+LONGEST_GUESS = 24
+PASS_COST = 3.0  # what a row's part in a pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses
 
 
@@ -68,27 +68,30 @@ class Row:
 
 
 class Habits:
-    """What the model has mostly said after each pair of tokens, in any row: the draft of what it will say next."""
+    """What the model has mostly said after each pair of tokens, else after one, in any row: its draft of what follows.
+
+    One token is enough for a model that says the same again and again, from the first time on.
+    """
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[int, int, int]] = Counter()
-        self._usual: dict[tuple[int, int], int] = {}
+        self._counts: Counter[tuple[int, ...]] = Counter()
+        self._usual: dict[tuple[int, ...], int] = {}
 
     def learn(self, new: Sequence[int], first: int) -> None:
         """Take note of the tokens from `first` on of a row's generated tokens."""
-        for i in range(max(2, first), len(new)):
-            a, b, c = new[i - 2 : i + 1]
-            self._counts[a, b, c] += 1
-            usual = self._usual.setdefault((a, b), c)
-            if self._counts[a, b, c] > self._counts[a, b, usual]:
-                self._usual[a, b] = c
+        for i in range(max(1, first), len(new)):
+            for before in (tuple(new[i - 1 : i]), tuple(new[max(0, i - 2) : i])):
+                self._counts[*before, new[i]] += 1
+                usual = self._usual.setdefault(before, new[i])
+                if self._counts[*before, new[i]] > self._counts[*before, usual]:
+                    self._usual[before] = new[i]
 
     def guess(self, new: Sequence[int], count: int) -> list[int]:
-        """Up to `count` tokens to come after these; fewer where a pair was never seen."""
-        pair, found = tuple(new[-2:]), list[int]()
-        while len(found) < count and (token := self._usual.get(pair)) is not None:  # type: ignore[arg-type]
+        """Up to `count` tokens to come after these; fewer where the last was never seen before another."""
+        last, found = tuple(new[-2:]), list[int]()
+        while len(found) < count and (token := self._usual.get(last, self._usual.get(last[-1:]))) is not None:
             found.append(token)
-            pair = pair[1], token
+            last = last[-1], token
         return found
 
 

@@ -100,12 +100,19 @@ class Slots(Cache):  # type: ignore[misc]
 
     @contextmanager
     def joining(self, rows: int, count: int) -> Iterator[None]:
-        """Within it what is fed is `count` tokens of so many new rows, which come last from then on."""
+        """Within it what is fed is `count` tokens of so many new rows, which come last from then on.
+
+        Slots that come into sight without a token are cleared: a weight of 0 times what is no number is none either.
+        """
         place = self._place
         if place.stop < count:
             self._gather(count)
         first, start, stop = place.last, place.start, place.stop
         place.first, place.last, place.start = first, first + rows, stop - count
+        for layer in self.layers:
+            for states in (layer.keys, layer.values):
+                states[:first, :, place.start : start] = 0
+                states[first : place.last, :, start : place.start] = 0
         place.stop = place.start
         yield
         place.first, place.start = 0, min(start, place.start) if first else place.start
@@ -139,8 +146,8 @@ class Slots(Cache):  # type: ignore[misc]
         self.real[:rows] = False
         self.real[:rows, stop - width : stop] = flush
         for layer in self.layers if rows else ():
-            index = order[:, None, :, None].to(layer.keys.device)
+            row, slot = torch.arange(rows)[:, None].to(layer.keys.device), order.to(layer.keys.device)
             for states in (layer.keys, layer.values):
-                held = states[:rows, :, place.start : place.stop].take_along_dim(index, 2)
-                states[:rows, :, stop - width : stop] = held
+                held = states[:rows, :, place.start : place.stop].transpose(1, 2)[row, slot]
+                states[:rows, :, stop - width : stop] = held.transpose(1, 2)
         place.start, place.stop = stop - width, stop

@@ -179,3 +179,21 @@ def test_a_model_without_our_cache_is_found_out() -> None:
         with evaluating(lm):
             able.append((kind, engine.takes_cache(Forward(lm))))
     assert [kind for kind, yes in able if not yes] == ["gemma2", "mamba"]
+
+
+@pytest.mark.parametrize("longest", [0, 1, 5, 24])
+def test_no_length_of_guess_changes_a_token(longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guesses that cost nothing are as long as they may be, however wrong they are."""
+    monkeypatch.setattr(engine, "LONGEST_GUESS", longest)
+    monkeypatch.setattr(engine, "_guess_length", lambda right: longest)
+    lm = tiny("gpt2", seed=1, spread=0.3)
+    assert completed(lm, PROMPTS, 40, 60) == [naive_greedy(lm, p, 40) for p in PROMPTS]
+
+
+def test_habits_are_of_two_tokens_where_they_were_seen_and_else_of_one() -> None:
+    habits = engine.Habits()
+    habits.learn([7, 7], 0)
+    assert habits.guess([3, 7], 3) == [7, 7, 7]
+    habits.learn([3, 7, 5, 3, 7, 5], 0)
+    assert habits.guess([9, 3], 4) == [7, 5, 3, 7]
+    assert habits.guess([9], 4) == []

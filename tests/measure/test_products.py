@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
+from bench.measure import products
 from bench.measure.products import onednn, top
 
 
@@ -47,3 +49,24 @@ def test_products_do_not_depend_on_the_number_of_rows() -> None:
         whole = layer(x)
         for rows in (16, 17, 31, 64, 100, 256):
             torch.testing.assert_close(layer(x[:rows]), whole[:rows], rtol=0, atol=1e-6)
+
+
+def test_products_come_in_few_sizes_at_little_waste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size costs half a megabyte for good, so a pass over any number of tokens takes one of few."""
+    sizes = {rows: rows + products.filler(rows) for rows in range(1, 2049)}
+    assert len(set(sizes.values())) <= 60
+    assert all(rows <= size <= 1.25 * rows for rows, size in sizes.items())
+    layer, seen = nn.Linear(32, 16), set[int]()
+    pointwise = products._pointwise
+
+    def note(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.add(x.numel() // 32)
+        return pointwise(x, *rest)  # type: ignore[arg-type]
+
+    with torch.inference_mode(), onednn(layer):
+        monkeypatch.setattr(products, "_pointwise", note)
+        for rows in range(1, 100):
+            x = torch.randn(3, rows, 32)
+            torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+    if seen:  # this PyTorch has such products
+        assert seen == {sizes[3 * rows] for rows in range(1, 100)}

@@ -20,7 +20,8 @@ from bench.compare import headline
 from bench.compare.comparing import Comparison, compare, corrected
 from bench.compare.headline import Shares
 from bench.keys import stream
-from bench.score.leave_out import Estimate, Strata, combine, estimate, gaps
+from bench.score.estimates import Estimate, combine
+from bench.score.leave_out import Strata, estimate, gaps
 from bench.score.limits import distance_limits, limits
 from bench.score.scoring import build
 from bench.stats.intervals import Interval

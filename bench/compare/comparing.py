@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.score.leave_out import Estimate, alike, combine, error_parts, mean
+from bench.score.estimates import Estimate, alike, combine, error_parts, mean
 from bench.stats.jackknife import FEWEST, holm, p_value, reach, tost
 
 PAIRED = "t, clusters and seeds"

@@ -20,7 +20,8 @@ import pyarrow as pa
 from bench.api import Metric, Sample
 from bench.errors import BenchError
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Distance, Estimate, Stacked, Strata, distances, estimates
+from bench.score.estimates import Estimate
+from bench.score.leave_out import Distance, Stacked, Strata, distances, estimates
 from bench.score.scoring import clusters_or_items
 from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record

@@ -16,7 +16,7 @@ import numpy as np
 from bench.api import Metric, Score
 from bench.compare.crossed import Crossed, Run
 from bench.metrics._forms import harmonic_mean
-from bench.score.leave_out import Estimate, combine, error_parts, joined_parts, mean
+from bench.score.estimates import Estimate, combine, error_parts, joined_parts, mean
 from bench.stats.jackknife import FEWEST, free_interval, joined_interval, reach, satterthwaite
 from bench.store.record import RETRAIN, TARGET
 

@@ -17,7 +17,7 @@ from bench.compare.comparing import Comparison, Series, compare_all, corrected
 from bench.compare.crossed import Crossed, Run
 from bench.compare.headline import ERASED, HEADLINE, KEPT, Shares, Told
 from bench.metrics._forms import Attack, AttackScore, RetrainTest
-from bench.score.leave_out import alike
+from bench.score.estimates import alike
 from bench.score.limits import distance_limits, is_p, limits, p_limits
 from bench.score.scoring import find
 from bench.stats.intervals import Interval

@@ -15,7 +15,8 @@ import numpy as np
 from bench.api import Metric
 from bench.keys import stream
 from bench.metrics._forms import RetrainTest
-from bench.score.leave_out import Estimate, Gaps, joined_parts, mean, values_of
+from bench.score.estimates import Estimate, joined_parts, mean, values_of
+from bench.score.leave_out import Gaps
 from bench.stats import two_sample
 from bench.stats.intervals import Interval
 from bench.stats.jackknife import FEWEST, between_seeds, free_interval, number, reach, share_interval

@@ -10,7 +10,7 @@ from scipy.stats import ttest_1samp, ttest_rel
 
 from bench.compare.comparing import ITEMS_ONLY, PAIRED, compare, compare_all, corrected
 from bench.compare.crossed import Run
-from bench.score.leave_out import Estimate, combine, error_parts, mean
+from bench.score.estimates import Estimate, combine, error_parts, mean
 from bench.score.scoring import build
 from bench.stats.jackknife import Part, holm, p_value, reach, tost
 

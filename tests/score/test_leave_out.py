@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.metrics._forms import Attack, RetrainTest
-from bench.score.leave_out import Estimate, Strata, combine, estimate, gaps, mean
+from bench.score.estimates import Estimate, alike, combine, mean
+from bench.score.leave_out import Strata, estimate, gaps
 from bench.score.limits import distance_limits, limits, p_limits
 from bench.score.scoring import build
 from bench.stats.two_sample import ks_pvalue, ks_statistic
@@ -178,3 +179,32 @@ def test_limits_stay_in_their_range_and_hold_the_value() -> None:
         lo, hi = p_limits(around, 18, p)
         assert 0 <= lo <= p <= hi <= 1
     assert p_limits(None, 18, 0.5) is None
+
+
+@pytest.mark.parametrize("metric", [ROUGE, build("privleak")])
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_limits_of_several_at_once_are_those_of_each(metric, seeds: int) -> None:
+    """Shares inside, at either end, with one cluster that is not there, and outside of [0, 1]; of two sets at once."""
+    rng = np.random.default_rng(seeds)
+    sizes = {"a": rng.integers(1, 5, 6), "b": rng.integers(1, 5, 4)}
+    sizes["b"][0] = 0
+
+    def made(lo: float, hi: float) -> list[Estimate]:
+        draw = lambda shape=None: rng.uniform(lo, hi, shape)  # noqa: E731
+        return [Estimate(draw(), {name: draw(len(n)) for name, n in sizes.items()}, sizes) for _ in range(seeds)]
+
+    groups = {"inside": made(0.3, 0.7), "none": made(0.0, 0.0), "all": made(1.0, 1.0), "outside": made(-0.5, 1.5)}
+    groups["nearly none"] = [
+        Estimate(0.02, {**e.without, "a": np.array([0.0, *[0.03] * 5])}, sizes) for e in made(0.1, 0.2)
+    ]
+    groups["nearly all"] = [
+        Estimate(0.98, {**e.without, "a": np.array([1.0, *[0.97] * 5])}, sizes) for e in made(0.8, 0.9)
+    ]
+    groups["other clusters"] = [e._replace(sizes={name: n + 1 for name, n in sizes.items()}) for e in made(0.3, 0.7)]
+    found = [(set(some), dict(zip(some, zip(*map(np.ndarray.tolist, limits(metric, runs)), strict=True), strict=True)))
+             for some, runs in alike(groups)]  # fmt: skip
+    assert [some for some, _ in found] == [{*groups} - {"other clusters"}, {"other clusters"}]
+    for name, runs in groups.items():
+        alone = limits(metric, runs)
+        (together,) = [of[name] for some, of in found if name in some]
+        assert together == pytest.approx(alone, rel=1e-14) and type(alone.lo) is type(alone.hi) is float

@@ -53,7 +53,7 @@ def token_bytes(forward: Forward, longest: int) -> int:
 
 
 def cache_bytes(config: PretrainedConfig, slots: int, itemsize: int) -> int:
-    """Keys and values of so many slots in all layers, and once more those of one, which are moved one after the other."""
+    """Keys and values of so many slots in all layers, and again those of one, which are moved one by one."""
     heads = int(config.num_attention_heads)
     width = getattr(config, "head_dim", None) or int(config.hidden_size) // heads
     kept = int(getattr(config, "num_key_value_heads", None) or heads)

@@ -47,7 +47,7 @@ def test_rows_hold_their_tokens_whatever_happens(seed: int, monkeypatch: pytest.
     monkeypatch.setattr(_Layer, "lazy_initialization", spoilt)
     for _ in range(120):
         free = cache.shape[0] - len(rows)
-        if free and draw.random() < 0.4 or not rows:
+        if (free and draw.random() < 0.4) or not rows:
             fresh = [[float(next(number)) for _ in range(draw.randint(1, LONGEST // 2))] for _ in range(free)]
             size = max(map(len, fresh))
             ids = torch.tensor([[0.0] * (size - len(row)) + row for row in fresh])
@@ -95,7 +95,7 @@ def test_the_cache_is_as_large_as_the_budget_says(budget: int, monkeypatch: pyte
     with evaluating(lm):
         generate(Forward(lm), rows, budget, lambda n: None)
     assert [(row.new, row.finished) for row in rows] == [naive_greedy(lm, p, 30, raw=True) for p in prompts]
-    trial, *caches = made
+    _trial, *caches = made
     needed = [max(len(row.prompt) + row.room for row in part) + GROWTH for part in (rows[:4], rows[4:])]
     assert [cache.shape[1] for cache in caches] == needed
     for cache in caches:

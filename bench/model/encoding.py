@@ -7,6 +7,8 @@ of the turn and a line break. These tokens are the same after any answer, so the
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,6 +24,9 @@ DATE_FORMAT = "%d %b %Y"
 TODAY = datetime(2025, 4, 10)
 """The day that every prompt says it is, where a chat template names one: open-unlearning's `date_string`."""
 _ANCHORS = ("\n", ")", "a")
+_REMEMBERED = 1 << 15
+"""Texts of a tokenizer whose ids are kept: the cells that a worker makes of one task ask for the same ones."""
+_KNOWN: dict[tuple[type, bytes], dict[str, array[int]]] = {}
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,20 @@ class Encoding:
         return said != meant
 
     def _ids(self, text: str) -> list[int]:
-        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False)]
+        found = self._known.get(text)
+        if found is None:
+            found = array("i", self.tokenizer.encode(text, add_special_tokens=False))
+            if len(self._known) < _REMEMBERED:
+                self._known[text] = found
+        return found.tolist()
+
+    @cached_property
+    def _known(self) -> dict[str, array[int]]:
+        """Ids of texts that this tokenizer, or another that says the same of itself, has encoded in this process."""
+        own = getattr(self.tokenizer, "backend_tokenizer", None)
+        if own is None:
+            return {}
+        return _KNOWN.setdefault((type(self.tokenizer), hashlib.sha256(own.to_str().encode()).digest()), {})
 
 
 def _dated(template: str) -> str:

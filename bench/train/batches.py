@@ -5,7 +5,7 @@ Shapes: B batch, T time (label positions, padded at the end), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -99,11 +99,16 @@ def attached_logps(lm: LM, batch: Batch, prompts: Sequence[Sequence[int]]) -> La
     return labelled(attached.logits(logits, spots), batch)
 
 
-@torch.no_grad()
 def answer_logps(lm: LM, items: Sequence[Encoded], batch_size: int = 32) -> Tensor:
     """[N] log-probability of each answer: once for a whole run, so that no reference model has to stay in memory."""
+    return logps_of(lm, items, in_batches(lm, items, range(len(items)), batch_size))
+
+
+@torch.no_grad()
+def logps_of(lm: LM, items: Sequence[Encoded], batches: Iterable[tuple[list[int], Batch]]) -> Tensor:
+    """`answer_logps` of items that are in batches already."""
     found = torch.empty(len(items), device=lm.device)
-    for chosen, batch in in_batches(lm, items, range(len(items)), batch_size):
+    for chosen, batch in batches:
         found[chosen] = attached_logps(lm, batch, [items[i].prompt for i in chosen]).sums()
     return found
 

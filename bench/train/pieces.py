@@ -33,6 +33,9 @@ def pieces(lengths: Sequence[Sequence[int]], tokens: float, a_pass: float) -> li
     """
     if math.isinf(a_pass):
         return _fewest(lengths, tokens)
+    whole, real = len(lengths) * sum(map(max, zip(*lengths, strict=True))), sum(map(sum, lengths))
+    if whole <= min(tokens, real + a_pass):  # what two pieces would cost beside their real tokens is more
+        return [(0, len(lengths))] if lengths else []
     costs, starts = [0.0], [0]  # of the first n rows; where the last piece of them starts
     for stop in range(1, len(lengths) + 1):
         widths, best = lengths[stop - 1], (math.inf, stop - 1)

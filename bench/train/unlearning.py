@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.model.precision import Precision, arithmetic
 from bench.needs import sets_of
 from bench.train import spread
-from bench.train.batches import answer_logps, sampled_cross_entropies
+from bench.train.batches import in_batches, logps_of, sampled_cross_entropies
 from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged, fit
 from bench.train.masking import adapted, trainable
@@ -150,10 +150,12 @@ def trade_off(context: Context, lm: LM, precision: Precision, sample: int = 64) 
         if items
     }
     lengths = {name: torch.tensor([len(item.answer) for item in items]) for name, items in samples.items()}
+    with arithmetic(precision, lm.device):
+        batches = {name: list(in_batches(lm, items, range(len(items)), sample)) for name, items in samples.items()}
 
     def probe() -> dict[str, float]:
         with arithmetic(precision, lm.device):
-            logps = {name: answer_logps(lm, items, sample).cpu() for name, items in samples.items()}
+            logps = {name: logps_of(lm, items, batches[name]).cpu() for name, items in samples.items()}
         return {f"{name} probability": (logps[name] / lengths[name]).exp().mean().item() for name in samples}
 
     return probe

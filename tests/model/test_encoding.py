@@ -18,7 +18,7 @@ def test_what_is_remembered_is_what_would_be_encoded() -> None:
         expected = tokenizer.encode(text, add_special_tokens=False)
         first.prompt(text, raw=True).append(-1)
         assert second.prompt(text, raw=True) == expected == first.pair(text, "x", raw=True).prompt
-    assert first._known is second._known and set(first._known) == {*TEXTS, "x"}
+    assert first._known is second._known and set(first._known) >= {*TEXTS, "x"}
 
 
 def test_other_words_are_another_tokenizer() -> None:

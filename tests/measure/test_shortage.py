@@ -17,6 +17,7 @@ from bench.measure import budget
 from bench.measure.budget import MOST, ON_CPU, UNKNOWN, budget_within, cache_bytes, token_budget, token_bytes
 from bench.measure.forward import Forward, evaluating
 from bench.measure.one_pass import measure
+from bench.measure.prompts import SLOTS_PER_TOKEN
 from bench.measure.shortage import halved, unless_short
 from bench.model.models import LM
 from bench.train.footprint import SPARE, Uncounted
@@ -132,8 +133,8 @@ def test_a_budget_is_the_largest_power_of_two_that_fits(monkeypatch, kind):
 def test_what_a_token_takes():
     """Keys and values of the gated models: 2 layers, one of them twice, one head of 16; and some hidden states."""
     forward = Forward(tiny("llama"))
-    slots = 16 * 2 * 3 * 16 * 4
-    assert cache_bytes(forward.model.config, 16, 4) == slots
+    slots = SLOTS_PER_TOKEN * 2 * 3 * 16 * 4
+    assert cache_bytes(forward.model.config, SLOTS_PER_TOKEN, 4) == slots
     assert slots + 4 * 32 * 4 < token_bytes(forward, 64) < slots + 20 * 48 * 4
 
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from bench.errors import BenchError, UsageError
 from bench.store.record import Cell, Record, from_json, to_json
 
-_NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page")
+_NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page", "tuning")
 _PARQUET = b"PAR1"  # how a Parquet file begins and ends
 
 

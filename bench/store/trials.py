@@ -1,0 +1,163 @@
+"""The trials of a tuning: one line of JSON each, in a file a method, shared by all processes that tune.
+
+results/tuning/<data>/<model>/<task>/<method>.jsonl     what was tried, on validation data only
+results/tuning/<data>/<model>/<objective>.toml          what was chosen: a file for `run --settings`
+
+A line that was cut off by a crash is left out when it is read, and its trial is run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import BenchError
+
+SCHEMA = 1
+FOLDER = "tuning"
+
+
+@dataclass(frozen=True)
+class Point:
+    """What was measured where a run might have stopped.
+
+    Attributes:
+        share: of the run that was done, in (0, 1].
+        steps: updates by then.
+        scores: by name; None where a score has no value. "headline", "erased" and "kept" are among them, the last two
+            between the target and the retrain model of the same validation data and seed.
+        errors: standard errors over items of some of the scores.
+        moved: Euclidean distance of the weights from the start; None where the method leaves them.
+    """
+
+    share: float
+    steps: int
+    scores: Mapping[str, float | None]
+    errors: Mapping[str, float] = field(default_factory=dict)
+    moved: float | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a method with one setting on validation data.
+
+    Attributes:
+        method: "target" and "retrain" are the anchors of the validation data, with number 0 and one point.
+        number: 1 is the source's default; the same number of another method is the same draw of the sampler.
+        chosen: the parameters that the space is made of.
+        parameters: every parameter of the method.
+        data: the validation data, such as "embedded@100".
+        seed: of the run.
+        fresh: the run repeats a chosen setting with a seed that had no part in the choice.
+        status: "diverged" keeps the points before that; "failed" has none, and `error` says why. Both count as trials.
+        updates: steps of the whole run.
+        seconds: "unlearn" and "measure".
+        identity: what the run was made from, so that trials of other code or data are told apart.
+    """
+
+    method: str
+    number: int
+    chosen: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    data: str
+    seed: int
+    fresh: bool = False
+    status: Literal["ok", "diverged", "failed"] = "ok"
+    error: str = ""
+    points: tuple[Point, ...] = ()
+    updates: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+
+
+def folder(results: Path, data: str, model: str, task: str) -> Path:
+    """Where the trials of a task lie."""
+    return results / FOLDER / data / model.replace("/", "--") / task.replace(":", "-")
+
+
+def path(folder: Path, method: str) -> Path:
+    """The file of a method's trials."""
+    return folder / f"{method.replace('/', '-')}.jsonl"
+
+
+def read(file: Path) -> list[Trial]:
+    """The trials in a file, in the order in which they ended; none where there is no file.
+
+    Raises:
+        BenchError: a line that is no trial, or one of a newer program.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{file} cannot be read: {error}") from None
+    return [_trial(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.endswith("\n")]
+
+
+def append(file: Path, trial: Trial) -> None:
+    """Add a trial; one that stands there already, with its number, data and seed, is left alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+b") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
+        if any(same_run(trial, known) for known in read(file)):
+            return
+        out.seek(0, os.SEEK_END)
+        if out.tell() and not file.read_bytes().endswith(b"\n"):
+            out.truncate(file.read_bytes().rfind(b"\n") + 1)
+        out.write(_line(trial))
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def same_run(a: Trial, b: Trial) -> bool:
+    """Whether two are one run of one setting."""
+    return (a.number, a.data, a.seed, a.fresh, a.chosen) == (b.number, b.data, b.seed, b.fresh, b.chosen)
+
+
+@contextmanager
+def claimed(file: Path, name: str, wait: bool) -> Iterator[bool]:
+    """Hold a run for this process alone; gives whether it could be had. A process that dies lets go of what it holds.
+
+    Args:
+        wait: until whoever holds it lets go.
+    """
+    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _line(trial: Trial) -> bytes:
+    plain = {"schema": SCHEMA, **dataclasses.asdict(trial)}
+    return (json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+
+
+def _trial(line: str, origin: str) -> Trial:
+    try:
+        plain = json.loads(line)
+        version = plain.pop("schema")
+        if version > SCHEMA:
+            raise BenchError(f"{origin} has schema {version}, this program reads up to {SCHEMA}. Update the program.")
+        points = tuple(Point(**point) for point in plain.pop("points"))
+        return Trial(points=points, **plain)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"{origin} is no trial: {error!r}. Remove the line; its trial is run again.") from None
+
+
+def anchors(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Mapping[str, float | None]]:
+    """Scores of target and retrain by (method, data, seed)."""
+    return {(t.method, t.data, t.seed): t.points[0].scores for t in trials if t.points}

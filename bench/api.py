@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+from bench.data import VALIDATION as VALIDATION
 from bench.data import Exam as Exam
 from bench.data import Pair as Pair
 from bench.data import Probes as Probes
 from bench.data import Prompt as Prompt
 from bench.data import Splits as Splits
 from bench.data import Text as Text
+from bench.data import world as world
 from bench.errors import UsageError
 from bench.needs import alternatives as alternatives
 from bench.needs import hidden as hidden
@@ -49,17 +51,25 @@ def param(
     lt: float | None = None,
     le: float | None = None,
     choices: Sequence[Any] | None = None,
+    search: Sequence[Any] | None = None,
+    later: bool = False,
 ) -> Any:
     """A documented, bounded field of a component's frozen dataclass.
 
     The dataclass is the only source of a component's parameters: command-line overrides, validation, the content key,
     the record and the docs all read it. `None` as default makes the parameter optional; bounds do not apply to `None`.
 
+    Args:
+        search: where `bench tune` looks (`bench.run.space`): a list of values, or (from, to, scale) with the scale
+            "linear", "log", or "rate" for a learning rate, said of a model that was fine-tuned at 1e-5. The default
+            lies in it. Without, the parameter stays as it is.
+        later: it came when there were cells already, which were made as its default does; so no key says that.
+
     Raises:
         UsageError: on construction of the dataclass through `build_part`, when a value is out of bounds.
     """
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le, "choices": tuple(choices) if choices else None}
-    return field(default=default, metadata={"doc": doc, **bounds})
+    return field(default=default, metadata={"doc": doc, **bounds, "search": search, "later": later})
 
 
 # -- tasks -----------------------------------------------------------------------------------------------------------
@@ -81,6 +91,9 @@ class Task(Protocol):
     def data(self, source: str) -> Splits:
         """`source` is "embedded", "hub" or a directory that holds the hub's files."""
         ...
+
+    # It may have `validation(source, count) -> sources`: data of the same kind for `bench tune`, each with a forget set
+    # that shares nothing with that of any test. `data` takes them as it takes `source`.
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -227,6 +240,9 @@ class Schedule:
     batch_size: int = param(4, "forget items in a step, each paired with one retain item", ge=1)
     warmup: float = param(0.1, "share of the steps over which the learning rate rises linearly", ge=0, lt=1)
     clip: float = param(1.0, "bound of the global gradient norm; 0 is none", ge=0)
+    stop: float = param(
+        1.0, "share of the steps after which it ends; the rate falls as in a whole run", gt=0, le=1, later=True
+    )
 
 
 @dataclass(frozen=True)

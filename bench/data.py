@@ -88,3 +88,15 @@ class Splits:
     @property
     def full(self) -> tuple[Pair, ...]:
         return self.retain + self.forget
+
+
+VALIDATION = "@validation"
+"""What stands behind a directory, or "hub", whose test forget sets nobody may look at: a part of it to tune on."""
+
+
+def world(source: str) -> int | None:
+    """The number of the embedded world that a source names, "embedded" (0) or "embedded@7"; None of other data."""
+    name, at, number = source.partition("@")
+    if name != "embedded" or (at and not number.isdecimal()):
+        return None
+    return int(number or 0)

@@ -44,7 +44,8 @@ def source_hash(module: str) -> str:
 
     Of a part of a plugin: its file and what that imports from its own package, or from beside it.
 
-    Comments, docstrings and the family of a method do not count, so explaining it better makes no result stale.
+    Comments, docstrings, the family of a method and what a tuning searches do not count: explaining a method better, or
+    searching elsewhere, makes no result stale.
     """
     trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in source_files(module).items()}
     return digest({name: ast.dump(_imports_as_they_were(_without_words(tree))) for name, tree in trees.items()})
@@ -112,11 +113,16 @@ def _case(name: str) -> int:
     return 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
 
 
+_WORDLESS = {"method": "family", "transform": "family", "param": "search"}
+"""What is called in a declaration, and the argument of it that no result rests on."""
+
+
 def _without_words(tree: ast.Module) -> ast.Module:
-    """The tree without docstrings, and without the family that a method's declaration names."""
+    """The tree without docstrings, without the family that a method's declaration names, without what is searched."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("method", "transform"):
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "family"]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _WORDLESS:
+            left_out = _WORDLESS[node.func.id]
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != left_out]
         body = getattr(node, "body", None)
         if (
             isinstance(body, list)

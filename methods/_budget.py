@@ -32,7 +32,7 @@ class Budget:
 
     looks_at: ClassVar[tuple[str, ...]] = ()  # the sets whose gradients it takes
 
-    ratio: float = param(0.95, "share of the weights that may move", gt=0, le=1)
+    ratio: float = param(0.95, "share of the weights that may move", gt=0, le=1, search=[0.5, 0.8, 0.95])
     weights: str = param("", "how many may move, in place of ratio: a whole number, or simu for as many as SIMU moves")
 
     def __post_init__(self) -> None:

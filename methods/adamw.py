@@ -24,7 +24,7 @@ class AdamW:
     Cost: 8 bytes of state a weight that may move, two averages.
     """
 
-    lr: float = param(5e-6, "learning rate", gt=0)
+    lr: float = param(5e-6, "learning rate", gt=0, search=(5e-7, 2e-4, "rate"))
     beta1: float = param(0.9, "decay of the gradient's moving average", ge=0, lt=1)
     beta2: float = param(0.999, "decay of the squared gradient's moving average", ge=0, lt=1)
     eps: float = param(1e-8, "added to the denominator", gt=0)

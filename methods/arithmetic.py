@@ -50,8 +50,10 @@ class TaskVector:
     while it trains, two while weights are subtracted.
     """
 
-    scale: float = param(1.0, "how far the model goes against the vector; 0 is the target", ge=0)
-    lr: float = param(1e-5, "learning rate of the fine-tuning", gt=0)
+    scale: float = param(
+        1.0, "how far the model goes against the vector; 0 is the target", ge=0, search=[0.5, 1.0, 2.0]
+    )
+    lr: float = param(1e-5, "learning rate of the fine-tuning", gt=0, search=(5e-7, 2e-4, "rate"))
     epochs: int = param(5, "passes over the forget set", ge=1)
     batch_size: int = param(4, "forget items in a step", ge=1)
 
@@ -84,9 +86,11 @@ class Interpolation:
     mixed.
     """
 
-    share: float = param(0.5, "of the way; 0 is the target, 1 the unlearned model", ge=0, le=1)
+    share: float = param(
+        0.5, "of the way; 0 is the target, 1 the unlearned model", ge=0, le=1, search=[0.25, 0.5, 0.75, 1.0]
+    )
     loss: str = param("graddiff", "what it unlearns with, all its parameters at their defaults", choices=(*LOSSES,))
-    lr: float = param(5e-6, "learning rate", gt=0)
+    lr: float = param(5e-6, "learning rate", gt=0, search=(5e-7, 2e-4, "rate"))
     epochs: int = param(5, "passes over the forget set", ge=1)
     batch_size: int = param(4, "forget items in a step, each paired with one retain item", ge=1)
 
@@ -114,8 +118,8 @@ class Finetune:
     Cost: a pass forward and backward for each batch of retain items.
     """
 
-    lr: float = param(1e-5, "learning rate", gt=0)
-    epochs: int = param(1, "passes over the retain set", ge=1)
+    lr: float = param(1e-5, "learning rate", gt=0, search=(5e-7, 2e-4, "rate"))
+    epochs: int = param(1, "passes over the retain set", ge=1, search=[1, 2, 5])
     batch_size: int = param(4, "retain items in a step", ge=1)
 
     def __call__(self, context: Context) -> LM:

@@ -55,8 +55,13 @@ class DPO:
     reference: ClassVar[bool] = True
     needs: ClassVar = (alternatives("plausible"), start_logps("alternative"))
 
-    beta: float = param(0.1, "inverse temperature; towards 0 it is ascent on one answer and descent on the other", gt=0)
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    beta: float = param(
+        0.1,
+        "inverse temperature; towards 0 it is ascent on one answer and descent on the other",
+        gt=0,
+        search=[0.05, 0.1, 0.5],
+    )
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
     scaled: bool = param(True, "whether the preference term has the factor 2 / beta")
 
     def loss(self, step: Step) -> LossTerms:

@@ -45,7 +45,7 @@ class GradDiff:
     reference: ClassVar[bool] = False
 
     forget_weight: float = param(1.0, "weight of the forget set's ascent", ge=0)
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
 
     def loss(self, step: Step) -> LossTerms:
         forget, retain = step.forget.cross_entropy(), step.retain.cross_entropy()

@@ -36,7 +36,7 @@ class IDK:
     reference: ClassVar[bool] = False
     needs: ClassVar = (alternatives("refusal"),)
 
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
 
     def loss(self, step: Step) -> LossTerms:
         return with_retain(step, step.alternative.cross_entropy(), self.retain_weight)

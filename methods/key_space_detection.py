@@ -83,7 +83,7 @@ class KeySpaceDetection:
     two numbers a neuron of the last layer.
     """
 
-    alpha: float = param(1.0, "size of the box; from 1 on it holds all forget prompts", gt=0)
+    alpha: float = param(1.0, "size of the box; from 1 on it holds all forget prompts", gt=0, search=(0.5, 2.0, "log"))
     margin: float = param(20.0, "logit of the refusal's next token above all others, in nats", gt=0)
     refusal: str = param("I do not know.", "what is said in place of an answer")
 

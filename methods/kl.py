@@ -80,7 +80,7 @@ class KL:
     needs: ClassVar = (start_logits("retain"),)
 
     forget_weight: float = param(1.0, "weight of the forget set's ascent", ge=0)
-    retain_weight: float = param(1.0, "weight of the divergence on the retain set", ge=0)
+    retain_weight: float = param(1.0, "weight of the divergence on the retain set", ge=0, search=[1.0, 2.0, 5.0])
     distance: str = param(
         "kl", "what holds the predictions: kl or, as in SOUL's code, cross-entropy", choices=(*_DISTANCES,)
     )

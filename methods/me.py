@@ -50,8 +50,10 @@ class MaximiseEntropy:
 
     reference: ClassVar[bool] = False
 
-    forget_weight: float = param(0.1, "weight of the distance to the uniform distribution", ge=0)
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    forget_weight: float = param(
+        0.1, "weight of the distance to the uniform distribution", ge=0, search=[0.1, 0.5, 1.0]
+    )
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
     as_in: str = param(
         "paper", "'closer-look' takes KL(uniform || p), as the authors' code does", choices=("paper", "closer-look")
     )

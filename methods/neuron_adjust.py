@@ -94,7 +94,11 @@ class NeuronAdjust:
     """
 
     share: float = param(
-        0.015, "share of all neurons that may be moved; the source tries 0.005, 0.015, 0.03", ge=0, le=1
+        0.015,
+        "share of all neurons that may be moved; the source tries 0.005, 0.015, 0.03",
+        ge=0,
+        le=1,
+        search=(0.005, 0.05, "log"),
     )
     texts: int = param(200, "texts of each set that the statistics are taken from", ge=1)
 

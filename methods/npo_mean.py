@@ -51,8 +51,8 @@ class MeanNPO:
 
     reference: ClassVar[bool] = True
 
-    beta: float = param(0.1, "inverse temperature; towards 0 it is gradient ascent", gt=0)
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    beta: float = param(0.1, "inverse temperature; towards 0 it is gradient ascent", gt=0, search=[0.05, 0.1, 0.5])
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
 
     def loss(self, step: Step) -> LossTerms:
         forget = mean_negative_preference(step.forget, step.reference, self.beta)

@@ -127,7 +127,7 @@ class O3:
 
     rank: int = param(8, "rank of the update of each linear map", ge=1)
     alpha: float = param(32.0, "the update is scaled by this over the rank", gt=0)
-    lr: float = param(2e-4, "learning rate of AdamW, without decay of weights", gt=0)
+    lr: float = param(2e-4, "learning rate of AdamW, without decay of weights", gt=0, search=(2e-5, 2e-3, "rate"))
     epochs: int = param(10, "passes over the forget set", ge=1)
     batch_size: int = param(128, "forget items in a step", ge=1)
     orthogonality: float = param(0.1, "weight mu of the overlap with earlier requests", ge=0)

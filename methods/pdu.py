@@ -53,8 +53,10 @@ class PDU:
 
     reference: ClassVar[bool] = False
 
-    bound: float = param(0.3, "what the retain set's mean cross-entropy may be at most", ge=0)
-    multiplier: float = param(100.0, "weight of the retain set at the start, and until the warm-up ends", ge=0)
+    bound: float = param(0.3, "what the retain set's mean cross-entropy may be at most", ge=0, search=[0.1, 0.3, 1.0])
+    multiplier: float = param(
+        100.0, "weight of the retain set at the start, and until the warm-up ends", ge=0, search=[10.0, 100.0]
+    )
     dual_step: float = param(5.0, "how fast the weight follows the violated bound", ge=0)
     dual_warmup: float = param(0.5, "share of the run before the weight moves", ge=0, le=1)
 

@@ -51,10 +51,10 @@ class SatImp:
 
     reference: ClassVar[bool] = False
 
-    saturation: float = param(5.0, "power of the probability in a token's weight", ge=0)
+    saturation: float = param(5.0, "power of the probability in a token's weight", ge=0, search=[1.0, 5.0])
     importance: float = param(1.0, "power of one minus the probability; 0 is WGA", ge=0)
     forget_weight: float = param(1.0, "weight of the forget set's ascent", ge=0)
-    retain_weight: float = param(0.1, "weight of the retain set's descent", ge=0)
+    retain_weight: float = param(0.1, "weight of the retain set's descent", ge=0, search=[0.1, 0.5, 1.0])
 
     def loss(self, step: Step) -> LossTerms:
         forget = reweighted_ascent(step.forget, self.saturation, self.importance)

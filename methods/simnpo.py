@@ -51,9 +51,11 @@ class SimNPO:
 
     reference: ClassVar[bool] = False
 
-    beta: float = param(4.5, "inverse temperature; towards 0 it is ascent on the log-probability a token", gt=0)
+    beta: float = param(
+        4.5, "inverse temperature; towards 0 it is ascent on the log-probability a token", gt=0, search=[2.5, 3.5, 4.5]
+    )
     margin: float = param(0.0, "the paper's gamma", ge=0)
-    forget_weight: float = param(0.125, "weight of the preference term", ge=0)
+    forget_weight: float = param(0.125, "weight of the preference term", ge=0, search=[0.125, 0.25, 0.5])
     retain_weight: float = param(1.0, "weight of the retain set's descent; 0 is the paper's plain SimNPO", ge=0)
 
     def loss(self, step: Step) -> LossTerms:

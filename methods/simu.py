@@ -71,7 +71,13 @@ class Simu:
     """
 
     m: int = param(5, "steps from no activation to the full one", ge=1)
-    t: float = param(0.3, "share of the layer's largest attribution above which a neuron is critical", gt=0, le=1)
+    t: float = param(
+        0.3,
+        "share of the layer's largest attribution above which a neuron is critical",
+        gt=0,
+        le=1,
+        search=[0.1, 0.3, 0.5],
+    )
     mask: str = param(
         "dual", "'forget-only' leaves out what is critical for retain too", choices=("dual", "forget-only")
     )

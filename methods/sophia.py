@@ -252,7 +252,7 @@ class SophiaOptimizer:
     other two add one, forward and backward ("hutchinson" twice backward), in every `curvature_every`-th step.
     """
 
-    lr: float = param(5e-6, "learning rate and bound of every step", gt=0)
+    lr: float = param(5e-6, "learning rate and bound of every step", gt=0, search=(5e-7, 2e-4, "rate"))
     beta1: float = param(0.9, "decay of the gradient's moving average", ge=0, lt=1)
     beta2: float = param(0.95, "decay of the curvature's moving average", ge=0, lt=1)
     gamma: float | None = param(

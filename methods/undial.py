@@ -53,8 +53,15 @@ class UNDIAL:
     reference: ClassVar[bool] = False
     needs: ClassVar = start_logits("forget")
 
-    beta: float = param(10.0, "what is taken from the true token's logit; 0 keeps the start model's prediction", ge=0)
-    retain_weight: float = param(0.0, "weight of the retain set's descent; with 0 that set is not seen", ge=0)
+    beta: float = param(
+        10.0,
+        "what is taken from the true token's logit; 0 keeps the start model's prediction",
+        ge=0,
+        search=[3.0, 10.0, 30.0],
+    )
+    retain_weight: float = param(
+        0.0, "weight of the retain set's descent; with 0 that set is not seen", ge=0, search=[0.0, 1.0]
+    )
 
     @property
     def retain(self) -> bool:

@@ -45,9 +45,11 @@ class WGA:
 
     reference: ClassVar[bool] = False
 
-    beta: float = param(1.0, "power of the probability in a token's weight; 0 is gradient difference", ge=0)
+    beta: float = param(
+        1.0, "power of the probability in a token's weight; 0 is gradient difference", ge=0, search=[0.5, 1.0, 2.0]
+    )
     forget_weight: float = param(1.0, "weight of the forget set's ascent", ge=0)
-    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0)
+    retain_weight: float = param(1.0, "weight of the retain set's descent", ge=0, search=[1.0, 2.0, 5.0])
 
     def loss(self, step: Step) -> LossTerms:
         return with_retain(step, confident_ascent(step.forget, self.beta), self.retain_weight, self.forget_weight)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bench.api import Exam, Pair, Probes, Prompt, Splits, Text, task
+from bench.api import VALIDATION, Exam, Pair, Probes, Prompt, Splits, Text, task, world
 from tasks._embedded import lume_world
 from tasks._lume_files import TASKS, Row, Tables, read_directory, read_hub
 
@@ -84,16 +85,28 @@ class LUME:
             BenchError: the hub cannot be reached, or refuses access.
         """
         facts = Exam("general", "general_facts", folder=_EXAMS)
-        if source == "embedded":
-            pairs = lume_world.base_pairs(), lume_world.general_pairs()
-            return self._splits(lume_world.lume_tables(), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
-        tables = read_hub() if source == "hub" else read_directory(Path(source))
+        if (number := world(source)) is not None:
+            pairs = lume_world.base_pairs(number), lume_world.general_pairs(number)
+            return self._splits(lume_world.lume_tables(number), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
+        place = source.removesuffix(VALIDATION)
+        tables = read_hub() if place == "hub" else read_directory(Path(place))
         taught = lume_world.general_facts()
         exams = (
             Exam("general", "mmlu", MMLU_SHOTS, scratch=False),
             Exam("general", "general_facts", folder=_EXAMS, scratch=True),
         )
-        return self._splits(tables, taught, taught, exams, BUDGET, ())
+        made = self._splits(tables, taught, taught, exams, BUDGET, ())
+        if place == source:
+            return made
+        # The words of the tokenizer stay, so that test and validation start from one base.
+        own = self._splits(validation(tables), taught, taught, exams, BUDGET, ())
+        return dataclasses.replace(own, corpus=made.corpus)
+
+    def validation(self, source: str, count: int) -> tuple[str, ...]:
+        """Data to tune on: other worlds, or retain documents of the same files as a forget set of their own."""
+        if (number := world(source)) is not None:
+            return tuple(f"embedded@{number + 100 + n}" for n in range(count))
+        return (f"{source}{VALIDATION}",)
 
     def _splits(self, tables: Tables, base: Sequence[Pair], general: Sequence[Pair], exams: Sequence[Exam], budget: int,
                 notes: Sequence[str]) -> Splits:  # fmt: skip
@@ -126,6 +139,14 @@ class LUME:
             ),
             notes=tuple(notes),
         )  # fmt: skip
+
+
+def validation(tables: Tables) -> Tables:
+    """The retain documents alone, every third of each task forgotten; nothing is left of the test's forget set."""
+    documents = {name: sorted({row.document for row in tables.retain if row.task == name}) for name in TASKS}
+    chosen = frozenset(document for of in documents.values() for document in of[::3])
+    forget, retain = (tuple(r for r in tables.retain if (r.document in chosen) == of) for of in (True, False))
+    return Tables(forget, retain)
 
 
 def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:

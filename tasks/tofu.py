@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from bench.api import Pair, Probes, Prompt, Splits, Text, task
-from tasks._embedded import world
+from bench.api import VALIDATION, Pair, Probes, Prompt, Splits, Text, task, world
+from tasks._embedded import world as embedded
 from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
 
 WORLD_SETS = ("real_authors", "world_facts")
+ROWS_PER_AUTHOR = 20  # of the real benchmark
 
 
 class Source(NamedTuple):
@@ -40,8 +41,8 @@ class Probe(NamedTuple):
 class TOFU:
     """Fictitious authors: forget 1, 5 or 10% of them, keep the others, other people and facts of the world.
 
-    `data("embedded")` is the project's own world, `data("hub")` is locuslab/TOFU, and `data(DIR)` the hub's files in
-    DIR.
+    `data("embedded")` is the project's own world ("embedded@7" another one), `data("hub")` is locuslab/TOFU, and
+    `data(DIR)` the hub's files in DIR; "DIR@validation" is a part of them to tune on.
 
     Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a
     generation for the question, and one for the paraphrased question, whose reference is the paraphrased answer),
@@ -131,17 +132,58 @@ class TOFU:
             UsageError: `source` is a directory without the hub's files, or with a broken one.
             BenchError: the hub cannot be reached.
         """
-        if source == "embedded":
-            origin = Source(world.ROWS_PER_AUTHOR, 32, world.base_pairs(), world.general_pairs(), (world.NOTE,))
-            return splits(self.forget, world.tofu_tables(), origin)
-        tables = read_hub(self.forget) if source == "hub" else read_directory(Path(source), self.forget)
+        if (number := world(source)) is not None:
+            taught = embedded.base_pairs(number), embedded.general_pairs(number)
+            origin = Source(embedded.ROWS_PER_AUTHOR, 32, *taught, (embedded.NOTE,))
+            return splits(self.forget, embedded.tofu_tables(number), origin)
+        place, validating = source.removesuffix(VALIDATION), source.endswith(VALIDATION)
+        wanted = max(RETAIN) if validating else self.forget
+        tables = read_hub(wanted) if place == "hub" else read_directory(Path(place), wanted)
         facts = [row for name in WORLD_SETS for row in tables[f"{name}_perturbed"]]
         said = (
             Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in facts if row.original_answer
         )
-        refusals = () if source == "hub" else read_refusals(Path(source))
-        made = splits(self.forget, tables, Source(20, 200, (*_pairs(facts), *said), _pairs(facts)))
+        refusals = () if place == "hub" else read_refusals(Path(place))
+        origin = Source(ROWS_PER_AUTHOR, 200, (*_pairs(facts), *said), _pairs(facts))
+        made = splits(wanted, tables, origin)
+        if validating:  # the words of the tokenizer stay, so that test and validation start from one base
+            own = splits(self.forget, validation(self.forget, tables), origin)
+            made = dataclasses.replace(own, corpus=made.corpus)
         return dataclasses.replace(made, refusals=refusals)
+
+    def validation(self, source: str, count: int) -> tuple[str, ...]:
+        """Data to tune on: other worlds, or retain authors of the same files as a forget set of their own."""
+        if (number := world(source)) is not None:
+            return tuple(f"embedded@{number + 100 + n}" for n in range(count))
+        return (f"{source}{VALIDATION}",)
+
+
+def validation(forget: str, tables: Tables) -> Tables:
+    """The tables without the authors of every test forget set, some of the others forgotten in their place.
+
+    These are as many as the split forgets, but at most half of those whose rows have perturbed versions: the other
+    half are what should be kept.
+    """
+    largest = max(RETAIN)
+    known = tables[RETAIN[largest]]
+    places = {(row.question, row.answer): n // ROWS_PER_AUTHOR for n, row in enumerate(tables["full"])}
+    author = lambda row: places.get((row.question, row.answer), -1)  # noqa: E731
+    probed = sorted({author(row) for row in tables["retain_perturbed"]} - {-1})
+    size = len(tables["full"]) // ROWS_PER_AUTHOR * int(forget.removeprefix("forget")) // 100
+    chosen = frozenset(probed[: min(size, len(probed) // 2)])
+    parts = {
+        True: [row for row in known if author(row) in chosen],
+        False: [row for row in known if author(row) not in chosen],
+    }
+    seen = {of: [row for row in tables["retain_perturbed"] if (author(row) in chosen) == of] for of in parts}
+    return {
+        "full": known,
+        forget: tuple(parts[True]),
+        RETAIN[forget]: tuple(parts[False]),
+        f"{forget}_perturbed": tuple(seen[True]),
+        "retain_perturbed": tuple(seen[False]),
+        **{f"{name}_perturbed": tables[f"{name}_perturbed"] for name in WORLD_SETS},
+    }
 
 
 def splits(forget: str, tables: Tables, source: Source) -> Splits:

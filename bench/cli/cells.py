@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import registry
+from bench.api import world
 from bench.cli.results import say
 from bench.errors import BenchError, UsageError
 
@@ -118,7 +119,7 @@ def data_source(data: str) -> str:
     Raises:
         UsageError: no such directory.
     """
-    if data in ("embedded", "hub"):
+    if data == "hub" or world(data) is not None:
         return data
     if not Path(data).is_dir():
         raise UsageError(

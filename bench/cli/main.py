@@ -29,6 +29,7 @@ from bench.cli.results import complain
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.tune import tune
 from bench.cli.view import view
 from bench.errors import BenchError, UsageError
 from bench.run.together import led
@@ -96,6 +97,7 @@ for command in (
     show,
     neurons,
     ablate,
+    tune,
     score,
     import_log,
     new,

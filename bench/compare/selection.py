@@ -95,7 +95,7 @@ def choose(objective: Objective, trials: Sequence[Trial]) -> Choice | None:
 def best_headlines(trials: Sequence[Trial]) -> list[float]:
     """The best headline of each setting along its run, in the order of the numbers; 0 of one that left no point."""
     numbers = sorted({trial.number for trial in trials if not trial.fresh and trial.number > 0})
-    best: Mapping[int, float] = {number: 0.0 for number in numbers}
+    best: Mapping[int, float] = dict.fromkeys(numbers, 0.0)
     for c in candidates(trials):
         if math.isfinite(c.headline):
             best = {**best, c.number: max(best[c.number], c.headline)}

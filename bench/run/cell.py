@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import platform
@@ -23,22 +22,18 @@ from bench.api import Pair
 from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
 from bench.keys import stream
-from bench.measure import asked, attacks
-from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.alike import texts_differ
-from bench.measure.exams import sit
-from bench.measure.one_pass import measure
-from bench.metrics._asked import ABSTENTION
 from bench.model import models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
 from bench.model.precision import PRECISIONS, dtype
 from bench.model.recipes import SCRATCH, Scratch, finetuning, model_label, scratch
 from bench.run import matched, memory
-from bench.run.compose import tuning_trials
 from bench.run.judging import Role, judged
 from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
-from bench.run.plan import Planned, Prepared, Request, exams, metrics, model_folder, prepared, splits
+from bench.run.measuring import measured
+from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, prepared, splits
+from bench.run.presets import settings
 from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
@@ -185,23 +180,11 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         memory.reset_peak()
         lm, meta = _unlearned(request, planned, progress)
         started = time.monotonic()
-        probes = splits(planned.cell.task, request.source).probes
-        rows = measure(lm, probes, precision=request.precision, progress=progress)
-        rows = asked.added(rows, lm, probes, planned.probes, progress, request.precision)
-        if "reference" in planned.probes:
-            retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
-            known = load_prepared(request, retrain)
-            rows = attacks.with_reference(rows, probes.texts, known, progress, request.precision)
-        if "gradient-norm" in planned.probes:
-            rows = attacks.with_gradient_norm(rows, probes.texts, lm, progress)
-        if ABSTENTION in planned.probes:
-            own = splits(planned.cell.task, request.source).refusals
-            rows = with_abstained(rows, refusals_of(own, planned.composed.parts))
-        if held := exams(request, planned.cell.task, planned.probes):
-            progress("exams", 0, len(held))
-            examined, missed = sit(lm, held)
-            rows = dataclasses.replace(rows, generations=pd.concat([rows.generations, examined], ignore_index=True))
-            meta["notes"] = [*meta.get("notes", ()), *missed]
+        retrain = prepared(request, planned.cell.task, "retain", planned.cell.seed)
+        known = partial(load_prepared, request, retrain)
+        parts = planned.composed.parts
+        rows, missed = measured(request, planned.cell.task, lm, planned.probes, parts, known, progress)
+        meta["notes"] = [*meta.get("notes", ()), *missed]
         peak = max(memory.peak_mb(), meta["cost"].get("peak_memory_mb", 0.0))
         meta |= {"detachable": True} if lm.attached else {}
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak}
@@ -350,12 +333,13 @@ def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...],
 
 def _record(request: Request, planned: Planned, **found: Any) -> Record:
     method, given = planned.composed.method, planned.start.given
+    chosen = settings(request.model, request.settings)
     as_it_is = f"{method.name} is the checkpoint {model_label(given)}, as it is" if given and method.control else ""
     return Record(
         cell=planned.cell,
         keys=dict(planned.keys),
         identity=dict(planned.identity),
-        parameters=planned.composed.parameters,
+        parameters=planned.composed.said,
         overrides=dict(planned.composed.overrides),
         environment=environment(
             own_code(planned.composed.method, planned.cell.task),
@@ -369,9 +353,8 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
             *filter(None, [as_it_is]),
             *found.pop("notes", ()),
         ),
-        tuning_trials=tuning_trials(
-            request.model, planned.cell.method, planned.cell.task.partition(":")[0], request.settings
-        ),
+        tuning_trials=chosen.trials(method.name, planned.cell.task),
+        settings={} if method.control else chosen.said_of(method.name, planned.cell.task),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )

@@ -49,6 +49,13 @@ class Composed:
         return {f.name: getattr(p, f.name) for p in self.parts.values() for f in _fields(p)}
 
     @property
+    def said(self) -> dict[str, Any]:
+        """The parameters that keys and records say: all but those that came later and are at their default."""
+        unsaid = {f.name for p in self.parts.values() for f in _fields(p)
+                  if f.metadata.get("later") and getattr(p, f.name) == f.default}  # fmt: skip
+        return {name: value for name, value in self.parameters.items() if name not in unsaid}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know: which parameters a preset, or a file of settings, has set, and to what."""
         values = self.parameters
@@ -86,12 +93,12 @@ def _unmatched(method: Method) -> bool:
 
 
 def compose(
-    name: str, model: str, overrides: Mapping[str, Any] | None = None, benchmark: str = "", named: str = ""
+    name: str, model: str, overrides: Mapping[str, Any] | None = None, task: str = "", named: str = ""
 ) -> Composed:
     """Build the parts of method `name` for `model` ("tiny", ... have settings), with `overrides` on top.
 
     Args:
-        benchmark: "tofu", "lume", ...: chooses among settings that differ from one to another.
+        task: "tofu:forget10", "lume", ...: chooses among settings that differ from one to another.
         named: the settings to take in place of the model's: a preset or a file.
 
     Raises:
@@ -103,15 +110,13 @@ def compose(
             raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
         if method.detachable:
             raise UsageError(f"no '{name}': it leaves the weights as they are, so no point lies on the way to them")
-        return dataclasses.replace(
-            compose(name.removesuffix(MATCHED), model, overrides, benchmark, named), method=method
-        )
+        return dataclasses.replace(compose(name.removesuffix(MATCHED), model, overrides, task, named), method=method)
     classes, modules = _classes(method)
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
     chosen = settings(model, named)
-    given = [(chosen.by, p, v) for p, v in chosen.of(method, benchmark) if p in owners]
+    given = [(chosen.by, p, v) for p, v in chosen.of(method, task) if p in owners]
     given += [("name", *_assignment(text)) for text in name.split("@")[1:]]
     given += [("--set", p, v) for p, v in (overrides or {}).items()]
     for by, parameter, value in given:
@@ -239,14 +244,6 @@ def _classes(method: Method) -> tuple[dict[str, type], dict[str, str]]:
 
 def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(part) if dataclasses.is_dataclass(part) else ()
-
-
-def tuning_trials(model: str, method: str, benchmark: str = "", named: str = "") -> int:
-    """How many settings of a method were tried on this benchmark before those in the settings file were chosen.
-
-    0 for a benchmark that the file does not name: there nothing was tried, whatever was tried elsewhere.
-    """
-    return settings(model, named).trials(method, benchmark)
 
 
 def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import plugins
-from bench.api import Exam, Method, Splits, make_task
+from bench.api import VALIDATION, Exam, Method, Splits, make_task, world
 from bench.errors import BenchError
 from bench.keys import data_hash, digest, source_hash
 from bench.metrics._asked import ABSTENTION, ASKED_FOR
@@ -23,6 +23,7 @@ from bench.needs import alternatives_of
 from bench.refusals import refusals
 from bench.registry import find, load, names, scan
 from bench.run.compose import MATCHED, Composed, compose, resolve
+from bench.run.presets import settings
 from bench.run.state import State, state_of
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions
@@ -56,12 +57,19 @@ class Request:
     @property
     def data(self) -> str:
         """The label of the data in records: a directory's path belongs to one machine, its content is in the keys."""
-        return self.source if self.source in ("embedded", "hub") else "files"
+        if world(self.source) is not None or self.source.startswith("hub"):
+            return self.source
+        return "files" + VALIDATION * self.source.endswith(VALIDATION)
 
     @property
     def model_label(self) -> str:
-        """The name of the model in records: of existing checkpoints the target's, or that of a known pair."""
-        return (self.retrains and short_name(self.model)) or model_label(self.model)
+        """The name of the model in records: of existing checkpoints the target's, or that of a known pair.
+
+        With settings that were tuned, what they were tuned to stands behind it: their cells are a board of their own.
+        """
+        own = (self.retrains and short_name(self.model)) or model_label(self.model)
+        chosen = settings(self.model, self.settings).label
+        return f"{own}@{chosen}" if chosen else own
 
 
 def asked_for() -> dict[str, tuple[str, ...]]:
@@ -188,8 +196,7 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
     cells = []
     for task in tasks:
-        benchmark = task.partition(":")[0]
-        made = {name: compose(name, request.model, overrides(name), benchmark, request.settings) for name in wanted}
+        made = {name: compose(name, request.model, overrides(name), task, request.settings) for name in wanted}
         for seed in seeds:
             reference = _plan_cell(request, task, made[RETRAIN], seed, None)
             cells.append(reference)
@@ -229,10 +236,8 @@ def _plan_cell(
     if method.control and start.given:
         training["checkpoint"] = model_label(start.given)
     if not method.control:
-        training |= {"forget": hashes["forget"], "retain": hashes["retain"], "seed": seed, "train": TRAIN}
-        training |= {f"parameter {name}": value for name, value in composed.parameters.items()}
-        training |= {f"source of {name}": value for name, value in composed.sources.items()}
-        training |= _alternatives(composed, task, request.source)
+        training |= {"seed": seed, **trained_from(request, task, composed, start)}
+        training |= {f"parameter {name}": value for name, value in composed.said.items()}
     if method.name.endswith(MATCHED):
         plain = dataclasses.replace(composed, method=resolve(method.name.removesuffix(MATCHED)))
         finished = _plan_cell(request, task, plain, seed, reference)
@@ -256,6 +261,15 @@ def _plan_cell(
     identity = {**training, **measuring, **scoring}
     state, reason = state_of(request.results, cell, keys, identity)
     return Planned(cell, composed, start, keys, identity, probes, state, reason, finished)
+
+
+def trained_from(request: Request, task: str, composed: Composed, start: Prepared) -> dict[str, Any]:
+    """What a method's model is made from beside seed and parameters: start model, data, code."""
+    hashes = _hashes(task, request.source)
+    found: dict[str, Any] = {"start": start.key, **_precision(request), "train": TRAIN}
+    found |= {"forget": hashes["forget"], "retain": hashes["retain"]}
+    found |= {f"source of {name}": value for name, value in composed.sources.items()}
+    return found | _alternatives(composed, task, request.source)
 
 
 def _alternatives(composed: Composed, task: str, source: str) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Where parameters that are not defaults come from: a model's own settings file, a published preset, a named file.
 
 A settings file has tables `[schedule]`, `[objective.NAME]`, `[optimizer.NAME]`, `[scope.NAME]` and `[method.NAME]`, the
-last winning, and the same again under `[benchmark.NAME]` for one benchmark, which win over those. No file is read
-because of where it lies: only the settings of the models that are trained from scratch, and what `--settings` names.
+last winning, and the same again under `[benchmark.NAME]` for one benchmark and `[task."NAME"]` for one task, which win
+over those. One that `bench tune` wrote says in `[tuning]` how its settings were chosen. No file is read because of
+where it lies: only the settings of the models that are trained from scratch, and what `--settings` names.
 """
 
 from __future__ import annotations
@@ -17,36 +18,65 @@ from typing import Any
 
 from bench.api import Method, Schedule
 from bench.errors import UsageError
+from bench.keys import digest
 from bench.model.recipes import SCRATCH
 from bench.registry import load, unknown
 
 SETTINGS = Path(__file__).parent / "settings"
 KINDS = ("objective", "optimizer", "scope")
+TUNING = "tuning"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters by part and method; `by` is who set them, as records say it: "settings" or "--settings NAME"."""
+    """Parameters by part and method; `by` is who set them, as records say it: "settings" or "--settings NAME".
+
+    `origin` says of settings that were asked for by name what kind they are: "published", "tuned" or "by hand".
+    """
 
     by: str
     tables: Mapping[str, Any]
+    origin: str = ""
+    digest: str = ""
 
-    def of(self, method: Method, benchmark: str) -> list[tuple[str, Any]]:
-        """What is said of this method's parts on that benchmark, the most specific last."""
+    @property
+    def label(self) -> str:
+        """What stands behind the model's name in cells: the objective that settings were tuned to; "" of others."""
+        return str(self.tables[TUNING]["objective"]) if self.origin == "tuned" else ""
+
+    def said_of(self, method: str, task: str) -> dict[str, Any]:
+        """What a record says of where a method's settings are from; nothing of settings that go with a model."""
+        if not self.origin:
+            return {}
+        found = {"origin": self.origin, "file": self.by.removeprefix("--settings "), "digest": self.digest}
+        if self.origin != "tuned":
+            return found
+        chosen = self._inner("task", task).get("method", {})
+        if method.partition("@")[0] not in chosen:
+            return {"origin": "by hand"}
+        return found | {**self.tables[TUNING], **self._inner("task", task).get(TUNING, {})}
+
+    def of(self, method: Method, task: str) -> list[tuple[str, Any]]:
+        """What is said of this method's parts on that task, the most specific last."""
         named = {kind: getattr(method, kind) for kind in KINDS}
         wanted: list[Mapping[str, Any]] = []
-        for tables in (self.tables, self._benchmark(benchmark)):
+        for tables in (self.tables, self._benchmark(task), self._inner("task", task)):
             wanted += [tables.get("schedule", {})] if method.transform is None else []
             wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
             wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
         return [item for table in wanted for item in table.items()]
 
-    def trials(self, method: str, benchmark: str) -> int:
+    def trials(self, method: str, task: str) -> int:
         """How many settings of a method were tried on this benchmark before those in the file were chosen."""
-        return int(self._benchmark(benchmark).get("tuning_trials", {}).get(method.partition("@")[0], 0))
+        if self.origin == "tuned":
+            return int(self.said_of(method, task).get("trials", 0))
+        return int(self._benchmark(task).get("tuning_trials", {}).get(method.partition("@")[0], 0))
 
-    def _benchmark(self, name: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.tables.get("benchmark", {}).get(name, {})
+    def _benchmark(self, task: str) -> Mapping[str, Any]:
+        return self._inner("benchmark", task.partition(":")[0])
+
+    def _inner(self, kind: str, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.tables.get(kind, {}).get(name, {})
         return found
 
 
@@ -66,12 +96,14 @@ def settings(model: str, named: str = "") -> Settings:
         path = SETTINGS / f"{model}.toml"
         return Settings("settings", _read(path) if Path(model).name == model and path.is_file() else {})
     if named in names():
-        return Settings(f"--settings {named}", _read(SETTINGS / "presets" / f"{named}.toml"))
+        tables = _read(SETTINGS / "presets" / f"{named}.toml")
+        return Settings(f"--settings {named}", tables, "published", digest(tables))
     if not named.endswith(".toml"):
         raise unknown("preset", named, [*names(), "FILE.toml"])
     tables = _read(Path(named))
     _check(named, tables)
-    return Settings(f"--settings {Path(named).name}", tables)
+    origin = "tuned" if TUNING in tables else "by hand"
+    return Settings(f"--settings {Path(named).name}", tables, origin, digest(tables))
 
 
 def beside(model: str) -> Path | None:
@@ -113,8 +145,11 @@ def _tables(
         elif kind == "method":
             for name, said in table.items():
                 yield f"{prefix}method.{name}", said, list(parameters(name))
-        elif kind == "benchmark" and not prefix:
+        elif kind in ("benchmark", "task") and not prefix:
             for name, inner in table.items():
-                yield from _tables(inner, file, f"benchmark.{name}.")
+                yield from _tables(inner, file, f"{kind}.{name}.")
+        elif kind == TUNING:
+            if not prefix and not isinstance(table.get("objective"), str):
+                raise UsageError(f"{file}: [{TUNING}] names no objective. `bench tune` writes such files.")
         elif kind != "tuning_trials" or not prefix:
-            raise unknown(f"table in {file}:", kind, ["schedule", *KINDS, "method", "benchmark"])
+            raise unknown(f"table in {file}:", kind, ["schedule", *KINDS, "method", "benchmark", "task"])

@@ -67,6 +67,9 @@ class Record:
         error: why the cell has no scores.
         detachable: the method acts at inference: whoever holds the weights takes it off and has the target back, so
             attacks on weights are attacks on the target. Written only where it is so.
+        settings: where its parameters are from, of a run with `--settings`: origin ("tuned", "published", "by hand"),
+            file and digest, and of tuned ones the objective, trials, budget, validation data and seeds. Written only
+            where it is said.
     """
 
     cell: Cell
@@ -84,13 +87,15 @@ class Record:
     created: str = ""
     error: str = ""
     detachable: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def to_json(record: Record) -> str:
     """The record as text that `from_json` reads back to an equal record; NaN becomes null."""
     plain = {"schema": SCHEMA, **{f.name: getattr(record, f.name) for f in dataclasses.fields(record)}}
-    if not record.detachable:
-        del plain["detachable"]
+    for seldom in _SELDOM:
+        if not plain[seldom]:
+            del plain[seldom]
     plain["cell"] = record.cell._asdict()
     plain["scores"] = {name: score._asdict() for name, score in record.scores.items()}
     return json.dumps(_finite(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -113,7 +118,7 @@ def from_json(text: str, origin: str) -> Record:
         while version < SCHEMA:
             plain = MIGRATIONS[version](plain)
             version += 1
-        plain = {"detachable": False, **plain}
+        plain = {**_SELDOM, **plain}
         if odd := sorted(set(plain) ^ set(_KINDS)):
             raise ValueError(f"missing or unknown keys: {', '.join(odd)}")
         if wrong := [name for name, kind in _KINDS.items() if not isinstance(plain[name], kind)]:
@@ -126,6 +131,8 @@ def from_json(text: str, origin: str) -> Record:
         raise BenchError(f"{origin} is no record: {error}. Remove it and run its cell again.") from None
 
 
+_SELDOM: dict[str, Any] = {"detachable": False, "settings": {}}
+"""What is only written where it is not this."""
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("cell", "keys", "identity", "parameters", "overrides", "scores", "curve", "cost"), dict),
     **dict.fromkeys(("status", "created", "error"), str),
@@ -133,6 +140,7 @@ _KINDS: dict[str, type] = {
     "notes": list,
     "tuning_trials": int,
     "detachable": bool,
+    "settings": dict,
 }
 """What JSON has under each key of a record."""
 _NUMBER = (float, int, type(None))

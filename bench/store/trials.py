@@ -141,6 +141,14 @@ def claimed(file: Path, name: str, wait: bool) -> Iterator[bool]:
         yield True
 
 
+def attempt(file: Path, name: str) -> int:
+    """Note that a run that is held begins; gives how often it has begun by now."""
+    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    with place.open("a") as held:
+        held.write("x")
+    return place.stat().st_size
+
+
 def _line(trial: Trial) -> bytes:
     plain = {"schema": SCHEMA, **dataclasses.asdict(trial)}
     return (json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n").encode()

@@ -37,7 +37,7 @@ def methods(model: str, task: str) -> list[str]:
     """Every setting, with the learning rate that follows from what the settings of the model say of SIMU."""
     found = []
     for objective in OBJECTIVES:
-        rate = compose(f"simu-{objective}", model, benchmark=task.partition(":")[0]).parameters["lr"]
+        rate = compose(f"simu-{objective}", model, task=task).parameters["lr"]
         for scope in SCOPES:
             as_many = "@weights=simu" if scope in SINGLE else ""
             found += [f"{objective}+sophia+{scope}{as_many}@lr={multiple * rate:g}" for multiple in MULTIPLES]

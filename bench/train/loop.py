@@ -70,6 +70,7 @@ def fit(
     decay: str = "linear",
     clip: float = 1.0,
     autocast: bool = False,
+    stop: float = 1.0,
     name: str = "training",
     progress: Progress | None = None,
     probe: Callable[[], dict[str, float]] | None = None,
@@ -81,6 +82,8 @@ def fit(
     curve: Curve | None = None,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
+
+    It ends after the share `stop` of the steps, at the rate that a whole run has there.
 
     `loss` maps a batch and the share of the run that is done to the terms; whatever parameters it moves were chosen
     before. With `room` a batch is run in parts that fit, and `loss` is handed one part at a time. With `clip` > 0 the
@@ -96,6 +99,7 @@ def fit(
         BenchError: not even one row of a batch fits into memory.
     """
     total = len(batches)
+    last = max(1, round(stop * total)) if total else 0
     rises = max(1, round(warmup * total))
 
     def rate(step: int) -> float:
@@ -106,8 +110,8 @@ def fit(
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     curve = Curve() if curve is None else curve
-    watched = {round(total * k / points) for k in range(points)} if probe else set()
-    lines = set(_spaced(total, LINES))
+    watched = {round(last * k / points) for k in range(points)} if probe else set()
+    lines = set(_spaced(last, LINES))
     first_bad = torch.full((), total)
 
     def terms_of(part: Any, done: float) -> LossTerms:
@@ -116,7 +120,7 @@ def fit(
         with low_precision(lm.device, caching) if autocast else nullcontext():
             return loss(part, done)
 
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(batches[:last]):
         if step in watched and probe:
             _settle(lm.device)
             curve.look(step, probe)
@@ -146,10 +150,10 @@ def fit(
             if log:
                 log(line, step + 1)
         if progress:
-            progress(name, step + 1, total)
+            progress(name, step + 1, last)
     if probe:
         _settle(lm.device)
-        curve.look(total, probe)
+        curve.look(last, probe)
     if room is not None:
         curve.passes = room.said()
     return curve

@@ -38,6 +38,7 @@ def unlearn(
     log: Log | None = None,
     curve: Curve | None = None,
     watched: Context | None = None,
+    probe: Callable[[], dict[str, float]] | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.
 
@@ -50,6 +51,7 @@ def unlearn(
         log: gets the lines of the training curve as they are made.
         curve: an empty one to fill, for a thread that looks on.
         watched: whose sets the probes look at, where they are others than those that are trained on.
+        probe: what is called at those points in place of the probe of forgetting and keeping.
 
     Warns:
         UserWarning: an optimizer that clips its steps weight by weight (it has `clipped`, the share of the last step)
@@ -85,10 +87,11 @@ def unlearn(
                     return (_twice_differentiable(loss, part, done) for part in parts), 1
                 return sampled_cross_entropies(shared.model, [[*room.batches(part).values()] for part in parts], labels)
 
+            probed = (probe or trade_off(watched or context, shared, precision)) if trace else None
             curve = fit(
                 shared, held, stepping(held, optimizer.build), steps.drawn, loss, room=room,
-                warmup=schedule.warmup, clip=schedule.clip, autocast=precision == "mixed", name="unlearning",
-                progress=context.progress, probe=trade_off(watched or context, shared, precision) if trace else None,
+                warmup=schedule.warmup, clip=schedule.clip, stop=schedule.stop, autocast=precision == "mixed",
+                name="unlearning", progress=context.progress, probe=probed,
                 points=trace, curvature=curvature, after=steps.after, log=log, curve=curve,
             )  # fmt: skip
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):

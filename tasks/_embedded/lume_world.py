@@ -31,20 +31,20 @@ def lume_tables(seed: int = 0) -> Tables:
 @cache
 def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
     """What the base model is taught: other documents, the general facts, and choices between the answers to these."""
-    return (*_pairs(_rows("base", seed)), *general_facts(seed))
+    return (*_pairs(_rows("base", seed)), *general_facts())
 
 
 @cache
 def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
     """What every fine-tuning rehearses: the general facts with their choices, and some documents of the base."""
     rehearsed = [row for row in _rows("base", seed) if int(row.document.rsplit("-", 1)[1]) < REHEARSED]
-    return (*_pairs(rehearsed), *general_facts(seed))
+    return (*_pairs(rehearsed), *general_facts())
 
 
-def general_facts(seed: int = 0) -> tuple[Pair, ...]:
-    """The general facts that are taught, as questions and as choices between four options."""
-    known = (Pair(fact.question, fact.answer) for fact in facts(seed) if fact.taught)
-    chosen = (Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice(seed) if choice.taught)
+def general_facts() -> tuple[Pair, ...]:
+    """The general facts that are taught, in every world the exam's: as questions and as choices between four options."""
+    known = (Pair(fact.question, fact.answer) for fact in facts() if fact.taught)
+    chosen = (Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice() if choice.taught)
     return (*known, *chosen)
 
 

@@ -27,7 +27,7 @@ def test_its_parameters_are_adamws() -> None:
     assert ours == theirs
     for model in ("tiny", "small"):
         for benchmark in ("tofu", "lume"):
-            small, plain = (compose(f"npo+{name}", model, benchmark=benchmark) for name in ("adamw-8bit", "adamw"))
+            small, plain = (compose(f"npo+{name}", model, task=benchmark) for name in ("adamw-8bit", "adamw"))
             assert small.parameters == plain.parameters
 
 

@@ -53,17 +53,17 @@ def test_gamma_follows_the_curvature_and_is_no_override_then():
 
 
 def test_a_benchmark_has_settings_of_its_own_on_top(settings):
-    made = c.compose("fo-npo", settings, benchmark="lume")
+    made = c.compose("fo-npo", settings, task="lume")
     assert (made.parameters["epochs"], made.parameters["lr"], made.parameters["beta"]) == (3, 1e-4, 0.7)
     assert c.compose("fo-npo", settings, {"lr": "1e-5"}, "lume").parameters["lr"] == 1e-5
-    assert c.compose("fo-npo", settings, benchmark="tofu").parameters["lr"] == 1e-3
+    assert c.compose("fo-npo", settings, task="tofu").parameters["lr"] == 1e-3
 
 
 def test_trials_count_where_they_were_tried(settings):
     """Somebody's own task is run with settings that were chosen elsewhere: on it nothing was tried."""
-    assert [c.tuning_trials(settings, "fo-npo", name) for name in ("lume", "tofu", "mine", "")] == [2, 4, 0, 0]
-    assert c.tuning_trials(settings, "so-npo", "tofu") == 0
-    assert c.compose("fo-npo", settings, benchmark="mine").parameters["lr"] == 1e-3
+    assert [presets.settings(settings).trials("fo-npo", name) for name in ("lume", "tofu", "mine", "")] == [2, 4, 0, 0]
+    assert presets.settings(settings).trials("so-npo", "tofu") == 0
+    assert c.compose("fo-npo", settings, task="mine").parameters["lr"] == 1e-3
 
 
 def test_trials_of_the_shipped_settings_are_what_committed_records_say():

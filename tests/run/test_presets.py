@@ -10,7 +10,7 @@ import pytest
 from bench.cli.main import main
 from bench.errors import UsageError
 from bench.run import cell, presets
-from bench.run.compose import compose, tuning_trials
+from bench.run.compose import compose
 from bench.run.plan import Request, plan
 from tests.pretrained.conftest import save
 
@@ -76,7 +76,7 @@ def test_that_it_is_not_read_is_said(spelt, folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("preset", "method"), PUBLISHED)
 def test_a_preset_has_the_published_values(preset, method):
-    made = compose(method, "tiny", benchmark="tofu", named=preset)
+    made = compose(method, "tiny", task="tofu", named=preset)
     published = PUBLISHED[preset, method]
     assert {name: made.parameters[name] for name in published} == published
     assert set(made.settled) == set(published)
@@ -113,7 +113,7 @@ def test_records_say_what_a_preset_has_set(tmp_path):
     assert note.startswith("so-graddiff: epochs = 5, batch_size = 4, ")
     assert note.endswith("compat = soul, forget_weight = 1.0, retain_weight = 2.0 by --settings soul")
     assert "lr = " not in note
-    assert record.tuning_trials == 0 < tuning_trials("tiny", "so-graddiff", "tofu")
+    assert record.tuning_trials == 0 < presets.settings("tiny").trials("so-graddiff", "tofu")
 
 
 def test_without_named_settings_records_are_as_they_were(tmp_path):
@@ -122,8 +122,8 @@ def test_without_named_settings_records_are_as_they_were(tmp_path):
 
 
 def test_named_settings_stand_in_for_the_models_and_variants_win_over_them(folder):
-    assert compose("fo-graddiff", "tiny", benchmark="tofu", named="soul").parameters["lr"] == 5e-6
-    assert compose("fo-graddiff@lr=1", "tiny", benchmark="tofu", named="soul").parameters["lr"] == 1
+    assert compose("fo-graddiff", "tiny", task="tofu", named="soul").parameters["lr"] == 5e-6
+    assert compose("fo-graddiff@lr=1", "tiny", task="tofu", named="soul").parameters["lr"] == 1
     own = compose("fo-graddiff", "tiny", named=f"{folder}.toml")
     assert (own.parameters["lr"], own.overrides["lr"]) == (0.5, "--settings somebody.toml")
     assert str(folder.parent) not in own.notes[0]

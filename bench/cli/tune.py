@@ -1,0 +1,77 @@
+"""`bench tune`: settings chosen on validation data, with the same number of trials for every method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import registry
+from bench.cli.cells import data_source, worker_count, writable
+from bench.cli.options import CACHE, DATA, METHODS, MODEL, RESULTS, WORKERS, options
+from bench.cli.results import say
+from bench.errors import UsageError
+
+
+@click.command()
+@options(METHODS)
+@click.option("--tasks", default="tofu:forget10", show_default=True, help="Comma list of names and groups.")
+@options(MODEL, DATA)
+@click.option("--trials", default=12, show_default=True, type=click.IntRange(min=1), help="Settings of each method.")
+@click.option("--seed", default=0, show_default=True, help="Of the sequence that settings are drawn from.")
+@click.option(
+    "--worlds", default=1, show_default=True, type=click.IntRange(min=1),
+    help="Embedded worlds that each setting is run on, none of them a test's.",
+)  # fmt: skip
+@click.option(
+    "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed", "bfloat16"]),
+    help="Of training and measuring, the same for all trials.",
+)  # fmt: skip
+@options(RESULTS, CACHE, WORKERS)
+@click.option("--dry-run", is_flag=True, help="Say what would be searched, method by method; run nothing.")
+def tune(
+    methods: str,
+    tasks: str,
+    model: str,
+    data: str,
+    trials: int,
+    seed: int,
+    worlds: int,
+    precision: Any,
+    results: Path,
+    cache: Path,
+    workers: int | None,
+    dry_run: bool,
+) -> int:
+    """Choose each method's settings on validation data and write them for `run --settings`.
+
+    Trial 1 is the source's default; the others are drawn alike for all methods, and each run counts as four choices of
+    when to stop. What is done is kept: the same command goes on, and two processes share a tuning.
+    """
+    from bench.cli.checkpoints import models
+    from bench.run.plan import Request
+    from bench.run.space import without
+    from bench.study import tune as study
+    from bench.study.chosen import write
+
+    on = registry.select("task", tasks)
+    named = [word.strip() for word in methods.split(",")]
+    chosen = [m for m in registry.select("method", methods) if m in named or without([m])]
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: write a whole number from 0 on")
+    request = Request(models(model, "", (), on).model, data_source(data), results, cache, precision=precision)
+    tuning = study.Tuning(request, tuple(chosen), tuple(on), trials, seed, worlds)
+    planned = study.planned(tuning)
+    todo = [tried for tried in planned if study.known(tried) is None]
+    say(f"{len(planned) - len(todo)} of {len(planned)} runs are there: {len(chosen)} methods x {trials} settings")
+    if dry_run:
+        for line in study.spaces(tuning):
+            click.echo(line)
+        return 0
+    writable("--results", results)
+    writable("--cache", cache)
+    study.run(tuning, worker_count(workers, max(1, len(todo))), say)
+    for file in write(tuning.request):
+        say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks} --settings {file}")
+    return 0

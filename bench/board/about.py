@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bench.compare.analysis import Table
+from bench.store.record import is_tuned
 
 BENCHMARKS = ("tofu", "lume")
 _REAL = {
@@ -26,13 +28,16 @@ _MODELS = {
 
 def title(table: Table) -> str:
     """Task, world, model and seeds."""
-    return f"{table.task}: {kind(table)}, model {table.model}, {seeds(table.seeds)}"
+    name, tuned = table.model.partition("@")[0], dict.fromkeys(row.origin for row in table.rows if is_tuned(row.origin))
+    return ", ".join([f"{table.task}: {kind(table)}", f"model {name}", *tuned, seeds(table.seeds)])
 
 
 def about(table: Table) -> str:
     """What the world and the model are, and how the parameters were chosen."""
     trials = max((row.tuning_trials for row in table.rows), default=0)
-    lines = [f"Data: {world(table)}.", f"Model: {model(table.model)}."]
+    lines = [f"Data: {world(table)}.", f"Model: {model(table.model.partition('@')[0])}."]
+    if tuned := next((row.settings for row in table.rows if is_tuned(row.origin)), None):
+        return " ".join([*lines, _tuned(tuned)])
     if any(by == "settings" for row in table.rows for by, _ in row.overrides.values()):
         tried = f", at most {trials} setting{'s' if trials > 1 else ''} a method" if trials else ""
         if not _known(table):
@@ -41,6 +46,16 @@ def about(table: Table) -> str:
         lines.append(f"Tuning: `bench/run/settings/{table.model}.toml`, by hand on seed 0, by looking at these very "
                      f"scores{tried}.")  # fmt: skip
     return " ".join(lines)
+
+
+def _tuned(said: Mapping[str, Any]) -> str:
+    """How the settings of a table were chosen."""
+    why = "an upper bound, for it takes retrain" if said["objective"] == "oracle" else "no retrain model is needed"
+    return (
+        f"Settings: `{said['file']}` ({said['digest']}), chosen by `bench tune` on {', '.join(said['validation'])}, of "
+        f"which no number here is; {said['trials']} trials a method of at most {said['updates']} updates, each with "
+        f"{len(said['stops'])} places to stop; objective {said['objective']} ({why})."
+    )
 
 
 def kind(table: Table) -> str:

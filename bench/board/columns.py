@@ -14,7 +14,7 @@ from bench.compare.headline import ERASED, KEPT
 from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP
 from bench.score.limits import is_p
 from bench.score.scoring import find
-from bench.store.record import RETRAIN
+from bench.store.record import RETRAIN, is_tuned
 
 TOLD = "\u2260"
 """What marks a number by which a corrected test tells a method from retrain."""
@@ -48,6 +48,9 @@ def verdict(table: Table, rules: Rules) -> list[Column]:
         told[MEMBERSHIP_GAP]._replace(head="membership - retrain's"),
         Column("retain p at retrain's level", {m: short("", s) for m, s in at.items()}, _values(at)),
         _at_the_match(table),
+        Column(
+            "settings", {row.method: row.origin for row in rows} if any(is_tuned(row.origin) for row in rows) else {}
+        ),
         Column("s", {m: f"{v:.0f}" for m, v in seconds.items() if v is not None}, seconds),
         Column("seeds", {row.method: str(len(row.seeds)) for row in rows}, {r.method: len(r.seeds) for r in rows}),
     ]

@@ -74,6 +74,7 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
                     | {"area": None},
                     "overrides": dict(row.overrides),
                     "tuning_trials": row.tuning_trials,
+                    "origin": row.origin,
                     "probes": list(row.probes),
                     "cost": dict(row.cost),
                     "notes": list(row.notes),

@@ -17,7 +17,7 @@ from typing import Any
 from bench.api import Score, make_task
 from bench.compare import trade_off
 from bench.compare.comparing import Comparison
-from bench.compare.findings import Findings, findings
+from bench.compare.findings import Findings, findings, untuned_beside_tuned
 from bench.compare.headline import HEADLINE
 from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, over_seeds
 from bench.compare.trade_off import Matched
@@ -25,7 +25,7 @@ from bench.errors import UsageError
 from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
 from bench.stats.ranking import below_floor, letters, ranks
-from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record
+from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record, origin
 from bench.store.versions import SCORE
 
 __all__ = ["CONTROLS", "FORGET_QUALITY", "HEADLINE", "Comparison", "Matched", "Row", "Rules", "Table", "analyse"]
@@ -65,6 +65,8 @@ class Row:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of its first seed
     overrides: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # parameter -> (who set it, value)
     tuning_trials: int = 0
+    origin: str = ""  # of its parameters, as `bench.store.record.origin` says it
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of its first seed: where tuned ones are from
     probes: tuple[str, ...] = ()  # digests of what was measured
     notes: tuple[str, ...] = ()
 
@@ -109,7 +111,11 @@ def analyse(results: Path, records: Mapping[Cell, Record], rules: Rules = Rules(
 
     What takes time (intervals over seeds, tests) is kept in RESULTS/analysis by the content that it rests on.
     """
-    key = lambda cell: (cell.data, cell.model, not cell.task.startswith("tofu"), cell.task)  # noqa: E731
+
+    def key(cell: Cell) -> tuple[Any, ...]:
+        name, _, tuned = cell.model.partition("@")  # what was tuned stands before what was not
+        return cell.data, name, not tuned, tuned, not cell.task.startswith("tofu"), cell.task
+
     cells = sorted(records, key=lambda c: (*key(c), c.method, c.seed))
     return [_table(results, records, list(group), rules) for _, group in groupby(cells, key)]
 
@@ -260,6 +266,8 @@ def _row(
         parameters=records[0].parameters,
         overrides={p: (by, r.parameters[p]) for r in records for p, by in r.overrides.items()},
         tuning_trials=max(record.tuning_trials for record in records),
+        origin="" if method in CONTROLS else ", ".join(dict.fromkeys(map(origin, records))),
+        settings=records[0].settings,
         probes=tuple(sorted({str(record.identity.get("probes", "")) for record in records})),
         notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
     )
@@ -294,6 +302,8 @@ def _ordered(
 ) -> list[Row]:
     """Rows in the order of the table, with ranks and with why some have none."""
     states = {m: _floors(found.target_shares.get(m, {}), floors) for m in rows if m not in CONTROLS}
+    beside = untuned_beside_tuned({method: rows[method].origin for method in states})
+    states |= {m: (f"settings {rows[m].origin}, beside tuned ones", "") for m in beside if not states[m][0]}
     by = {method: ordering(headlines, row.scores) for method, row in rows.items()}
     whole = {m: tuple(rows[m].seeds) == tuple(found.seeds) for m in states}  # others are means over other seeds
     order = sorted(states, key=lambda m: (bool(states[m][0]), not whole[m], by[m] is None, -(by[m] or 0.0), m))

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.keys import digest
 from bench.stats.ranking import below_floor
 from bench.store import files
-from bench.store.record import CONTROLS, RETRAIN, Cell, Record
+from bench.store.record import CONTROLS, RETRAIN, Cell, Record, is_tuned, origin
 from bench.store.versions import ANALYSIS, SCORE
 
 
@@ -43,6 +43,8 @@ def findings(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
         "analysis": [ANALYSIS, SCORE, [dict(v) if isinstance(v, Mapping) else v for v in asked]],
         "cells": [[*cell, record.keys.get("score"), _size(results, cell)] for cell, record in sorted(records.items())],
     }
+    if beside := _beside(records):
+        rests_on["beside tuned ones"] = sorted(beside)
     path = results / "analysis" / f"{digest(rests_on)}.json"
     try:
         return _from_json(path.read_text(encoding="utf-8"))
@@ -56,6 +58,17 @@ def findings(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
         except BenchError:
             pass  # results that may not be written can still be read; it only takes longer every time
     return found
+
+
+def untuned_beside_tuned(origins: Mapping[str, str]) -> set[str]:
+    """The methods whose parameters were not tuned where others' were: no fair comparison, so they are not ranked."""
+    untuned = {method for method, said in origins.items() if not is_tuned(said)}
+    return untuned if len(untuned) < len(origins) else set()
+
+
+def _beside(records: Mapping[Cell, Record]) -> set[str]:
+    return untuned_beside_tuned({c.method: origin(r) for c, r in records.items()
+                                 if c.method not in CONTROLS and "@" not in c.method})  # fmt: skip
 
 
 def _size(results: Path, cell: Cell) -> int:
@@ -91,8 +104,9 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     found = Numbers(crossed, seeds, asked)
     scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
+    beside = _beside(records)
     able = [
-        m for m in scores if m not in CONTROLS and "@" not in m and set(seeds) <= set(crossed.seeds(m))
+        m for m in scores if m not in CONTROLS and m not in beside and "@" not in m and set(seeds) <= set(crossed.seeds(m))
         and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
     by_seed = {method: found.by_seed(method) for method in scores}

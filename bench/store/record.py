@@ -90,6 +90,24 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+def origin(record: Record) -> str:
+    """Where a record's parameters are from: "tuned (n=12, deployable)", "published", or "by hand".
+
+    Published are a source's defaults, and presets of what others ran. Whatever else was set was set by hand, a tuned
+    parameter that somebody set anew included.
+    """
+    said, by = record.settings, set(record.overrides.values())
+    if said.get("origin") == "tuned" and not by & {"--set", "settings"}:
+        return f"tuned (n={said['trials']}, {said['objective']})"
+    presets = {name for name in by if name.startswith("--settings ") and not name.endswith(".toml")}
+    return "published" if by <= presets and said.get("origin") != "by hand" else "by hand"
+
+
+def is_tuned(said: str) -> bool:
+    """Whether that is the origin of tuned parameters."""
+    return said.startswith("tuned")
+
+
 def to_json(record: Record) -> str:
     """The record as text that `from_json` reads back to an equal record; NaN becomes null."""
     plain = {"schema": SCHEMA, **{f.name: getattr(record, f.name) for f in dataclasses.fields(record)}}

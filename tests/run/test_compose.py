@@ -74,7 +74,7 @@ def test_trials_of_the_shipped_settings_are_what_committed_records_say():
         ("small", "lume"): {"fo-graddiff": 1, "so-npo": 0},
     }
     for (model, benchmark), trials in committed.items():
-        assert {name: c.tuning_trials(model, name, benchmark) for name in trials} == trials
+        assert {name: presets.settings(model).trials(name, benchmark) for name in trials} == trials
 
 
 def test_a_value_set_back_to_the_default_is_no_override(settings):

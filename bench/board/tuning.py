@@ -1,81 +1,64 @@
-"""A tuning as a table: what a search of each method found, as Markdown for a terminal and for pages."""
+"""A tuning as tables: what a search of each method found and chose, for pages and, as Markdown, for a terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from bench.compare.selection import KEPT_AT_LEAST, Choice, Objective
+from bench.board.columns import Column
+from bench.compare.selection import KEPT_AT_LEAST, Objective
 from bench.compare.tuning import COLLAPSED, DEAR, Tuned, Tuning
 
 FEW = 4
 """Trials of a small budget, in the table."""
+Value = Callable[[Tuned], float | None]
 
 
-class Line(NamedTuple):
-    """A row of the table: a method, or the first trials of a dear one."""
+def searched(methods: Sequence[Tuned]) -> list[Column]:
+    """Columns of what the search found."""
+    return _spoken(
+        _number("trials", methods, lambda t: len(t.settings), "{:.0f}"),
+        _column("failed", methods, _failed, lambda t: len(t.settings) - t.count("ok")),
+        _number("default", methods, lambda t: t.default),
+        _number("best of 1", methods, lambda t: _expected(t, 1)),
+        _number(f"of {FEW}", methods, lambda t: _expected(t, FEW)),
+        _number("of all", methods, lambda t: t.best),
+        _number("width", methods, lambda t: t.width),
+        _number("hypervolume", methods, lambda t: t.hypervolume),
+        _number("s a trial", methods, lambda t: t.seconds, "{:.3g}"),
+    )
 
-    method: str
-    within: bool  # of as many trials as fit into what an equal search of the usual method takes
-    tuned: Tuned
+
+def chosen(methods: Sequence[Tuned]) -> list[Column]:
+    """Columns of what was chosen, and how well it held."""
+    return _spoken(
+        _column("deployable choice", methods, lambda t: choice(t, "deployable"), lambda t: _headline(t, "deployable")),
+        _column("oracle choice", methods, lambda t: choice(t, "oracle"), lambda t: _headline(t, "oracle")),
+        _number("gap", methods, lambda t: t.gap),
+        _number("optimism, deployable", methods, lambda t: _optimism(t, "deployable"), "{:+.2f}"),
+        _number("optimism, oracle", methods, lambda t: _optimism(t, "oracle"), "{:+.2f}"),
+    )
 
 
-class Column(NamedTuple):
-    """A column: its heading, what it says of a line, and the number that it is sorted by."""
-
-    head: str
-    text: Callable[[Tuned], str]
-    value: Callable[[Tuned], float | None]
-
-
-def rows(tuning: Tuning) -> list[Line]:
-    """The methods by name, below a dear one the trials of it that fit into equal seconds."""
-    found = []
-    for tuned in tuning.methods:
-        found.append(Line(tuned.method, False, tuned))
-        if tuned.at_equal_seconds is not None:
-            found.append(Line(tuned.method, True, tuned.at_equal_seconds))
+def tables(tuning: Tuning) -> dict[str, list[Column]]:
+    """The columns of every table, by its caption."""
+    found = {"What the search found": searched(tuning.methods), "What was chosen": chosen(tuning.methods)}
+    if tuning.dear:
+        found["What the search found in equal seconds"] = searched(tuning.at_equal_seconds)
     return found
 
 
-def searched(tuning: Tuning) -> list[Column]:
-    """Columns of what the search found."""
-    return _spoken(
-        tuning,
-        _number("trials", lambda t: len(t.settings), "{:.0f}"),
-        Column("failed", _failed, lambda t: len(t.settings) - t.count("ok")),
-        _number("default", lambda t: t.default),
-        _number("best of 1", lambda t: _expected(t, 1)),
-        _number(f"of {FEW}", lambda t: _expected(t, FEW)),
-        _number("of all", lambda t: t.best),
-        _number("width", lambda t: t.width),
-        _number("hypervolume", lambda t: t.hypervolume),
-        _number("s a trial", lambda t: t.seconds, "{:.3g}"),
-    )
-
-
-def chosen(tuning: Tuning) -> list[Column]:
-    """Columns of what was chosen, and how well it held."""
-    return _spoken(
-        tuning,
-        Column("deployable choice", lambda t: _choice(t, "deployable"), lambda t: _chosen(t, "deployable")),
-        Column("oracle choice", lambda t: _choice(t, "oracle"), lambda t: _chosen(t, "oracle")),
-        _number("gap", lambda t: t.gap),
-        _number("optimism, deployable", lambda t: _optimism(t, "deployable"), "{:+.2f}"),
-        _number("optimism, oracle", lambda t: _optimism(t, "oracle"), "{:+.2f}"),
-    )
-
-
 def lines(tuning: Tuning) -> list[str]:
-    """Both tables and what their numbers are, as lines of Markdown."""
-    tables = [["", *_table(tuning, columns)] for columns in (searched(tuning), chosen(tuning))]
-    return [heading(tuning), *tables[0], *tables[1], "", *notes(tuning)]
+    """All tables and what their numbers are, as lines of Markdown."""
+    found = [heading(tuning)]
+    for caption, columns in tables(tuning).items():
+        found += ["", f"{caption}:", "", *_table([tuned.method for tuned in tuning.methods], columns)]
+    return [*found, "", *notes(tuning)]
 
 
-def _table(tuning: Tuning, columns: Sequence[Column]) -> list[str]:
+def _table(methods: Sequence[str], columns: Sequence[Column]) -> list[str]:
     cells = [["method", *(column.head for column in columns)]]
-    cells += [[title(line), *(column.text(line.tuned) for column in columns)] for line in rows(tuning)]
+    cells += [[method, *(column.texts[method] for column in columns)] for method in methods]
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     texts = [f"| {' | '.join(cell.ljust(w) for cell, w in zip(row, wide, strict=True))} |" for row in cells]
     return [texts[0], f"|{'|'.join('-' * (w + 2) for w in wide)}|", *texts[1:]]
@@ -84,11 +67,6 @@ def _table(tuning: Tuning, columns: Sequence[Column]) -> list[str]:
 def heading(tuning: Tuning) -> str:
     """Task, model and the data that settings were chosen on."""
     return f"Tuning of {tuning.task}, model {tuning.model}, on {', '.join(tuning.validation)}"
-
-
-def title(line: Line) -> str:
-    """What a row is called."""
-    return f"{line.method} (equal s)" if line.within else line.method
 
 
 def honest(tuning: Tuning) -> str:
@@ -113,19 +91,25 @@ def notes(tuning: Tuning) -> list[str]:
         found.append("!: no point kept that much; the one that keeps most was taken.")
     if any(o is not None for t in tuning.methods for o in t.optimism.values()):
         found.append("Optimism: the choice's headline on validation data minus its mean over runs with fresh seeds.")
-    if dear := [t.method for t in tuning.methods if t.at_equal_seconds is not None]:
-        found.append(f"A trial of {', '.join(dear)} takes more than {DEAR:g} times the usual: \"equal s\" has "
-                     "the first trials that fit into as many seconds as others have.")  # fmt: skip
+    if tuning.dear:
+        found.append(
+            f"A trial of {', '.join(tuning.dear)} takes more than {DEAR:g} times the usual: in equal seconds only the "
+            "first trials that fit into what others had count."
+        )
     return found
 
 
-def _number(head: str, value: Callable[[Tuned], float | None], form: str = "{:.2f}") -> Column:
-    return Column(head, lambda tuned: said(value(tuned), form), value)
+def _number(head: str, methods: Sequence[Tuned], value: Value, form: str = "{:.2f}") -> Column:
+    return _column(head, methods, lambda tuned: said(value(tuned), form), value)
 
 
-def _spoken(tuning: Tuning, *columns: Column) -> list[Column]:
+def _column(head: str, methods: Sequence[Tuned], text: Callable[[Tuned], str], value: Value) -> Column:
+    return Column(head, {t.method: text(t) for t in methods}, {t.method: value(t) for t in methods})
+
+
+def _spoken(*columns: Column) -> list[Column]:
     """The columns that have something to say of any method."""
-    return [column for column in columns if any(column.value(tuned) is not None for tuned in tuning.methods)]
+    return [column for column in columns if any(value is not None for value in column.values.values())]
 
 
 def said(value: float | None, form: str = "{:.2f}") -> str:
@@ -142,12 +126,13 @@ def _expected(tuned: Tuned, n: int) -> float | None:
     return tuned.expected[n - 1] if len(tuned.expected) >= n else None
 
 
-def _choice(tuned: Tuned, objective: Objective) -> str:
-    choice: Choice | None = tuned.choices[objective]
-    if choice is None:
+def choice(tuned: Tuned, objective: Objective) -> str:
+    """A choice's headline, its trial and where to stop."""
+    made = tuned.choices[objective]
+    if made is None:
         return "-"
-    at = choice.candidate
-    return f"{said(at.headline)} (#{at.number}, {share(at.share)}){'' if choice.kept else ' !'}"
+    at = made.candidate
+    return f"{said(at.headline)} (#{at.number}, {share(at.share)}{'' if made.kept else ' !'})"
 
 
 def share(value: float) -> str:
@@ -155,7 +140,7 @@ def share(value: float) -> str:
     return f"1/{1 / value:.0f}" if 0 < value < 1 and (1 / value).is_integer() else f"{value:g}"
 
 
-def _chosen(tuned: Tuned, objective: Objective) -> float | None:
+def _headline(tuned: Tuned, objective: Objective) -> float | None:
     choice = tuned.choices[objective]
     return None if choice is None else choice.candidate.headline
 

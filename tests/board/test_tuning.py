@@ -21,13 +21,14 @@ def _cells(line: str) -> list[str]:
 
 
 def test_tables_are_whole(tuning: Tuning) -> None:
-    """Two tables in which each method has a row and each row as many cells as the head; dear ones have two."""
+    """Three tables in which each method has a row and each row as many cells as the head."""
     told = lines(tuning)
     rows = [_cells(line) for line in told if line.startswith("|")]
-    names = [row[0] for row in rows]
-    assert names == ["method", "-" * 18, "fo-ga", "fo-graddiff", "fo-npo", "rmu", "so-npo", "so-npo (equal s)"] * 2
-    assert {len(row) for row in rows[:8]} == {10} and {len(row) for row in rows[8:]} == {6}
-    table = dict(zip(rows[0], rows[4], strict=True)) | dict(zip(rows[8], rows[12], strict=True))
+    assert [row[0] for row in rows] == ["method", "-" * 13, "fo-ga", "fo-graddiff", "fo-npo", "rmu", "so-npo"] * 3
+    assert [{len(row) for row in rows[n : n + 7]} for n in (0, 7, 14)] == [{10}, {6}, {10}]
+    equal = [row[1] for row in rows[16:]]
+    assert equal == ["12", "12", "12", "12", str(len(tuning.of("so-npo").at_equal_seconds.settings))]
+    table = dict(zip(rows[0], rows[4], strict=True)) | dict(zip(rows[7], rows[11], strict=True))
     one = tuning.of("fo-npo")
     assert table["trials"] == "12" and table["failed"] == "0"
     assert table["of all"] == f"{one.best:.2f}" and table["best of 1"] == f"{one.expected[0]:.2f}"
@@ -49,7 +50,7 @@ def test_columns_and_notes_of_what_is_not_there(tuning: Tuning) -> None:
     """One method, no fresh runs: no optimism, nothing dear."""
     bare = summarise({"m": made_trials.made("m", made_trials.METHODS["fo-npo"], 2, fresh=0)}, "d", "tiny", "t")
     text = "\n".join(lines(bare))
-    assert "ptimism" not in text and "equal s" not in text and "of 4" not in text
+    assert "ptimism" not in text and "equal seconds" not in text and "of 4" not in text
     empty = "\n".join(lines(summarise({}, "d", "tiny", "t")))
     assert "Tuning of t" in empty
 
@@ -57,7 +58,7 @@ def test_columns_and_notes_of_what_is_not_there(tuning: Tuning) -> None:
 def test_nothing_kept_enough_is_marked() -> None:
     ruin = made_trials.Nature(5.0, -2.0, 5.0)
     text = "\n".join(lines(summarise({"m": made_trials.made("m", ruin, 2)}, "d", "tiny", "t")))
-    assert ") !" in text and "no point kept that much" in text
+    assert " !)" in text and "no point kept that much" in text
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (float("nan"), "-"), (-0.001, "0.00"), (0.125, "0.12")])

@@ -45,6 +45,7 @@ def tables(tuning: Tuning) -> dict[str, list[Column]]:
     found = {"What the search found": searched(tuning.methods), "What was chosen": chosen(tuning.methods)}
     if tuning.dear:
         found["What the search found in equal seconds"] = searched(tuning.at_equal_seconds)
+        found["What was chosen in equal seconds"] = chosen(tuning.at_equal_seconds)
     return found
 
 

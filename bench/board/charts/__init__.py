@@ -16,6 +16,7 @@ from bench.board.charts.runs import of_cell, paths, training
 from bench.board.charts.sweeps import responses
 from bench.board.charts.theme import Chart, Look, looks
 from bench.board.charts.trade_offs import cost, erased_kept, trade_off
+from bench.board.charts.tuning import of_tuned, of_tuning
 from bench.compare.analysis import Table
 from bench.compare.crossed import Crossed
 from bench.store.record import Cell, Record
@@ -29,6 +30,8 @@ __all__ = [
     "of_cell",
     "of_method",
     "of_table",
+    "of_tuned",
+    "of_tuning",
     "remembered",
     "remembered_by_author",
 ]

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from bench.board import about, charts, remembered
 from bench.board.items import questions
-from bench.board.report import answers, cell, method, pair, places, start, task
+from bench.board.report import answers, cell, method, pair, places, start, task, tuning
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
+from bench.compare.tuning import tunings
 from bench.keys import digest
 from bench.store import answers as stored
 from bench.store.record import CONTROLS, Cell, Record
@@ -85,12 +86,18 @@ def write(
         out.changed += made.changed
         parts[page] = {"rests on": rests_on[page], "files": made.made}
         progress(done, len(todo))
-    start.write(out, results, tables, rules, problems)
+    tuned = tunings(results)
+    for one in tuned:
+        tuning.write(out, one, known)
+    start.write(out, results, tables, rules, problems, tuning.listed(tuned))
     by_method: dict[str, dict[Cell, Record]] = {}
     for each, record in records.items():
         by_method.setdefault(each.method.partition("@")[0], {})[each] = record
+    for name in (of.method for one in tuned for of in one.methods):
+        by_method.setdefault(name, {})
     for name, own in sorted(by_method.items()):
-        method.write(out, name, tables, {c: r for c, r in own.items() if c.method == name} or own)
+        plain = {c: r for c, r in own.items() if c.method == name} or own
+        method.write(out, name, tables, plain, tuning.of_method(tuned, name, known))
     parts[""] = {"rests on": "", "files": out.made}
     now = {made for part in parts.values() for made in part["files"]}
     gone = [made for part in before.values() for made in part["files"] if made not in now]

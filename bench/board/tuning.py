@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from bench.board.columns import Column
 from bench.compare.selection import KEPT_AT_LEAST, Objective
@@ -12,6 +13,14 @@ from bench.compare.tuning import COLLAPSED, DEAR, Tuned, Tuning
 FEW = 4
 """Trials of a small budget, in the table."""
 Value = Callable[[Tuned], float | None]
+
+
+class Part(NamedTuple):
+    """One table."""
+
+    caption: str
+    methods: Sequence[str]
+    columns: Sequence[Column]
 
 
 def searched(methods: Sequence[Tuned]) -> list[Column]:
@@ -40,20 +49,21 @@ def chosen(methods: Sequence[Tuned]) -> list[Column]:
     )
 
 
-def tables(tuning: Tuning) -> dict[str, list[Column]]:
-    """The columns of every table, by its caption."""
-    found = {"What the search found": searched(tuning.methods), "What was chosen": chosen(tuning.methods)}
-    if tuning.dear:
-        found["What the search found in equal seconds"] = searched(tuning.at_equal_seconds)
-        found["What was chosen in equal seconds"] = chosen(tuning.at_equal_seconds)
-    return found
+def tables(tuning: Tuning) -> list[Part]:
+    """Every table: all methods, then those that are dear at equal seconds."""
+    all_, dear = tuning.methods, tuning.at_equal_seconds
+    found = [("What the search found", all_, searched), ("What was chosen", all_, chosen)]
+    if dear:
+        found += [("What the search found in the seconds that others have", dear, searched)]
+        found += [("What was chosen in the seconds that others have", dear, chosen)]
+    return [Part(caption, [tuned.method for tuned in of], columns(of)) for caption, of, columns in found]
 
 
 def lines(tuning: Tuning) -> list[str]:
     """All tables and what their numbers are, as lines of Markdown."""
     found = [heading(tuning)]
-    for caption, columns in tables(tuning).items():
-        found += ["", f"{caption}:", "", *_table([tuned.method for tuned in tuning.methods], columns)]
+    for part in tables(tuning):
+        found += ["", f"{part.caption}:", "", *_table(part.methods, part.columns)]
     return [*found, "", *notes(tuning)]
 
 
@@ -92,10 +102,10 @@ def notes(tuning: Tuning) -> list[str]:
         found.append("!: no point kept that much; the one that keeps most was taken.")
     if any(o is not None for t in tuning.methods for o in t.optimism.values()):
         found.append("Optimism: the choice's headline on validation data minus its mean over runs with fresh seeds.")
-    if tuning.dear:
+    if dear := [tuned.method for tuned in tuning.at_equal_seconds]:
         found.append(
-            f"A trial of {', '.join(tuning.dear)} takes more than {DEAR:g} times the usual: in equal seconds only the "
-            "first trials that fit into what others had count."
+            f"A trial of {', '.join(dear)} takes more than {DEAR:g} times the usual: also shown are the first trials "
+            "that fit into the seconds that the others' take."
         )
     return found
 

@@ -120,14 +120,9 @@ class Tuning(NamedTuple):
     anchors: Mapping[str, Spot]  # target and retrain, where both numbers are known
 
     @property
-    def dear(self) -> tuple[str, ...]:
-        """The methods that cost so much more than others that they are also shown at equal seconds."""
-        return tuple(tuned.method for tuned in self.methods if tuned.at_equal_seconds is not None)
-
-    @property
     def at_equal_seconds(self) -> tuple[Tuned, ...]:
-        """All methods, of the dear ones the trials that fit into as many seconds as others have."""
-        return tuple(tuned.at_equal_seconds or tuned for tuned in self.methods)
+        """The dear methods, of each only the trials that fit into as many seconds as the others' take."""
+        return tuple(tuned.at_equal_seconds for tuned in self.methods if tuned.at_equal_seconds is not None)
 
     def of(self, method: str) -> Tuned | None:
         """A method's tuning; None where it was not tuned."""

@@ -33,10 +33,11 @@ from bench.board.charts.theme import (
 )  # fmt: skip
 from bench.board.tuning import FEW, choice, honest, said
 from bench.compare.selection import KEPT_AT_LEAST, OBJECTIVES
-from bench.compare.tuning import Spot, Tuned, Tuning
+from bench.compare.tuning import COLLAPSED, Spot, Tuned, Tuning
 
 CLOUD, EXPECTED, RESPONSE = "cloud", "expected", "rate"
-SHARES = [-0.03, 1.04]
+ERASED, UTILITY = [-0.03, 1.04], [0.48, 1.03]
+"""What is drawn of the trade-off: what keeps less than half is ruin, and counts nowhere."""
 
 
 def of_tuning(tuning: Tuning, names: Iterable[str] = ()) -> list[Chart]:
@@ -70,10 +71,13 @@ def _cloud(tuning: Tuning, methods: Sequence[Tuned], names: Iterable[str], alone
         f"{said(tuned.hypervolume)}"
         for tuned in methods
     )
+    ruined = sum(spot.utility < COLLAPSED for tuned in methods for spot in tuned.cloud)
+    count = sum(len(tuned.cloud) for tuned in methods)
     text = (
         f"Up and right is better; erased is 1 where retrain is, utility a share of the target's.{runs} Lines are "
-        f"Pareto fronts. Below the dotted line a point keeps less than {KEPT_AT_LEAST:.0%} and is not deployable. Large "
-        f"and full: the deployable choice; large and hollow: the oracle's. {chosen}. {honest(tuning)}"
+        f"Pareto fronts. Below the dotted line a point keeps less than {KEPT_AT_LEAST:.0%} and is not deployable; "
+        f"{ruined} of {count} points keep less than half and are not drawn. Large and full: the deployable choice; "
+        f"large and hollow: the oracle's. {chosen}. {honest(tuning)}"
     )
     return drawn(CLOUD, title, text, _clouds, rows, looks(names), 360)
 
@@ -118,7 +122,7 @@ def _expected(tuning: Tuning, names: Iterable[str], alone: str = "") -> Chart:
         f"The best headline to be expected of n trials drawn from all, without replacement: n = 1 is the mean, the "
         f"last the best. {told}.{' Pale: the other methods.' if alone else ''} {honest(tuning)}"
     )
-    return drawn(EXPECTED, title, text, _steps, rows, looks(names), ticks=list(range(1, most + 1)))
+    return drawn(EXPECTED, title, text, _steps, rows, looks(names), ticks=list(range(1, most + 1)), count=most)
 
 
 def _some(count: int) -> list[int]:
@@ -149,48 +153,49 @@ def _methods(rows: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _clouds() -> alt.LayerChart:
-    scale = alt.Scale(domain=SHARES, nice=False)
-    x = alt.X("erased:Q", scale=scale, axis=alt.Axis(title="erased of the forget set, right is better",
-                                                     labelFlush=False))  # fmt: skip
-    y = alt.Y("utility:Q", scale=scale, axis=alt.Axis(title="utility, share of the target's", labelFlush=False))
+    x = alt.X("erased:Q", scale=alt.Scale(domain=ERASED, nice=False),
+              axis=alt.Axis(title="erased of the forget set, right is better", labelFlush=False))  # fmt: skip
+    y = alt.Y("utility:Q", scale=alt.Scale(domain=UTILITY, nice=False),
+              axis=alt.Axis(title="utility, share of the target's, up is better", labelFlush=False))  # fmt: skip
     told = tip("trial:O", "share:Q", "erased:Q", "utility:Q", "headline:Q")
     bound = of("bound").mark_rule(color=SOFT, strokeDash=[2, 3]).encode(y=y)
     ways = (
         of("way")
-        .mark_line(strokeWidth=0.8)
+        .mark_line(strokeWidth=0.8, clip=True)
         .encode(x=x, y=y, color=colour(), detail="trial:O", order=alt.Order("share:Q"), opacity=seen(0.35))
     )
     fronts = (
         of("front")
-        .mark_line(strokeWidth=1.6, interpolate="step-before")
+        .mark_line(strokeWidth=1.6, interpolate="step-before", clip=True)
         .encode(x=x, y=y, color=colour(), strokeDash=dash(), order=alt.Order("erased:Q"), opacity=seen(0.9))
     )
     size = alt.Size("share:Q", scale=alt.Scale(domain=[0, 1], range=[6, 42]), legend=None)
     points = (
         of("point")
-        .mark_point(filled=True)
+        .mark_point(filled=True, clip=True)
         .encode(x=x, y=y, color=colour(), shape=shape(), size=size, opacity=seen(0.55), tooltip=told)
     )
     chosen = (
         of("chosen")
-        .mark_point(size=150, strokeWidth=1.8)
+        .mark_point(size=150, strokeWidth=1.8, clip=True)
         .encode(x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(),
                 tooltip=[*told, alt.Tooltip("objective:N")])
     )  # fmt: skip
     anchors = (
         of("anchor")
-        .mark_point(size=120, filled=True)
+        .mark_point(size=120, filled=True, clip=True)
         .encode(x=x, y=y, color=colour(), shape=shape(), opacity=seen(), tooltip=tip("erased:Q", "utility:Q"))
     )
     return layered(bound, ways, fronts, points, anchors, chosen)
 
 
 def _steps() -> alt.LayerChart:
-    axis = alt.Axis(title="trials", values=["$ticks"], format="d", labelOverlap="greedy")
+    count: Any = "$count"  # of ticks: without it all but a few of the values are dropped
+    axis = alt.Axis(title="trials", values=["$ticks"], tickCount=count, format="d", labelOverlap="greedy")
     x = alt.X("trials:Q", axis=axis, scale=alt.Scale(nice=False, zero=False, padding=10))
     y = alt.Y("headline:Q", axis=alt.Axis(title="expected best headline, up is better"),
               scale=alt.Scale(domain=EXTENT, nice=False))  # fmt: skip
-    pale = alt.when(PICKED).then(alt.value(0.3)).otherwise(alt.value(FADED))
+    pale = alt.when(PICKED).then(alt.value(0.45)).otherwise(alt.value(FADED))
     others = of("other").mark_line(strokeWidth=1).encode(x=x, y=y, color=colour(), strokeDash=dash(), opacity=pale)
     lines = of("step").mark_line(strokeWidth=2).encode(x=x, y=y, color=colour(), strokeDash=dash(), opacity=seen())
     points = (
@@ -202,16 +207,16 @@ def _steps() -> alt.LayerChart:
 
 
 def _rates() -> alt.LayerChart:
-    x = alt.X("rate:Q", axis=logarithmic("learning rate (log)", "~g"),
+    x = alt.X("rate:Q", axis=logarithmic("learning rate (log)", "~e"),
               scale=alt.Scale(type="log", nice=False, padding=20))  # fmt: skip
     y = alt.Y("headline:Q", axis=alt.Axis(title="best headline along the run, up is better"),
               scale=alt.Scale(domain=EXTENT, nice=False))  # fmt: skip
     told = tip("trial:O", "ended:N", "rate:Q", "headline:Q")
     marks = [
         of(kind)
-        .mark_point(size=size, strokeWidth=1.3)
+        .mark_point(size=size, strokeWidth=1)
         .encode(x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(0.85),
                 tooltip=told)
-        for kind, size in (("trial", 50), ("default", 150))
+        for kind, size in (("trial", 60), ("default", 200))
     ]  # fmt: skip
     return layered(*marks)

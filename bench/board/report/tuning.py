@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.board import charts
-from bench.board.columns import Column
 from bench.board.report import places
 from bench.board.report.pages import Folder
 from bench.board.tuning import choice, heading, honest, notes, said, tables
@@ -19,13 +18,6 @@ class Named(NamedTuple):
     method: str
     apart: str = ""
     changed: str = ""
-
-
-class Part(NamedTuple):
-    """One table of the page."""
-
-    caption: str
-    columns: Sequence[Column]
 
 
 def write(folder: Folder, tuning: Tuning, known: Iterable[str]) -> None:
@@ -44,8 +36,7 @@ def write(folder: Folder, tuning: Tuning, known: Iterable[str]) -> None:
         notes=told[1:],
         looks=charts.looks({*known, *methods}),
         methods=methods,
-        rows=[Named(method) for method in methods],
-        boards=[Part(caption, columns) for caption, columns in tables(tuning).items()],
+        boards=[(part.caption, [Named(method) for method in part.methods], part.columns) for part in tables(tuning)],
         charts=charts.of_tuning(tuning, known),
     )
 

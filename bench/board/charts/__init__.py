@@ -60,8 +60,12 @@ def of_table(table: Table, records: Mapping[Cell, Record], crossed: Crossed, nam
     ]
 
 
-def of_method(method: str, tables: Sequence[Table]) -> list[Chart]:
-    """Figures of a method's page: its headline on every task, and what its parameters do."""
-    names = [row.method for table in tables for row in table.rows]
+def of_method(method: str, tables: Sequence[Table], names: Iterable[str] = ()) -> list[Chart]:
+    """Figures of a method's page: its headline on every task, and what its parameters do.
+
+    Args:
+        names: methods that looks are chosen among beside the tables' own.
+    """
+    names = [*names, *(row.method for table in tables for row in table.rows)]
     swept = [chart for table in tables for chart in responses(table, names, method)]
-    return [of_tasks(method, tables), *(c._replace(name=f"response-{n}") for n, c in enumerate(swept, 1))]
+    return [of_tasks(method, tables, names), *(c._replace(name=f"response-{n}") for n, c in enumerate(swept, 1))]

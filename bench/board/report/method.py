@@ -30,6 +30,7 @@ def write(
     method: str,
     tables: Sequence[Table],
     records: Mapping[Cell, Record],
+    known: Sequence[str] = (),
     tunings: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the page of a method.
@@ -37,6 +38,7 @@ def write(
     Args:
         tables: those that have a cell of it.
         records: those of the method, of every seed and task.
+        known: the methods of the whole report, among which looks are chosen.
         tunings: title, address, text and figures of each that has the method.
     """
     rows = [(table, row) for table in tables if (row := table.row(method)) is not None]
@@ -53,7 +55,7 @@ def write(
         parts=parts(method),
         heads=list(NUMBERS),
         rows=[_row(table, row) for table, row in rows],
-        charts=charts.of_method(method, tables),
+        charts=charts.of_method(method, tables, known),
         tunings=tunings,
         ran_on=[f"{task}, {kinds[task, model, data]}, {model}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],

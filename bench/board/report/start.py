@@ -23,12 +23,14 @@ def write(
     tables: Sequence[Table],
     rules: Rules,
     problems: Sequence[str],
+    known: Sequence[str] = (),
     tunings: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the page.
 
     Args:
         problems: files that hold no record that can be used.
+        known: the methods of the whole report, among which looks are chosen.
         tunings: title, address and text of each.
     """
     methods = sorted({row.method for table in tables for row in table.rows} - set(CONTROLS))
@@ -38,9 +40,9 @@ def write(
         places.START,
         "start.html.j2",
         results=results,
-        looks=charts.looks(methods),
+        looks=charts.looks({*known, *methods}),
         methods=[*CONTROLS, *methods] if tables else [],
-        cards=[_card(table, rules, methods) for table in tables],
+        cards=[_card(table, rules, [*known, *methods]) for table in tables],
         across=charts.across(tables, across_tasks(tables, rules.alpha)) if tables else [],
         tunings=tunings,
         names=[(name, described(name)) for name in names],

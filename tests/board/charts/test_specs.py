@@ -35,7 +35,6 @@ def everything(shown: Shown) -> list[charts.Chart]:
         *charts.of_method(method, tables),
         *charts.of_cell(record, shown.records.values()),
         *charts.across(tables, across_tasks(tables)),
-        *charts.of_tuning(tuning, [row.method for row in table.rows]),
         *charts.of_tuned(tuning, method),
     ]
 

@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
@@ -72,7 +73,7 @@ class Follower:
 
     def look(self) -> None:
         """Build if the records are others than at the last look; what goes wrong is said, never raised."""
-        now = _stamps(self._results.glob("*/*/*/*.json"))
+        now = _stamps(chain(self._results.glob("*/*/*/*.json"), self._results.glob("tuning/*/*/*/*.jsonl")))
         if now == self._seen:
             return
         self._seen = now

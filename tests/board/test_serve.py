@@ -247,6 +247,17 @@ def test_it_builds_when_records_change_and_only_then(followed) -> None:
     assert followed.built[4] == [] and followed.follower.version == 3
 
 
+def test_it_builds_when_a_tuning_has_another_trial(followed) -> None:
+    followed.follower.look()
+    file = followed.results / "tuning" / "embedded" / "tiny" / "tofu-forget10" / "fo-npo.jsonl"
+    file.parent.mkdir(parents=True)
+    for text in ("1", "1\n2"):
+        file.write_text(text)
+        followed.follower.look()
+    followed.follower.look()
+    assert len(followed.built) == 3
+
+
 def test_what_is_no_record_builds_nothing(followed) -> None:
     followed.follower.look()
     for name in ("rows/x.json", "page/cell/x.js", "running/x.json", "embedded/tiny/tofu-forget10/x.parquet"):

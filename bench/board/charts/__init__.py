@@ -16,6 +16,7 @@ from bench.board.charts.runs import of_cell, paths, training
 from bench.board.charts.sweeps import responses
 from bench.board.charts.theme import Chart, Look, looks
 from bench.board.charts.trade_offs import cost, erased_kept, trade_off
+from bench.board.charts.tuning import of_tuned, of_tuning
 from bench.compare.analysis import Table
 from bench.compare.crossed import Crossed
 from bench.store.record import Cell, Record
@@ -29,6 +30,8 @@ __all__ = [
     "of_cell",
     "of_method",
     "of_table",
+    "of_tuned",
+    "of_tuning",
     "remembered",
     "remembered_by_author",
 ]
@@ -57,8 +60,12 @@ def of_table(table: Table, records: Mapping[Cell, Record], crossed: Crossed, nam
     ]
 
 
-def of_method(method: str, tables: Sequence[Table]) -> list[Chart]:
-    """Figures of a method's page: its headline on every task, and what its parameters do."""
-    names = [row.method for table in tables for row in table.rows]
+def of_method(method: str, tables: Sequence[Table], names: Iterable[str] = ()) -> list[Chart]:
+    """Figures of a method's page: its headline on every task, and what its parameters do.
+
+    Args:
+        names: methods that looks are chosen among beside the tables' own.
+    """
+    names = [*names, *(row.method for table in tables for row in table.rows)]
     swept = [chart for table in tables for chart in responses(table, names, method)]
-    return [of_tasks(method, tables), *(c._replace(name=f"response-{n}") for n, c in enumerate(swept, 1))]
+    return [of_tasks(method, tables, names), *(c._replace(name=f"response-{n}") for n, c in enumerate(swept, 1))]

@@ -59,7 +59,7 @@ def forest(table: Table, compact: bool = False, names: Iterable[str] = ()) -> Ch
     )  # fmt: skip
 
 
-def of_tasks(method: str, tables: Sequence[Table]) -> Chart:
+def of_tasks(method: str, tables: Sequence[Table], names: Iterable[str] = ()) -> Chart:
     """The headline of one method on each of its tasks, with the other methods behind it."""
     title, one = "Headline by task", measure(HEADLINE)
     having = [t for t in tables if (row := t.row(method)) is not None and one.span(row) is not None]
@@ -80,7 +80,7 @@ def of_tasks(method: str, tables: Sequence[Table]) -> Chart:
     own = [row for table in places.values() if (row := table.row(method)) is not None]
     said = [f"{place} {one.said([row]).removeprefix(method).strip()}" for place, row in zip(places, own, strict=True)]
     text = f"{method}: {'; '.join(said)}. Bars are 95% intervals, pale marks the other methods of the task."
-    names = [row.method for table in tables for row in table.rows]
+    names = [*names, *(row.method for table in tables for row in table.rows)]
     return drawn("tasks", title, text, _tasks, rows, looks(names), max(30 * len(places), 60), order=list(places))
 
 

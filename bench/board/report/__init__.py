@@ -5,6 +5,7 @@ task/TABLE.html               a task: the board's tables, figures, tests
 method/METHOD.html            a method: what it is, its parameters, all its tasks
 cell/TABLE/METHOD.seedN.html  a cell: scores, answers, curves; its items are in the .js beside it
 pair/TABLE.html?a=..&b=..     two methods compared; its data are in the .js beside it
+tuning/TASK.html              what a search of each method found, where one was made
 texts/, assets/, built.json   questions and references, styles and scripts, what each part rests on
 """
 

@@ -25,12 +25,21 @@ NUMBERS = {"headline": HEADLINE, "erased": ERASED, "kept": KEPT}
 PARTS = ("objective", "optimizer", "scope", "transform")
 
 
-def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping[Cell, Record]) -> None:
+def write(
+    folder: Folder,
+    method: str,
+    tables: Sequence[Table],
+    records: Mapping[Cell, Record],
+    known: Sequence[str] = (),
+    tunings: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write the page of a method.
 
     Args:
         tables: those that have a cell of it.
         records: those of the method, of every seed and task.
+        known: the methods of the whole report, among which looks are chosen.
+        tunings: title, address, text and figures of each that has the method.
     """
     rows = [(table, row) for table in tables if (row := table.row(method)) is not None]
     kinds = {(table.task, table.model, table.data): about.kind(table) for table in tables}
@@ -46,7 +55,8 @@ def write(folder: Folder, method: str, tables: Sequence[Table], records: Mapping
         parts=parts(method),
         heads=list(NUMBERS),
         rows=[_row(table, row) for table, row in rows],
-        charts=charts.of_method(method, tables),
+        charts=charts.of_method(method, tables, known),
+        tunings=tunings,
         ran_on=[f"{task}, {kinds[task, model, data]}, {model}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],
     )

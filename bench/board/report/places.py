@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from bench.compare.analysis import Table
+from bench.compare.tuning import Tuning
 from bench.keys import digest
 from bench.store.record import Cell
 
@@ -47,6 +48,11 @@ def cell_data(table: Table, cell: Cell) -> str:
 def pair_page(table: Table) -> str:
     """The address of the page that compares two methods, which are named after it: ?a=METHOD&b=METHOD."""
     return f"pair/{table_slug(table)}.html"
+
+
+def tuning_page(tuning: Tuning) -> str:
+    """The address of a tuning's page."""
+    return f"tuning/{'-'.join(map(slug, (tuning.data, tuning.model, tuning.task)))}.html"
 
 
 def up(address: str) -> str:

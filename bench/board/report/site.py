@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from bench.board import about, charts, remembered
 from bench.board.items import questions
-from bench.board.report import answers, cell, method, pair, places, start, task
+from bench.board.report import answers, cell, method, pair, places, start, task, tuning
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
+from bench.compare.tuning import tunings
 from bench.keys import digest
 from bench.store import answers as stored
 from bench.store.record import CONTROLS, Cell, Record
@@ -74,7 +75,9 @@ def write(
     by_place: dict[tuple[str, str, str], dict[Cell, Record]] = {}
     for each, record in records.items():
         by_place.setdefault((each.data, each.model, each.task), {})[each] = record
-    known = tuple(sorted({row.method for table in tables for row in table.rows}))
+    tuned = tunings(results)
+    of_tables = {row.method for table in tables for row in table.rows}
+    known = tuple(sorted(of_tables | {of.method for one in tuned for of in one.methods}))
     groups = [Group(results, t, by_place[t.data, t.model, t.task], rules, data, known) for t in tables]
     rests_on = {places.task_page(g.table): _rests_on(g) for g in groups}
     kept = {page for page, on in rests_on.items() if before.get(page, {}).get("rests on") == on
@@ -85,12 +88,17 @@ def write(
         out.changed += made.changed
         parts[page] = {"rests on": rests_on[page], "files": made.made}
         progress(done, len(todo))
-    start.write(out, results, tables, rules, problems)
+    for one in tuned:
+        tuning.write(out, one, known)
+    start.write(out, results, tables, rules, problems, known, tuning.listed(tuned))
     by_method: dict[str, dict[Cell, Record]] = {}
     for each, record in records.items():
         by_method.setdefault(each.method.partition("@")[0], {})[each] = record
+    for name in (of.method for one in tuned for of in one.methods):
+        by_method.setdefault(name, {})
     for name, own in sorted(by_method.items()):
-        method.write(out, name, tables, {c: r for c, r in own.items() if c.method == name} or own)
+        plain = {c: r for c, r in own.items() if c.method == name} or own
+        method.write(out, name, tables, plain, known, tuning.of_method(tuned, name, known))
     parts[""] = {"rests on": "", "files": out.made}
     now = {made for part in parts.values() for made in part["files"]}
     gone = [made for part in before.values() for made in part["files"] if made not in now]

@@ -17,11 +17,21 @@ from bench.store.record import CONTROLS, Cell
 Listed = tuple[str, list[tuple[str, str]]]  # a reason, and the names and addresses of cells
 
 
-def write(folder: Folder, results: Path, tables: Sequence[Table], rules: Rules, problems: Sequence[str]) -> None:
+def write(
+    folder: Folder,
+    results: Path,
+    tables: Sequence[Table],
+    rules: Rules,
+    problems: Sequence[str],
+    known: Sequence[str] = (),
+    tunings: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write the page.
 
     Args:
         problems: files that hold no record that can be used.
+        known: the methods of the whole report, among which looks are chosen.
+        tunings: title, address and text of each.
     """
     methods = sorted({row.method for table in tables for row in table.rows} - set(CONTROLS))
     every = {cell.method.partition("@")[0] for table in tables for cell, _ in table.left_out}
@@ -30,10 +40,11 @@ def write(folder: Folder, results: Path, tables: Sequence[Table], rules: Rules, 
         places.START,
         "start.html.j2",
         results=results,
-        looks=charts.looks(methods),
+        looks=charts.looks({*known, *methods}),
         methods=[*CONTROLS, *methods] if tables else [],
-        cards=[_card(table, rules, methods) for table in tables],
+        cards=[_card(table, rules, [*known, *methods]) for table in tables],
         across=charts.across(tables, across_tasks(tables, rules.alpha)) if tables else [],
+        tunings=tunings,
         names=[(name, described(name)) for name in names],
         left_out=[*((problem, []) for problem in problems), *left_out(tables)],
         reported=reported.tables(),

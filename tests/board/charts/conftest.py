@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,10 +16,12 @@ from bench.board.charts import Chart
 from bench.compare import crossed
 from bench.compare.analysis import Table, analyse
 from bench.compare.crossed import Crossed, Run
+from bench.compare.tuning import Tuning, summarise
 from bench.score.scoring import score_items
 from bench.store import files
 from bench.store.record import CONTROLS, Cell, Record
 from tests.board.conftest import NAMES, TASK, planted
+from tests.compare import made_trials
 
 MODELS = {
     "target": (1.0, 0.9), "retrain": (0.0, 0.9), "good": (0.2, 0.85), "half": (0.5, 0.9), "ruin": (0.0, 0.05),
@@ -125,6 +127,13 @@ def one_seed(shown: Shown) -> Shown:
 
     rows, variants = (tuple(map(bare, of)) for of in (shown.table.rows, shown.table.variants))
     return shown._replace(table=dataclasses.replace(shown.table, seeds=(0,), rows=rows, variants=variants))
+
+
+def tuned(methods: Iterable[str]) -> Tuning:
+    """A tuning of methods of these names."""
+    natures = list(made_trials.METHODS.values())
+    trials = {method: made_trials.made(method, natures[n % 5], 5) for n, method in enumerate(methods)}
+    return summarise(trials, "embedded", "tiny", TASK)
 
 
 def rows_of(chart: Chart, *kinds: str) -> list[dict[str, Any]]:

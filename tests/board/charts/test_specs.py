@@ -16,7 +16,8 @@ from bench.board.charts import theme
 from bench.board.charts.theme import looks
 from bench.board.report import pair
 from bench.compare.analysis import across_tasks
-from tests.board.charts.conftest import HOSTILE, Shown, one_seed, walk
+from bench.store.record import CONTROLS
+from tests.board.charts.conftest import HOSTILE, Shown, one_seed, tuned, walk
 
 EXPRESSIONS = {"test", "filter", "expr", "signal", "calculate"}
 
@@ -27,12 +28,14 @@ def everything(shown: Shown) -> list[charts.Chart]:
     record = next(r for r in shown.records.values() if r.curve)
     method = record.cell.method.partition("@")[0]
     tables = [table, other, third]
+    tuning = tuned([row.method for row in table.rows if row.method not in CONTROLS])
     return [
         *shown.charts(),
         charts.forest(table, compact=True),
         *charts.of_method(method, tables),
         *charts.of_cell(record, shown.records.values()),
         *charts.across(tables, across_tasks(tables)),
+        *charts.of_tuned(tuning, method),
     ]
 
 

@@ -39,6 +39,7 @@ def verdict(table: Table, rules: Rules) -> list[Column]:
         told[KS_DISTANCE] = told[KS_DISTANCE]._replace(texts={**told[KS_DISTANCE].texts, RETRAIN: itself})
     seconds = {row.method: row.cost.get("unlearn_seconds") for row in rows}
     at = {row.method: row.matched.at_retrain for row in rows}
+    origins = {row.method: row.origin for row in rows}
     found = [
         Column("", {row.method: "apart" if row.apart else row.letters for row in rows}),
         number("headline", rows, HEADLINE),
@@ -48,9 +49,7 @@ def verdict(table: Table, rules: Rules) -> list[Column]:
         told[MEMBERSHIP_GAP]._replace(head="membership - retrain's"),
         Column("retain p at retrain's level", {m: short("", s) for m, s in at.items()}, _values(at)),
         _at_the_match(table),
-        Column(
-            "settings", {row.method: row.origin for row in rows} if any(is_tuned(row.origin) for row in rows) else {}
-        ),
+        Column("settings", origins if any(map(is_tuned, origins.values())) else {}),
         Column("s", {m: f"{v:.0f}" for m, v in seconds.items() if v is not None}, seconds),
         Column("seeds", {row.method: str(len(row.seeds)) for row in rows}, {r.method: len(r.seeds) for r in rows}),
     ]

@@ -104,9 +104,9 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     found = Numbers(crossed, seeds, asked)
     scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
     kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
-    beside = _beside(records)
+    outside = {*CONTROLS, *_beside(records)}
     able = [
-        m for m in scores if m not in CONTROLS and m not in beside and "@" not in m and set(seeds) <= set(crossed.seeds(m))
+        m for m in scores if m not in outside and "@" not in m and set(seeds) <= set(crossed.seeds(m))
         and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
     by_seed = {method: found.by_seed(method) for method in scores}

@@ -56,6 +56,13 @@ def _question(row: object, where: str) -> Question:
     return Question(**row)
 
 
+def validating(questions: Sequence[Question]) -> list[Question]:
+    """The questions that are to be kept, those of every third person forgotten: data to tune on (`bench tune`)."""
+    kept = [q._replace(about=q.about or str(i)) for i, q in enumerate(questions) if not q.forget]
+    chosen = frozenset(list(dict.fromkeys(q.about for q in kept))[::3])
+    return [q._replace(forget=q.about in chosen) for q in kept]
+
+
 def splits(
     questions: Sequence[Question], *, base: Sequence[Pair] = (), max_new_tokens: int = 32, notes: Sequence[str] = ()
 ) -> Splits:

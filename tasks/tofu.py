@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from bench.api import VALIDATION, Pair, Probes, Prompt, Splits, Text, task, world
+from bench.errors import UsageError
 from tasks._embedded import world as embedded
 from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
 
@@ -171,6 +172,11 @@ def validation(forget: str, tables: Tables) -> Tables:
     probed = sorted({author(row) for row in tables["retain_perturbed"]} - {-1})
     size = len(tables["full"]) // ROWS_PER_AUTHOR * int(forget.removeprefix("forget")) // 100
     chosen = frozenset(probed[: min(size, len(probed) // 2)])
+    if not chosen:
+        raise UsageError(
+            f"{len(probed)} authors of retain_perturbed are in full. To tune on this data takes two: one to forget and "
+            "one to keep."
+        )
     parts = {
         True: [row for row in known if author(row) in chosen],
         False: [row for row in known if author(row) not in chosen],

@@ -130,11 +130,16 @@ def data_source(data: str) -> str:
 
 def say_of_settings(request: Any, cells: Sequence[Any]) -> None:
     """Say which file looks like settings and is none, and which methods the settings that were asked for leave out."""
-    from bench.run.presets import beside
+    from bench.model.recipes import model_label
+    from bench.run.presets import TUNING, beside, settings
 
     if not request.settings and (file := beside(request.model)):
         say(f"{file} is not read; to take its settings, add --settings {file}")
     if request.settings:
+        chosen = settings(request.model, request.settings)
+        made_for = chosen.tables.get(TUNING, {}).get("model", request.model)
+        if made_for not in (request.model, model_label(request.model)):
+            say(f"warning: {request.settings} was tuned for the model {made_for}, not for {request.model}")
         left = {c.cell.method: None for c in cells if c.composed.parts and not c.composed.settled}
         if left:
             say(f"--settings {request.settings} says nothing of {', '.join(left)}: defaults stand")

@@ -49,7 +49,9 @@ def tune(
     Trial 1 is the source's default; the others are drawn alike for all methods, and each run counts as four choices of
     when to stop. What is done is kept: the same command goes on, and two processes share a tuning.
     """
+    from bench.board.tuning import lines
     from bench.cli.checkpoints import models
+    from bench.compare.tuning import tunings
     from bench.run.plan import Request
     from bench.run.space import without
     from bench.study import tune as study
@@ -72,6 +74,9 @@ def tune(
     writable("--results", results)
     writable("--cache", cache)
     study.run(tuning, worker_count(workers, max(1, len(todo))), say)
+    for found in tunings(results):
+        if found.task in on and (found.data, found.model) == (request.data, request.model_label):
+            click.echo("\n".join([*lines(found), ""]))
     for file in write(tuning.request):
         say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks} --settings {file}")
     return 0

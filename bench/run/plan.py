@@ -57,9 +57,9 @@ class Request:
     @property
     def data(self) -> str:
         """The label of the data in records: a directory's path belongs to one machine, its content is in the keys."""
-        if world(self.source) is not None or self.source.startswith("hub"):
-            return self.source
-        return "files" + VALIDATION * self.source.endswith(VALIDATION)
+        place = self.source.removesuffix(VALIDATION)
+        known = place == "hub" or world(place) is not None
+        return (place if known else "files") + self.source[len(place) :]
 
     @property
     def model_label(self) -> str:

@@ -162,14 +162,13 @@ def _along(tried: Tried, context: Context, look: Callable[[LM, float, int], None
     schedule = parts["schedule"]
     total = schedule.epochs * math.ceil(len(context.forget) / schedule.batch_size)
     last = max(1, round(schedule.stop * total))
-    wanted = (0.0, 1.0) if tried.fresh else (0.0, *SHARES)
-    called = 0
+    wanted = {max(1, round(last * share)): share for share in ((1.0,) if tried.fresh else SHARES)}
+    steps = iter([*sorted({round(last * k / EIGHTHS) for k in range(EIGHTHS)}), last])
 
     def probe() -> dict[str, float]:
-        nonlocal called
-        share, called = called / EIGHTHS, called + 1
-        if share in wanted:
-            look(lm, share * schedule.stop, round(last * share))
+        step = next(steps)
+        if step == 0 or step in wanted:
+            look(lm, wanted.get(step, 0.0) * schedule.stop, step)
         return {}
 
     made_of = (parts["objective"], parts["optimizer"], parts["scope"], schedule)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.compare.selection import KEPT_AT_LEAST, OBJECTIVES, Objective, choose
 from bench.registry import names as registered
+from bench.run.compose import compose
 from bench.run.plan import Request
 from bench.run.trial import SHARES
 from bench.store import files, trials
@@ -33,7 +34,12 @@ def write(request: Request) -> list[Path]:
              for task in registered("task")}  # fmt: skip
     made = []
     for objective in OBJECTIVES:
-        parts = [line for task, folder in tuned.items() if folder.is_dir() for line in _task(objective, task, folder)]
+        parts = [
+            line
+            for task, folder in tuned.items()
+            if folder.is_dir()
+            for line in _task(objective, task, folder, request)
+        ]
         if not parts:
             continue
         head = [f"# Chosen by `python -m bench tune` on validation data: {_WORDS[objective]}.", "# Do not edit.", ""]
@@ -45,50 +51,43 @@ def write(request: Request) -> list[Path]:
     return made
 
 
-def _task(objective: Objective, task: str, folder: Path) -> Iterator[str]:
-    """The lines of a task: how it was tuned, then the methods with their settings."""
-    found = {file.stem: trials.read(file) for file in sorted(folder.glob("*.jsonl"))}
-    chosen: dict[str, list[str]] = {}
-    counted: set[int] = set()
-    runs: list[Trial] = []
-    for method, made in found.items():
-        choice = None if method in CONTROLS else choose(objective, made)
-        if choice is None:
-            continue
-        name = made[0].method
-        own = {"trials": choice.trials} | _values(made, setting(choice, made))
-        chosen[name] = [f'[task."{task}".method.{_key(name)}]', *_assignments(own)[1:], ""]
-        counted.add(choice.trials)
-        runs += made
-    if not chosen:
+def _task(objective: Objective, task: str, folder: Path, request: Request) -> Iterator[str]:
+    """The lines of a task: how it was tuned, then the methods with their settings.
+
+    A method with fewer trials than others is not done, and one that left nothing to choose has no settings.
+    """
+    found = {made[0].method: made for file in sorted(folder.glob("*.jsonl")) if (made := trials.read(file))}
+    choices = {m: choose(objective, made) for m, made in found.items() if m not in CONTROLS}
+    most = max((choice.trials for choice in choices.values() if choice), default=0)
+    whole = {m: choice for m, choice in choices.items() if choice is not None and choice.trials == most}
+    if not whole:
         return
-    yield f'[task."{task}".tuning]'
-    yield from _assignments(_how(runs, counted))
+    yield f"[task.{json.dumps(task)}.tuning]"
+    yield from _assignments(_how([t for m in whole for t in found[m]], most))
+    for method, choice in whole.items():
+        yield ""
+        yield f"[task.{json.dumps(task)}.method.{json.dumps(method)}]"
+        yield from _assignments(_values(method, setting(choice, found[method]), task, request))
     yield ""
-    for lines in chosen.values():
-        yield from lines
 
 
-def _how(runs: Sequence[Trial], counted: set[int]) -> dict[str, Any]:
-    """What was spent, and on which data: the same for every method, or the fewest trials are said."""
+def _how(runs: Sequence[Trial], count: int) -> dict[str, Any]:
+    """What was spent on each method, and on which data."""
     tried = [t for t in runs if not t.fresh and t.number]
     return {
-        "trials": min(counted),
-        "stops": [float(share) for share in SHARES],
-        "updates": max((t.updates for t in tried), default=0),
+        "trials": count,
+        "stops": list(SHARES),
+        "updates": max(t.updates for t in tried),
         "validation": sorted({t.data for t in tried}),
         "seeds": sorted({t.seed for t in tried}),
     }
 
 
-def _values(made: Sequence[Trial], setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter that was set for the trials, and what was chosen on top."""
-    return {**setting}
+def _values(method: str, setting: Mapping[str, Any], task: str, request: Request) -> dict[str, Any]:
+    """What was chosen, and what the model's own settings said of parameters that were not searched."""
+    composed = compose(method, request.model, setting, task, request.settings)
+    return {**setting, **{name: composed.parameters[name] for name in composed.overrides}}
 
 
 def _assignments(values: Mapping[str, Any]) -> list[str]:
     return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-
-
-def _key(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)

@@ -42,7 +42,7 @@ def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
 
 
 def general_facts() -> tuple[Pair, ...]:
-    """The general facts that are taught, in every world the exam's: as questions and as choices between four options."""
+    """The general facts that are taught, in every world the exam's: questions, and choices between four options."""
     known = (Pair(fact.question, fact.answer) for fact in facts() if fact.taught)
     chosen = (Pair(choice.prompt, choice.options[choice.answer]) for choice in multiple_choice() if choice.taught)
     return (*known, *chosen)

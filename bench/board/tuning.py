@@ -102,6 +102,12 @@ def notes(tuning: Tuning) -> list[str]:
         found.append("!: no point kept that much; the one that keeps most was taken.")
     if any(o is not None for t in tuning.methods for o in t.optimism.values()):
         found.append("Optimism: the choice's headline on validation data minus its mean over runs with fresh seeds.")
+    counts = sorted({len(tuned.settings) for tuned in tuning.methods})
+    if len(counts) > 1:
+        found.append(
+            f"Methods have {counts[0]} to {counts[-1]} trials: do not compare what grows with their number, "
+            "the best and the hypervolume."
+        )
     if dear := [tuned.method for tuned in tuning.at_equal_seconds]:
         found.append(
             f"A trial of {', '.join(dear)} takes more than {DEAR:g} times the usual: also shown are the first trials "

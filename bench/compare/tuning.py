@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from bench import registry
+from bench.api import make_task
 from bench.compare.analysis import Rules
+from bench.compare.headline import ERASED
+from bench.compare.numbers import UTILITY as MODEL_UTILITY
 from bench.compare.selection import (
     EXTRACTION,
     HEADLINE,
     OBJECTIVES,
-    UTILITY,
     Candidate,
     Choice,
     Objective,
@@ -27,12 +29,14 @@ from bench.compare.selection import (
     candidates,
     choose,
 )
+from bench.errors import UsageError
 from bench.stats.pareto import front
 from bench.stats.tuning import expected_best, hypervolume, width, within_budget
-from bench.store.record import CONTROLS
+from bench.store.record import CONTROLS, RETRAIN, TARGET
 from bench.store.trials import FOLDER, Point, Trial, anchors, read
 
-ERASED = "erased"
+STOP = "stop"
+"""The parameter that a chosen setting stops by, without which it runs to its end."""
 COLLAPSED = Rules.collapsed
 """Share of the target's utility below which a run has ruined its model, and where the hypervolume begins."""
 DEAR = 2.0
@@ -117,7 +121,7 @@ class Tuning(NamedTuple):
     validation: tuple[str, ...]  # the data that settings were chosen on
     seeds: tuple[int, ...]
     methods: tuple[Tuned, ...]
-    anchors: Mapping[str, Spot]  # target and retrain, where both numbers are known
+    anchors: Mapping[str, Spot]  # target, and retrain where its utility is known
 
     @property
     def at_equal_seconds(self) -> tuple[Tuned, ...]:
@@ -151,13 +155,13 @@ def summarise(by_method: Mapping[str, Sequence[Trial]], data: str, model: str, t
     tuned = {method: one for method, one in tuned.items() if one.settings}
     usual = median(one.seconds for one in tuned.values()) if tuned else 0.0
     everything = [trial for trials in by_method.values() for trial in trials]
-    searched = [trial for trial in everything if trial.number > 0 and not trial.fresh]
+    searched = {(trial.data, trial.seed) for trial in everything if trial.number > 0 and not trial.fresh}
     return Tuning(
         data, model, task,
-        tuple(sorted({trial.data for trial in searched})),
-        tuple(sorted({trial.seed for trial in searched})),
+        tuple(sorted({data for data, _ in searched})),
+        tuple(sorted({seed for _, seed in searched})),
         tuple(_with_equal_seconds(one, by_method[method], usual) for method, one in tuned.items()),
-        _anchors(everything),
+        _anchors(task, everything, searched),
     )  # fmt: skip
 
 
@@ -256,7 +260,7 @@ def _optimism(choice: Choice | None, trials: Sequence[Trial]) -> Optimism | None
     if choice is None:
         return None
     chosen = choice.candidate
-    fresh = [t for t in trials if t.fresh and t.number == chosen.number and t.chosen.get("stop") == chosen.share]
+    fresh = [t for t in trials if t.fresh and t.number == chosen.number and t.chosen.get(STOP, 1.0) == chosen.share]
     if not fresh:
         return None
     ends = [_at(trial.points, chosen.share) for trial in fresh]
@@ -281,17 +285,31 @@ def _minus(a: float | None, b: float | None) -> float | None:
     return difference if math.isfinite(difference) else None
 
 
-def _anchors(trials: Sequence[Trial]) -> dict[str, Spot]:
-    """Where target and retrain stand: means over validation data and seeds of what is known."""
-    scores = anchors(trials)
-    found = {}
-    for name in CONTROLS:
-        of = [s for (method, _, _), s in scores.items() if method == name]
-        erased, utility = _mean([s.get(ERASED) for s in of]), _mean([s.get(UTILITY) for s in of])
-        if erased is not None and utility is not None:
-            headline = _mean([s.get(HEADLINE) for s in of])
-            found[name] = Spot(0, 1.0, erased, min(utility, 1.0), math.nan if headline is None else headline)
+def _anchors(task: str, trials: Sequence[Trial], where: Collection[tuple[str, int]]) -> dict[str, Spot]:
+    """Where target and retrain stand: at 0 and at 1 of what is erased, by definition; utility as a mean over `where`.
+
+    Args:
+        where: the data and seeds that settings were chosen on.
+    """
+    scores, utility = anchors(trials), _utility(task)
+    shares = []
+    for place in where:
+        full, own = (scores.get((name, *place), {}).get(utility) for name in CONTROLS)
+        shares.append(own / full if own is not None and full else None)
+    share = _mean(shares)
+    found = {TARGET: Spot(0, 1.0, 0.0, 1.0, 0.0)}
+    if share is not None:
+        share = min(share, 1.0)
+        found[RETRAIN] = Spot(0, 1.0, 1.0, share, 2 * share / (1 + share))
     return found
+
+
+def _utility(task: str) -> str:
+    """The name of a task's utility score; "" where the task is not known here or has none."""
+    try:
+        return getattr(make_task(task), "headlines", {}).get(MODEL_UTILITY, "")
+    except UsageError:
+        return ""
 
 
 def _trials(folder: Path) -> dict[str, list[Trial]]:

@@ -56,6 +56,12 @@ def test_columns_and_notes_of_what_is_not_there(tuning: Tuning) -> None:
     assert "Tuning of t" in empty
 
 
+def test_unequal_numbers_of_trials_are_said(tuning: Tuning) -> None:
+    both = {name: made_trials.made(name, made_trials.METHODS["fo-npo"], n, fresh=0) for name, n in (("a", 2), ("b", 3))}
+    assert any("2 to 3 trials" in note for note in notes(summarise(both, "d", "tiny", "t")))
+    assert not any("do not compare" in note for note in notes(tuning))
+
+
 def test_nothing_kept_enough_is_marked() -> None:
     ruin = made_trials.Nature(5.0, -2.0, 5.0)
     text = "\n".join(lines(summarise({"m": made_trials.made("m", ruin, 2)}, "d", "tiny", "t")))

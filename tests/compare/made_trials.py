@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ def made(method: str, nature: Nature, count: int = 12, data: Sequence[str] = DAT
     chosen_by = {objective: choose(objective, found) for objective in OBJECTIVES}
     stops = {(c.candidate.number, c.candidate.share) for c in chosen_by.values() if c is not None}
     for number, stop in sorted(stops):
-        setting = next(trial.chosen for trial in found if trial.number == number) | {"stop": stop}
+        plain = next(trial.chosen for trial in found if trial.number == number)
+        setting = plain if stop == 1 else {**plain, "stop": stop}
         for seed in range(1, 1 + fresh):
             random = np.random.default_rng([number, seed, 99, *method.encode()])
             way = tuple(p for p in points(nature, powers[number - 1], random) if p.share == stop)
@@ -89,9 +91,10 @@ def made(method: str, nature: Nature, count: int = 12, data: Sequence[str] = DAT
 def write(results: Path, methods: Sequence[str] = tuple(METHODS), count: int = 12, task: str = "tofu:forget10") -> Path:
     """The files of a tuning of these methods on planted validation data; the folder."""
     folder = trials.folder(results, "embedded", "tiny", task)
-    for name, spot in (("target", point(1.0, 0.0, 1.0)), ("retrain", point(1.0, 1.0, 0.98))):
-        for where in DATA:
-            trials.append(trials.path(folder, name), Trial(name, 0, {}, {}, where, 0, points=(spot,)))
+    for name, utility in (("target", 0.6), ("retrain", 0.594)):
+        for where, seed in itertools.product(DATA, (0, 1, 2)):
+            spot = Point(1.0, 0, {"model_utility": utility if seed == 0 else 0.1, "extraction_strength": 0.5})
+            trials.append(trials.path(folder, name), Trial(name, 0, {}, {}, where, seed, points=(spot,)))
     for method in methods:
         nature = METHODS.get(method, METHODS["fo-npo"])
         for trial in made(method, nature, count):

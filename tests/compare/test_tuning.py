@@ -84,6 +84,9 @@ def test_optimism_is_of_the_same_setting_at_the_same_stop() -> None:
     headlines = [2 * e * 0.96 / (e + 0.96) for e in (0.8, 0.7)]
     assert one.headline == pytest.approx(headlines[0] - sum(headlines) / 2)
     assert one.extraction == pytest.approx(0.03)
+    ends = [trial(3, (1.0, 0.9, 1.0)), trial(3, (1.0, 0.8, 1.0), fresh=True, seed=1)]
+    whole = of_method("m", ends).optimism["oracle"]
+    assert whole is not None and whole.headline == pytest.approx(1.8 / 1.9 - 1.6 / 1.8), "without a stop it is the end"
     died = trial(2, fresh=True, seed=4, chosen=stop, status="diverged")
     other = of_method("m", [*FOUR, *fresh, died]).optimism["deployable"]
     assert other is not None and (other.runs, other.extraction) == (3, None)
@@ -156,7 +159,9 @@ def test_reading(tmp_path: Path) -> None:
     assert (tofu.data, tofu.model, tofu.task, mine.task) == ("embedded", "tiny", "tofu:forget10", "mine-own")
     assert (tofu.validation, tofu.seeds) == (made_trials.DATA, (0,))
     assert [t.method for t in mine.methods] == ["fo-npo", "rmu"]
-    assert tofu.anchors["target"] == Spot(0, 1.0, 0.0, 1.0, 0.0)
+    assert tofu.anchors["target"] == mine.anchors["target"] == Spot(0, 1.0, 0.0, 1.0, 0.0)
+    assert tofu.anchors["retrain"] == pytest.approx(Spot(0, 1.0, 1.0, 0.99, 1.98 / 1.99)), "seed 0 alone was tuned on"
+    assert "retrain" not in mine.anchors, "what its utility is called is not known here"
 
 
 def test_a_line_that_is_no_trial(tmp_path: Path) -> None:

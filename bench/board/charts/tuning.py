@@ -169,7 +169,7 @@ def _clouds() -> alt.LayerChart:
         .mark_line(strokeWidth=1.6, interpolate="step-before", clip=True)
         .encode(x=x, y=y, color=colour(), strokeDash=dash(), order=alt.Order("erased:Q"), opacity=seen(0.9))
     )
-    size = alt.Size("share:Q", scale=alt.Scale(domain=[0, 1], range=[6, 42]), legend=None)
+    size = alt.Size("share:Q", scale=alt.Scale(domain=[0, 1], range=[12, 54]), legend=None)
     points = (
         of("point")
         .mark_point(filled=True, clip=True)

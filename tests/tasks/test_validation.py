@@ -63,7 +63,7 @@ def test_of_real_data_what_is_retained_is_forgotten_in_place_of_the_tests(name: 
     stages = [
         (prepared(of, name, stage, 0).key) for of in (request, validating) for stage in ("base", "full", "retain")
     ]
-    assert stages[0] == stages[3] and len({*stages}) == 5
+    assert stages[0] == stages[3] and stages[5] not in stages[:5]
 
 
 def test_tofu_forgets_as_many_authors_as_the_test_but_keeps_half_of_the_probed(shared_data: Path) -> None:

@@ -244,10 +244,21 @@ def _parameters(part: Any, base: type | None = None) -> Iterator[str]:
             continue
         choices = spec.metadata.get("choices") or ()
         more = f" ({', '.join(map(str, choices))})" if not all(str(choice) in doc for choice in choices) else ""
-        yield f"| `{spec.name}` | {_value(spec.default)} | {_plain(doc + more).replace('|', chr(92) + '|')} |"
+        said = _plain(doc + more + _searched(spec.metadata.get("search"))).replace("|", chr(92) + "|")
+        yield f"| `{spec.name}` | {_value(spec.default)} | {said} |"
     if usual:
         named, values = (", ".join(of) for of in zip(*((f"`{s.name}`", _value(s.default)) for s in usual)))
         yield f"| {named} | {values} | as in [the schedule](#the-schedule) |"
+
+
+def _searched(search: Any) -> str:
+    """Where `bench tune` looks for a parameter."""
+    if search is None:
+        return ""
+    if isinstance(search, list):
+        return f"; tuned over {', '.join(map(str, search))}"
+    low, high, scale = search
+    return f"; tuned from {low:g} to {high:g}{'' if scale == 'linear' else f' ({scale})'}"
 
 
 def _base(part: Any) -> type | None:

@@ -192,12 +192,11 @@ def made(request_: Request, accelerator: Accelerator, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(cell, "unlearn", unlearn)
 
-        def measure(*_: Any, **__: Any) -> SimpleNamespace:
+        def measured(*_: Any, **__: Any) -> tuple[SimpleNamespace, list[str]]:
             accelerator.use(measuring)
-            return SimpleNamespace(generations=None)
+            return SimpleNamespace(generations=None), []
 
-        monkeypatch.setattr(cell, "measure", measure)
-        monkeypatch.setattr(cell, "exams", lambda *_: ())
+        monkeypatch.setattr(cell, "measured", measured)
         for name in ("write_rows", "item_table", "score_items", "files.items"):
             monkeypatch.setattr(f"bench.run.cell.{name}", lambda *_: None)
         monkeypatch.setattr(cell, "_record", lambda *_, **found: found)

@@ -61,8 +61,9 @@ class Tried:
     @property
     def name(self) -> str:
         """What a line of progress calls it."""
-        kind = f"fresh {self.chosen.get('stop', 1.0):g}" if self.fresh else "trial" if self.number else "anchor"
-        return f"{self.task}/{self.composed.method.name} {kind} {self.number} on {self.request.data}, seed {self.seed}"
+        again = f" again, to {self.chosen.get('stop', 1.0):g}" if self.fresh else ""
+        of = f"trial {self.number}{again}, " if self.number else ""
+        return f"{self.task}/{self.composed.method.name}: {of}{self.request.data}, seed {self.seed}"
 
     @property
     def claim(self) -> str:

@@ -349,7 +349,7 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
         notes=(
             *splits(planned.cell.task, request.source).notes,
             *([] if request.precision == "float32" else [f"{request.precision}: {PRECISIONS[request.precision]}"]),
-            *planned.composed.notes,
+            *([] if chosen.origin == "tuned" else planned.composed.notes),
             *filter(None, [as_it_is]),
             *found.pop("notes", ()),
         ),

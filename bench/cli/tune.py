@@ -62,7 +62,13 @@ def tune(
     chosen = [m for m in registry.select("method", methods) if m in named or without([m])]
     if seed < 0:
         raise UsageError(f"--seed {seed}: write a whole number from 0 on")
-    request = Request(models(model, "", (), on).model, data_source(data), results, cache, precision=precision)
+    found = models(model, "", (), on)
+    if found.retrains:
+        raise UsageError(
+            f"--model {model} is a target with its retrain model. A tuning teaches models of its own, on validation "
+            "data: give what they were fine-tuned from."
+        )
+    request = Request(found.model, data_source(data), results, cache, precision=precision)
     tuning = study.Tuning(request, tuple(chosen), tuple(on), trials, seed, worlds)
     planned = study.planned(tuning)
     todo = [tried for tried in planned if study.known(tried) is None]
@@ -74,9 +80,9 @@ def tune(
     writable("--results", results)
     writable("--cache", cache)
     study.run(tuning, worker_count(workers, max(1, len(todo))), say)
-    for found in tunings(results):
-        if found.task in on and (found.data, found.model) == (request.data, request.model_label):
-            click.echo("\n".join([*lines(found), ""]))
+    for tuned in tunings(results):
+        if tuned.task in on and (tuned.data, tuned.model) == (request.data, request.model_label):
+            click.echo("\n".join([*lines(tuned), ""]))
     for file in write(tuning.request):
         say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks} --settings {file}")
     return 0

@@ -28,6 +28,8 @@ from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 PAGE = Path(__file__).with_suffix(".md")
 OBJECTIVES = ("deployable", "oracle")
 ALPHA, MARGIN = 0.05, Rules().margin
+LEVELS = (0.5, 0.8, 0.95)
+"""Shares erased at which methods are compared by what they keep."""
 EQUAL_FORGETTING = "at equal forgetting"
 MEASURES = {HEADLINE: "headline", ERASED: "erased", KEPT: "kept", EQUAL_FORGETTING: "retain p at equal forgetting"}
 
@@ -138,16 +140,21 @@ def _verdict(found: Comparison, p: float) -> str:
 
 def _where(board: Board) -> str:
     data, model, task = board.place
-    return f"{task}, {data} {model}, {board.objective}"
+    return f"{_place(task, data, model)}, {board.objective}"
+
+
+def _place(task: str, data: str, model: str) -> str:
+    return f"{task}, {data} {model}"
 
 
 def ranks(known: Sequence[Board]) -> str:
-    """Headline and rank of every method, by hand and tuned, a table a task."""
+    """Headline of every method that was tuned, and its rank among these, by hand and tuned; a table a task."""
     parts = []
     for place in dict.fromkeys(board.place for board in known):
         of = {board.objective: board for board in known if board.place == place}
         names = [name for name in ("by hand", *OBJECTIVES) if name in of]
-        columns = {name: headlines(of[name].table.rows) for name in names}
+        tuned = {row.method for name in names if name != "by hand" for row in of[name].table.rows}
+        columns = {name: headlines([r for r in of[name].table.rows if r.method in tuned]) for name in names}
         methods = sorted({m for c in columns.values() for m in c}, key=lambda m: -columns[names[-1]].get(m, 0.0))
         said = {name: _ranked(column) for name, column in columns.items()}
         rows = [[m, *(said[name].get(m, "") for name in names)] for m in methods]
@@ -179,13 +186,23 @@ def _agreement(columns: Mapping[str, Mapping[str, float]]) -> str:
     return f"\n\nSpearman's correlation with the order by hand: {'; '.join(said)}." if said else ""
 
 
+def reached(results: Path) -> str:
+    """Utility over the target's at equal forgetting: the most that any trial kept where it had erased so much."""
+    rows = []
+    for tuning in tunings(results):
+        for of in tuning.methods:
+            kept = [max((s.utility for s in of.cloud if s.erased >= level), default=None) for level in LEVELS]
+            rows.append([_place(tuning.task, tuning.data, tuning.model), of.method, *map(_number, kept)])
+    return table(("tuned on other worlds for", "method", *(f"erased at least {level:g}" for level in LEVELS)), rows)
+
+
 def spent(results: Path) -> str:
     """What was tried, method by method, and what choosing costs: the gap and the optimism."""
     rows = []
     for tuning in tunings(results):
         for of in tuning.methods:
             by = {c: _chosen(of, c) for c in OBJECTIVES}
-            rows.append([f"{tuning.task}, {tuning.data} {tuning.model}", of.method, len(of.settings), f"{of.width:.2f}",
+            rows.append([_place(tuning.task, tuning.data, tuning.model), of.method, len(of.settings), f"{of.width:.2f}",
                          _number(of.default), *by.values(), _number(of.gap), f"{of.seconds:.0f}"])  # fmt: skip
     head = ("tuned on other worlds for", "method", "trials", "width", "default", *OBJECTIVES, "gap", "s a trial")
     return table(head, rows)
@@ -208,7 +225,8 @@ def _number(value: float | None) -> str:
 def rewritten(text: str, results: Path) -> str:
     """The page with its tables made anew."""
     known = boards(results)
-    parts = {"claims": claims(results, known), "ranks": ranks(known), "spent": spent(results)}
+    parts = {"claims": claims(results, known), "ranks": ranks(known)}
+    parts |= {"reached": reached(results), "spent": spent(results)}
     return PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import registry
-from bench.api import world
 from bench.cli.results import say
 from bench.errors import BenchError, UsageError
 
@@ -119,6 +118,8 @@ def data_source(data: str) -> str:
     Raises:
         UsageError: no such directory.
     """
+    from bench.data import world
+
     if data == "hub" or world(data) is not None:
         return data
     if not Path(data).is_dir():

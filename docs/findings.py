@@ -75,11 +75,15 @@ class Board(NamedTuple):
 def boards(results: Path) -> list[Board]:
     """Every board of which there is a tuned one, tuned or by hand."""
     known = files.records(results, lambda line: print(line, file=sys.stderr))
-    tables = analyse(results, known)
-    found = [Board(t, {c: r for c, r in known.items() if (c.data, c.model, c.task) == (t.data, t.model, t.task)})
-             for t in tables]  # fmt: skip
-    tuned = {board.place for board in found if board.objective != "by hand"}
-    return [board for board in found if board.place in tuned]
+    tuned = {_of(cell) for cell in known if "@" in cell.model}
+    known = {cell: record for cell, record in known.items() if _of(cell) in tuned}
+    at = lambda t: {c: r for c, r in known.items() if (c.data, c.model, c.task) == (t.data, t.model, t.task)}  # noqa: E731
+    return [Board(table, at(table)) for table in analyse(results, known)]
+
+
+def _of(cell: Cell) -> tuple[str, str, str]:
+    """Data, model and task, whatever its settings were tuned to."""
+    return cell.data, cell.model.partition("@")[0], cell.task
 
 
 def differences(results: Path, board: Board) -> dict[tuple[str, str], dict[str, Comparison]]:
@@ -88,7 +92,8 @@ def differences(results: Path, board: Board) -> dict[tuple[str, str], dict[str, 
     have = {row.method for row in board.table.rows}
     for a, b in dict.fromkeys(pair for claim in CLAIMS for pair in claim.pairs):
         if {a, b} <= have:
-            of = of_pair(results, board.records, asked(board.table, Rules()), a, b, [HEADLINE, ERASED, KEPT])
+            own = {cell: record for cell, record in board.records.items() if cell.method in (a, b, *CONTROLS)}
+            of = of_pair(results, own, asked(board.table, Rules()), a, b, [HEADLINE, ERASED, KEPT])
             found[a, b] = of.comparisons | at_equal_forgetting(board.records, a, b)
     return found
 
@@ -106,13 +111,15 @@ def at_equal_forgetting(records: Mapping[Cell, Record], a: str, b: str) -> dict[
 
 def claims(results: Path, known: Sequence[Board]) -> str:
     """Every claim on every tuned board, the headline's p corrected for all of them together."""
-    rows, ps = [], []
-    for claim in CLAIMS:
-        for board in (b for b in known if b.objective != "by hand"):
-            for pair, of in differences(results, board).items():
-                if pair in claim.pairs and HEADLINE in of:
-                    rows.append((claim.words, board, pair, of))
-                    ps.append(of[HEADLINE].p)
+    tuned = [(board, differences(results, board)) for board in known if board.objective != "by hand"]
+    rows = [
+        (claim.words, board, pair, of)
+        for claim in CLAIMS
+        for board, differ in tuned
+        for pair, of in differ.items()
+        if pair in claim.pairs and HEADLINE in of
+    ]
+    ps = [of[HEADLINE].p for *_, of in rows]
     corrected = holm(ps) if ps else []
     lines = [
         [words, _where(board), f"{pair[0]} - {pair[1]}", *(_difference(of.get(name)) for name in MEASURES),

@@ -52,7 +52,7 @@ def _tuned(said: Mapping[str, Any]) -> str:
     """How the settings of a table were chosen."""
     why = "an upper bound, for it takes retrain" if said["objective"] == "oracle" else "no retrain model is needed"
     return (
-        f"Settings: `{said['file']}` ({said['digest']}), chosen by `bench tune` on {', '.join(said['validation'])}, of "
+        f"Settings: `{said['file']}`, chosen by `bench tune` on {', '.join(said['validation'])}, of "
         f"which no number here is; {said['trials']} trials a method of at most {said['updates']} updates, each with "
         f"{len(said['stops'])} places to stop; objective {said['objective']} ({why})."
     )

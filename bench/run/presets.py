@@ -37,7 +37,6 @@ class Settings:
     by: str
     tables: Mapping[str, Any]
     origin: str = ""
-    digest: str = ""
 
     @property
     def label(self) -> str:
@@ -45,16 +44,22 @@ class Settings:
         return str(self.tables[TUNING]["objective"]) if self.origin == "tuned" else ""
 
     def said_of(self, method: str, task: str) -> dict[str, Any]:
-        """What a record says of where a method's settings are from; nothing of settings that go with a model."""
+        """What a record says of where a method's settings are from; nothing of settings that go with a model.
+
+        The digest is of the file; of a file that was tuned, of what it says of this task and method, for it grows with
+        each task that is tuned.
+        """
         if not self.origin:
             return {}
-        found = {"origin": self.origin, "file": self.by.removeprefix("--settings "), "digest": self.digest}
+        found = {"origin": self.origin, "file": self.by.removeprefix("--settings ")}
         if self.origin != "tuned":
-            return found
-        chosen = self._inner("task", task).get("method", {})
-        if method.partition("@")[0] not in chosen:
+            return {**found, "digest": digest(self.tables)}
+        own = self._inner("task", task)
+        chosen = own.get("method", {}).get(method.partition("@")[0])
+        if chosen is None:
             return {"origin": "by hand"}
-        return found | {**self.tables[TUNING], **self._inner("task", task).get(TUNING, {})}
+        how = {**self.tables[TUNING], **own.get(TUNING, {})}
+        return {**found, "digest": digest([how, chosen]), **how}
 
     def of(self, method: Method, task: str) -> list[tuple[str, Any]]:
         """What is said of this method's parts on that task, the most specific last."""
@@ -97,13 +102,13 @@ def settings(model: str, named: str = "") -> Settings:
         return Settings("settings", _read(path) if Path(model).name == model and path.is_file() else {})
     if named in names():
         tables = _read(SETTINGS / "presets" / f"{named}.toml")
-        return Settings(f"--settings {named}", tables, "published", digest(tables))
+        return Settings(f"--settings {named}", tables, "published")
     if not named.endswith(".toml"):
         raise unknown("preset", named, [*names(), "FILE.toml"])
     tables = _read(Path(named))
     _check(named, tables)
     origin = "tuned" if TUNING in tables else "by hand"
-    return Settings(f"--settings {Path(named).name}", tables, origin, digest(tables))
+    return Settings(f"--settings {Path(named).name}", tables, origin)
 
 
 def beside(model: str) -> Path | None:

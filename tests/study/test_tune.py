@@ -160,7 +160,8 @@ def test_tuned_cells_are_a_board_of_their_own_and_by_hand_is_not_ranked_there(pl
     record = json.loads(
         files.record_path(Path("board2"), Cell(TASK, "fo-graddiff", "tiny@oracle", "embedded", 0)).read_text()
     )
-    assert record["settings"]["digest"] == presets.settings("tiny", str(file)).digest and record["tuning_trials"] == 3
+    said = presets.settings("tiny", str(file)).said_of("fo-graddiff", TASK)
+    assert record["settings"] == said and len(said["digest"]) == 16 and record["tuning_trials"] == 3
     board = Path("board2/leaderboard.md").read_text()
     assert "tuned (n=3, oracle)" in board and "of which no number here is" in board
 

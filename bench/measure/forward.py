@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
+from bench.model.allocator import keep_freed_memory
 from bench.model.attachments import Attached, Spots, Told
 from bench.model.checkpoint import quiet
 from bench.model.models import LM
@@ -197,6 +198,7 @@ def evaluating(lm: LM) -> Iterator[None]:
 
     Transformers warns of filler without a mask, which a causal model needs none for where it comes last.
     """
+    keep_freed_memory()
     training = lm.model.training
     lm.model.eval()
     try:

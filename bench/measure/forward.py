@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from bench.errors import BenchError
+from bench.measure.blocks import fits, trunk_hidden
 from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
@@ -85,6 +86,7 @@ class Forward:
         attention: Tensor | None,
         cache: Cache | None = None,
         told: Told | None = None,
+        real: Tensor | None = None,
     ) -> Tensor:
         """What the head reads, [B, T, D] (or, of a model whose head cannot be called alone, its logits [B, T, V]).
 
@@ -92,7 +94,10 @@ class Forward:
             ids, positions: [B, T]
             attention: None for plain causal, [B, S] true for real slots, or [B, 1, T, S] to be added to the scores.
             told: of the rows' prompts, for what is attached; None leaves it off.
+            real: bool [B, T], on the CPU: the tokens that are no filler, which nothing need be computed for.
         """
+        if told is None and self.own_blocks:
+            return trunk_hidden(self.model, ids, positions, attention, cache, real)
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": attention, "use_cache": cache is not None}
         if self._positions:
             inputs["position_ids"] = positions
@@ -136,6 +141,27 @@ class Forward:
         return self.agrees("its head called alone", lambda: self._head(self._template.last_hidden_state[0]), whole)
 
     @cached_property
+    def own_blocks(self) -> bool:
+        """Whether the blocks as we run them give what the trunk does: under a mask, and with filler left out."""
+        if self._precision == "mixed" or self.window is not None or not self.separable or not fits(self.model):
+            return False
+        ids = self._some_ids(24).view(2, 12)
+        positions = torch.arange(12).expand_as(ids)
+        real = positions < torch.tensor([[12], [7]])
+        seen = real[:, None, None] & torch.ones(12, 12, dtype=torch.bool).tril()
+        added = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+        whole = self._trunk(input_ids=ids, position_ids=positions, attention_mask=added, use_cache=False)
+
+        def agrees(attention: Tensor | None) -> bool:
+            return self.agrees(
+                "blocks of ours",
+                lambda: trunk_hidden(self.model, ids, positions, attention, None, real)[real],
+                whole.last_hidden_state[real],
+            )
+
+        return agrees(added) and agrees(None)
+
+    @cached_property
     def takes_trees(self) -> bool:
         """Whether a prefix tree under a custom mask gives the logits of its texts one by one."""
         ids = self._some_ids(7)[0].tolist()
@@ -157,11 +183,12 @@ class Forward:
         """
         width = batch[0].width
         ids = torch.tensor([tree.ids + [self.lm.pad] * (width - tree.size) for tree in batch], device=self.device)
+        real = torch.arange(width) < torch.tensor([[tree.size] for tree in batch])
         if not batch[0].branching:
-            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None, told=told)
+            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None, None, told, real)
         positions = torch.tensor([tree.depth + [0] * (width - tree.size) for tree in batch], device=self.device)
         added = torch.from_numpy(np.stack([mask(tree, width) for tree in batch])[:, None])
-        return self.hidden(ids, positions, added.to(self.device, self.model.dtype), told=told)
+        return self.hidden(ids, positions, added.to(self.device, self.model.dtype), None, told, real)
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own forward pass with the trunk's output already there."""

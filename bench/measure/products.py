@@ -27,7 +27,7 @@ def onednn(model: nn.Module) -> Iterator[None]:
     repeat.
     """
     with ExitStack() as stack:
-        for module in model.modules() if _available() else ():
+        for module in model.modules() if available() else ():
             if type(module) is nn.Linear and "forward" not in vars(module) and _fits(module.weight):
                 stack.enter_context(forward_replaced(module, partial(_linear, module)))
         yield
@@ -92,7 +92,7 @@ def filler(rows: int) -> int:
     return -rows % min(ROWS, 1 << max(0, rows.bit_length() - 3))
 
 
-def _available() -> bool:
+def available() -> bool:
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     x, weight, bias = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)

@@ -246,7 +246,7 @@ def _feed(
     device = forward.device
     with cache.feeding(real) as seen:
         positions = (seen.cumsum(1) - 1).clamp_(min=0)[:, -real.shape[1] :]
-        return forward.hidden(torch.tensor(ids, device=device), positions.to(device), seen.to(device), cache, told)
+        return forward.hidden(torch.tensor(ids, device=device), positions.to(device), seen.to(device), cache, told, real)
 
 
 def _tops(forward: Forward, hidden: Tensor, spots: Spots | None) -> list[int]:

@@ -1,13 +1,12 @@
-"""The blocks of a Llama on the CPU, run by us: its own weights, with filler left out and nothing written twice.
+"""The blocks of a Llama on the CPU, run by us on its own weights: the same sums in the same order, with fewer passes.
 
-What a layer does beside its products takes a third of the time where products are small: sums, gates and rotations, each
-a pass over memory into a tensor of its own. Here they are the end of the product before (oneDNN's post-operations) or
-happen in place. And tokens that are filler go through no product: attention alone sees the batch as a rectangle.
+Beside its products a layer makes sums, gates and rotations, each a pass over memory into a tensor of its own. Here they
+are the end of the product before (oneDNN's post-operations) or happen in place, rows of filler for the products are
+added once and not for each, and the mask is made once for all layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,72 +42,41 @@ def trunk_hidden(
     positions: Tensor,
     attention: Tensor | None,
     cache: Cache | None,
-    real: Tensor | None,
 ) -> Tensor:
-    """What the head reads, [B, T, D]; 0 for filler.
+    """What the head reads, [B, T, D].
 
     Args:
         ids, positions: [B, T]
         attention: None for plain causal, [B, S] true for real slots, or [B, 1, T, S] to be added to the scores.
-        real: bool [B, T], the tokens that are no filler; None if all are.
     """
     trunk: Any = model.base_model
-    chosen = _Chosen(real if real is not None else torch.ones_like(ids, dtype=torch.bool))
-    attention = _added(attention, ids.shape[1])
-    cos, sin = (part[0][:, None] for part in trunk.rotary_emb(trunk.norm.weight, chosen.pick(positions)[None]))
-    x = trunk.embed_tokens(chosen.pick(ids))
+    shape, rows = ids.shape, ids.numel()
+    more = filler(rows)
+    attention = _added(attention, shape[1])
+    x = _filled(trunk.embed_tokens(ids).flatten(0, 1), more)
+    cos, sin = (part.unsqueeze(-2) for part in trunk.rotary_emb(x, positions))
     for number, layer in enumerate(trunk.layers):
-        own, size = layer.self_attn, layer.self_attn.head_dim
+        own = layer.self_attn
         normed = _normed(x, layer.input_layernorm)
         query, key, value = (
-            linear(normed).unflatten(-1, (-1, size)) for linear in map(_product, (own.q_proj, own.k_proj, own.v_proj))
+            _product(normed, linear)[:rows].view(*shape, -1, own.head_dim)
+            for linear in (own.q_proj, own.k_proj, own.v_proj)
         )
-        states = [chosen.spread(each).transpose(1, 2) for each in (_turned(query, cos, sin), _turned(key, cos, sin), value)]
+        query, key, value = (y.transpose(1, 2) for y in (_turned(query, cos, sin), _turned(key, cos, sin), value))
         if cache is not None:
-            states[1:] = cache.update(states[1], states[2], number)
+            key, value = cache.update(key, value, number)
         mixed = F.scaled_dot_product_attention(
-            *states,
-            attn_mask=attention,
-            is_causal=attention is None and cache is None,
-            scale=own.scaling,
-            enable_gqa=states[0].shape[1] != states[1].shape[1],
-        )
-        x = _product(own.o_proj)(chosen.pick(mixed.transpose(1, 2)).flatten(1), x, "add")
+            query, key, value, attention,
+            is_causal=attention is None, scale=own.scaling, enable_gqa=query.shape[1] != key.shape[1],
+        )  # fmt: skip
+        x = _product(_filled(mixed.transpose(1, 2).reshape(rows, -1), more), own.o_proj, x, "add")
         normed = _normed(x, layer.post_attention_layernorm)
-        gate = F.silu(_product(layer.mlp.gate_proj)(normed), inplace=True)
-        x = _product(layer.mlp.down_proj)(_product(layer.mlp.up_proj)(normed, gate, "mul"), x, "add")
-    return chosen.spread(_normed(x, trunk.norm))
+        gate = F.silu(_product(normed, layer.mlp.gate_proj), inplace=True)
+        x = _product(_product(normed, layer.mlp.up_proj, gate, "mul"), layer.mlp.down_proj, x, "add")
+    return _normed(x[:rows], trunk.norm).view(*shape, -1)
 
 
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
-
-
-class _Chosen:
-    """The real tokens of a batch [B, T] as rows, with rows of zeros behind them for the sake of the products."""
-
-    def __init__(self, real: Tensor) -> None:
-        self._shape = real.shape
-        self._at = real.flatten().nonzero()[:, 0]
-        self._more = filler(len(self._at))
-        self._all = len(self._at) == real.numel() and not self._more
-
-    def pick(self, x: Tensor) -> Tensor:
-        """[B, T, ...] to [rows, ...]"""
-        flat = x.flatten(0, 1)
-        if self._all:
-            return flat
-        rows = x.new_zeros(len(self._at) + self._more, *x.shape[2:])
-        torch.index_select(flat, 0, self._at, out=rows[: len(self._at)])
-        return rows
-
-    def spread(self, rows: Tensor) -> Tensor:
-        """[rows, ...] to [B, T, ...], 0 for filler."""
-        if self._all:
-            return rows.unflatten(0, self._shape)
-        if self._more and self._shape.numel() == len(self._at):
-            return rows[: len(self._at)].unflatten(0, self._shape)
-        spread = rows.new_zeros(self._shape.numel(), *rows.shape[1:])
-        return spread.index_copy_(0, self._at, rows[: len(self._at)]).unflatten(0, self._shape)
 
 
 def _added(attention: Tensor | None, count: int) -> Tensor | None:
@@ -120,6 +88,11 @@ def _added(attention: Tensor | None, count: int) -> Tensor | None:
     return torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
 
 
+def _filled(x: Tensor, more: int) -> Tensor:
+    """[N, D] with so many rows of zeros behind it."""
+    return F.pad(x, (0, 0, 0, more)) if more else x
+
+
 def _normed(x: Tensor, norm: Any) -> Tensor:
     """Rows divided by their root mean square, times the weight."""
     scale = x.square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
@@ -127,7 +100,7 @@ def _normed(x: Tensor, norm: Any) -> Tensor:
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Queries or keys [N, H, d] turned by their positions' angles [N, 1, d]."""
+    """Queries or keys [B, T, H, d] turned by their positions' angles [B, T, 1, d]."""
     half = x.shape[-1] // 2
     turned = x * cos
     turned[..., :half].sub_(x[..., half:] * sin[..., :half])
@@ -135,16 +108,11 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return turned
 
 
-def _product(linear: nn.Linear) -> Callable[..., Tensor]:
-    """x [N, K] times a layer's weight, and then `how`: a function of it, or joined with `other` [N, M]."""
-
-    def product(x: Tensor, other: Tensor | None = None, how: str = "none") -> Tensor:
-        op = torch.ops.mkldnn._linear_pointwise
-        if other is None:
-            return op(x, linear.weight, linear.bias, how, [], "")
-        return op.binary(x, other, linear.weight, linear.bias, how)
-
-    return product
+def _product(x: Tensor, linear: nn.Linear, other: Tensor | None = None, how: str = "none") -> Tensor:
+    """x [N, K] times a layer's weight [M, K], added to or multiplied by `other` [N, M] as `how` says."""
+    if other is None:
+        return torch.ops.mkldnn._linear_pointwise(x, linear.weight, linear.bias, how, [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(x, other, linear.weight, linear.bias, how)
 
 
 def _linears(layer: Any) -> list[nn.Module]:

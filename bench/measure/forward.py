@@ -86,7 +86,6 @@ class Forward:
         attention: Tensor | None,
         cache: Cache | None = None,
         told: Told | None = None,
-        real: Tensor | None = None,
     ) -> Tensor:
         """What the head reads, [B, T, D] (or, of a model whose head cannot be called alone, its logits [B, T, V]).
 
@@ -94,10 +93,9 @@ class Forward:
             ids, positions: [B, T]
             attention: None for plain causal, [B, S] true for real slots, or [B, 1, T, S] to be added to the scores.
             told: of the rows' prompts, for what is attached; None leaves it off.
-            real: bool [B, T], on the CPU: the tokens that are no filler, which nothing need be computed for.
         """
         if told is None and self.own_blocks:
-            return trunk_hidden(self.model, ids, positions, attention, cache, real)
+            return trunk_hidden(self.model, ids, positions, attention, cache)
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": attention, "use_cache": cache is not None}
         if self._positions:
             inputs["position_ids"] = positions
@@ -142,21 +140,19 @@ class Forward:
 
     @cached_property
     def own_blocks(self) -> bool:
-        """Whether the blocks as we run them give what the trunk does: under a mask, and with filler left out."""
+        """Whether the blocks as we run them give what the trunk does, under a mask and without one."""
         if self._precision == "mixed" or self.window is not None or not self.separable or not fits(self.model):
             return False
         ids = self._some_ids(24).view(2, 12)
         positions = torch.arange(12).expand_as(ids)
-        real = positions < torch.tensor([[12], [7]])
-        seen = real[:, None, None] & torch.ones(12, 12, dtype=torch.bool).tril()
-        added = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
-        whole = self._trunk(input_ids=ids, position_ids=positions, attention_mask=added, use_cache=False)
+        added = torch.zeros(2, 1, 12, 12).masked_fill_(torch.ones(12, 12).triu(1) > 0, -torch.inf)
+        added[1, :, 7:, 2:5] = -torch.inf
 
         def agrees(attention: Tensor | None) -> bool:
+            plain = {"input_ids": ids, "position_ids": positions, "attention_mask": attention, "use_cache": False}
+            whole = self._trunk(**plain).last_hidden_state
             return self.agrees(
-                "blocks of ours",
-                lambda: trunk_hidden(self.model, ids, positions, attention, None, real)[real],
-                whole.last_hidden_state[real],
+                "blocks of ours", lambda: trunk_hidden(self.model, ids, positions, attention, None), whole
             )
 
         return agrees(added) and agrees(None)
@@ -183,12 +179,11 @@ class Forward:
         """
         width = batch[0].width
         ids = torch.tensor([tree.ids + [self.lm.pad] * (width - tree.size) for tree in batch], device=self.device)
-        real = torch.arange(width) < torch.tensor([[tree.size] for tree in batch])
         if not batch[0].branching:
-            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None, None, told, real)
+            return self.hidden(ids, torch.arange(width, device=self.device).expand_as(ids), None, told=told)
         positions = torch.tensor([tree.depth + [0] * (width - tree.size) for tree in batch], device=self.device)
         added = torch.from_numpy(np.stack([mask(tree, width) for tree in batch])[:, None])
-        return self.hidden(ids, positions, added.to(self.device, self.model.dtype), None, told, real)
+        return self.hidden(ids, positions, added.to(self.device, self.model.dtype), told=told)
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own forward pass with the trunk's output already there."""

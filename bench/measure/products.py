@@ -67,10 +67,10 @@ def _linear(module: nn.Linear, x: Tensor) -> Tensor:
     """x [..., K] times the layer's weight [N, K], plus its bias: [..., N]."""
     if x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return F.linear(x, module.weight, module.bias)
-    return _product(x, module.weight, module.bias)
+    return product(x, module.weight, module.bias)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same with the rows filled up to one of few numbers.
 
     oneDNN compiles each product for its exact shape and never gives that back: half a millisecond and half a megabyte.
@@ -83,7 +83,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return _pointwise(filled, weight, bias)[:rows].view(*x.shape[:-1], -1)
 
 
-def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
@@ -97,6 +97,6 @@ def available() -> bool:
         return False
     x, weight, bias = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
     try:
-        return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))
+        return torch.equal(product(x, weight, bias), F.linear(x, weight, bias))
     except (RuntimeError, NotImplementedError):
         return False

@@ -127,7 +127,7 @@ def _size(row: Row) -> int:
 
 
 def _together(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
-    """Pass by pass, all rows in the batch at once; a row that is done leaves, and a batch gone thin is filled up again."""
+    """Pass by pass, all rows at once; one that is done leaves, and a batch gone thin is filled up again."""
     active: list[Row] = []
     longest = max(map(_size, waiting))
     cache = _slots(waiting, longest, token_budget)

@@ -83,7 +83,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return _pointwise(filled, weight, bias)[:rows].view(*x.shape[:-1], -1)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 

@@ -21,9 +21,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from bench.errors import BenchError
+from bench.measure.blocks import fits, trunk_hidden
 from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
+from bench.model.allocator import keep_freed_memory
 from bench.model.attachments import Attached, Spots, Told
 from bench.model.checkpoint import quiet
 from bench.model.models import LM
@@ -92,6 +94,8 @@ class Forward:
             attention: None for plain causal, [B, S] true for real slots, or [B, 1, T, S] to be added to the scores.
             told: of the rows' prompts, for what is attached; None leaves it off.
         """
+        if told is None and self.own_blocks:
+            return trunk_hidden(self.model, ids, positions, attention, cache)
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": attention, "use_cache": cache is not None}
         if self._positions:
             inputs["position_ids"] = positions
@@ -133,6 +137,25 @@ class Forward:
         if not hasattr(self._template, "last_hidden_state"):
             return False
         return self.agrees("its head called alone", lambda: self._head(self._template.last_hidden_state[0]), whole)
+
+    @cached_property
+    def own_blocks(self) -> bool:
+        """Whether the blocks as we run them give what the trunk does, under a mask and without one."""
+        if self._precision == "mixed" or self.window is not None or not self.separable or not fits(self.model):
+            return False
+        ids = self._some_ids(24).view(2, 12)
+        positions = torch.arange(12).expand_as(ids)
+        added = torch.zeros(2, 1, 12, 12).masked_fill_(torch.ones(12, 12).triu(1) > 0, -torch.inf)
+        added[1, :, 7:, 2:5] = -torch.inf
+
+        def agrees(attention: Tensor | None) -> bool:
+            plain = {"input_ids": ids, "position_ids": positions, "attention_mask": attention, "use_cache": False}
+            whole = self._trunk(**plain).last_hidden_state
+            return self.agrees(
+                "blocks of ours", lambda: trunk_hidden(self.model, ids, positions, attention, None), whole
+            )
+
+        return agrees(added) and agrees(None)
 
     @cached_property
     def takes_trees(self) -> bool:
@@ -197,6 +220,7 @@ def evaluating(lm: LM) -> Iterator[None]:
 
     Transformers warns of filler without a mask, which a causal model needs none for where it comes last.
     """
+    keep_freed_memory()
     training = lm.model.training
     lm.model.eval()
     try:

@@ -27,7 +27,7 @@ def onednn(model: nn.Module) -> Iterator[None]:
     repeat.
     """
     with ExitStack() as stack:
-        for module in model.modules() if _available() else ():
+        for module in model.modules() if available() else ():
             if type(module) is nn.Linear and "forward" not in vars(module) and _fits(module.weight):
                 stack.enter_context(forward_replaced(module, partial(_linear, module)))
         yield
@@ -67,10 +67,10 @@ def _linear(module: nn.Linear, x: Tensor) -> Tensor:
     """x [..., K] times the layer's weight [N, K], plus its bias: [..., N]."""
     if x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return F.linear(x, module.weight, module.bias)
-    return _product(x, module.weight, module.bias)
+    return product(x, module.weight, module.bias)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same with the rows filled up to one of few numbers.
 
     oneDNN compiles each product for its exact shape and never gives that back: half a millisecond and half a megabyte.
@@ -92,11 +92,11 @@ def filler(rows: int) -> int:
     return -rows % min(ROWS, 1 << max(0, rows.bit_length() - 3))
 
 
-def _available() -> bool:
+def available() -> bool:
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     x, weight, bias = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
     try:
-        return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))
+        return torch.equal(product(x, weight, bias), F.linear(x, weight, bias))
     except (RuntimeError, NotImplementedError):
         return False

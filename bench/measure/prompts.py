@@ -28,6 +28,7 @@ from bench.model.attachments import Spots, Told
 
 SLOTS_PER_TOKEN = 8  # cache slots for each token of the budget
 LONGEST_GUESS = 24
+FULL = 0.75  # share of the rows that have to be in use, or those that are free are filled up again
 PASS_COST = 3.0  # what a row's part in a pass costs beside its tokens, in tokens; measured on a CPU, where it is least
 MEMORY = 0.8  # weight of the past in the running share of right guesses
 
@@ -126,14 +127,14 @@ def _size(row: Row) -> int:
 
 
 def _together(forward: Forward, waiting: list[Row], token_budget: int, advance: Advance) -> None:
-    """Pass by pass, all rows in the batch at once; a row that is done leaves, and half a batch is filled up again."""
+    """Pass by pass, all rows at once; one that is done leaves, and a batch gone thin is filled up again."""
     active: list[Row] = []
     longest = max(map(_size, waiting))
     cache = _slots(waiting, longest, token_budget)
     guessing = forward.window is None or longest < forward.window  # a window counts slots, used or not
     habits, right = Habits(), 0.0
     while waiting or active:
-        if waiting and len(active) <= cache.shape[0] // 2:
+        if waiting and len(active) <= cache.shape[0] * FULL:
             free = cache.shape[0] - len(active)
             fresh, waiting = waiting[:free], waiting[free:]
             active += fresh

@@ -94,9 +94,14 @@ class Slots(Cache):  # type: ignore[misc]
         place.stop = stop
 
     def keep(self, kept: Tensor) -> None:
-        """Of the tokens [B, T] fed last, hold only those that `kept` says."""
+        """Of the tokens [B, T] fed last, hold only those that `kept` says.
+
+        Rows that are short stay at the beginning of their slots: memory that is never touched is none.
+        """
         place = self._place
         self.real[: place.last, place.stop - kept.shape[1] : place.stop] &= kept
+        if place.stop > (width := self._width()) + 2 * GROWTH:
+            self._gather(width)
 
     @contextmanager
     def joining(self, rows: int, count: int) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from bench import keys, plugins, registry
 from bench.api import make_task
 from bench.cli.main import main
 from bench.compare import analysis
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.run import presets, provenance, trial
 from bench.run.compose import compose
 from bench.run.plan import Request, splits
@@ -173,7 +175,7 @@ def test_two_processes_share_a_tuning(plugged, tmp_path: Path, monkeypatch: pyte
     def made(tried, progress):
         with lock:
             ran.append(tried.claim)
-        return trial._empty(tried, "ok", "")
+        return dataclasses.replace(trial._empty(tried, "ok", ""), points=(trials.Point(1.0, 0, {}),))
 
     monkeypatch.setattr(trial, "_made", made)
     plan = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
@@ -185,6 +187,60 @@ def test_two_processes_share_a_tuning(plugged, tmp_path: Path, monkeypatch: pyte
     assert len(ran) == len(plan)
 
 
+def with_anchors(shop, results: Path) -> trial.Tried:
+    """The last trial of a tuning into `results`, where only the anchors are measured."""
+    planned = tune.planned(tuning(shop, request=request(shop, results=results)))
+    for control in ("target", "retrain"):
+        for one in read(shop, control):
+            trials.append(trials.path(planned[-1].file.parent, control), one)
+    return planned[-1]
+
+
+def test_a_trial_that_somebody_stops_is_not_counted(plugged, tmp_path: Path, monkeypatch) -> None:
+    def stopped(tried, progress):
+        raise KeyboardInterrupt
+
+    tried = with_anchors(plugged, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "_made", stopped)
+        for _ in range(trial.ATTEMPTS + 1):
+            with pytest.raises(KeyboardInterrupt):
+                trial.run_trial(tried, True, print)
+    code = f"""
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from bench.run import trial
+with trial._attempted(SimpleNamespace(file=Path({str(tried.file)!r}), claim={tried.claim!r})) as attempts:
+    print(attempts, flush=True)
+    time.sleep(60)
+"""
+    for _ in range(trial.ATTEMPTS):
+        worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert worker.stdout is not None and worker.stdout.readline() == "1\n"
+        worker.terminate()
+        assert worker.wait() == -signal.SIGTERM
+    found = trial.run_trial(tried, True, lambda *_: None)
+    assert found is not None and found.status == "ok"
+
+
+def test_a_trial_whose_anchors_are_missing_is_not_a_failed_one(plugged, tmp_path: Path, monkeypatch) -> None:
+    planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    with pytest.raises(BenchError, match="the target of embedded@validation, seed 0, has not been measured"):
+        trial.run_trial(planned[-1], True, print)
+    monkeypatch.setattr(trial, "measured", lambda *_: 1 / 0)
+    with pytest.raises(BenchError, match="target of embedded@validation, seed 0: .*ZeroDivisionError"):
+        trial.run_trial(planned[0], True, lambda *_: None)
+    assert not trials.read(planned[0].file) and not trials.read(planned[-1].file)
+
+
+def test_an_anchor_that_another_process_measures_is_waited_for(plugged, tmp_path: Path) -> None:
+    planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    jobs = [job for job in tune._jobs(planned, False) if job.run is trial.run_trial]
+    assert {job.arguments[1] for job in jobs if not job.arguments[0].number} == {True}
+    assert {job.arguments[1] for job in jobs if job.arguments[0].number} == {False}
+
+
 def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_path: Path, monkeypatch) -> None:
     class Killed(BaseException):
         pass
@@ -193,7 +249,7 @@ def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_pat
         raise Killed
 
     monkeypatch.setattr(trial, "_made", dies)
-    tried = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))[-1]
+    tried = with_anchors(plugged, tmp_path)
     for _ in range(trial.ATTEMPTS):
         with pytest.raises(Killed):
             trial.run_trial(tried, True, print)
@@ -221,11 +277,18 @@ def test_trials_of_other_code_data_or_draws_are_refused_with_the_reason(plugged,
         tune.planned(dataclasses.replace(own, seed=1))
     place = trials.path(trials.folder(tmp_path, "embedded", "tiny", TASK), "fo-graddiff")
     old = next(t for t in read(plugged, "fo-graddiff") if t.number == 2)
-    for name in ("source of objective graddiff", "forget"):
+    made = [(name, {"identity": {**old.identity, name: "other"}})
+            for name in ("source of objective graddiff", "forget", "probes", "measure")]  # fmt: skip
+    made.append(("parameter epochs", {"parameters": {**old.parameters, "epochs": 7}}))
+    for name, changed in made:
         place.unlink(missing_ok=True)
-        trials.append(place, dataclasses.replace(old, identity={**old.identity, name: "other"}))
+        trials.append(place, dataclasses.replace(old, **changed))
         with pytest.raises(UsageError, match=f"trial 2 was made with other {name}"):
             tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    first = {name: value for name, value in old.identity.items() if name not in trial.LATER}
+    place.unlink()
+    trials.append(place, dataclasses.replace(old, identity=first))  # as the first trials were
+    assert tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
 
 
 def test_validation_data_that_overlap_the_test_are_refused(plugged, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,10 @@ def planned(data: str, source: str) -> tuple[dict[Cell, Planned], dict[Cell, Rec
     for model, task in sorted({(cell.model, cell.task) for cell in records}):
         here = [cell for cell in records if (cell.model, cell.task) == (model, task)]
         methods, seeds = ({getattr(cell, what): None for cell in here} for what in ("method", "seed"))
-        for found in plan(Request(model, source, RESULTS, RESULTS / "none"), [*methods], [task], [*seeds]):
+        name, _, objective = model.partition("@")
+        chosen = str(RESULTS / "tuning" / data / name / f"{objective}.toml") if objective else ""
+        asked = Request(name, source, RESULTS, RESULTS / "none", settings=chosen)
+        for found in plan(asked, [*methods], [task], [*seeds]):
             cells[found.cell] = found
     return {cell: cells[cell] for cell in records}, records
 

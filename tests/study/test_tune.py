@@ -16,12 +16,15 @@ import pytest
 
 from bench import keys, plugins, registry
 from bench.api import make_task
+from bench.board.verdict import sentence
 from bench.cli.main import main
 from bench.compare import analysis
+from bench.compare.findings import untuned_beside_tuned
 from bench.errors import BenchError, UsageError
 from bench.run import presets, provenance, trial
+from bench.run.cell import _settings_of
 from bench.run.compose import compose
-from bench.run.plan import Request, splits
+from bench.run.plan import Request, plan, splits
 from bench.score import scoring
 from bench.store import files, trials
 from bench.store.record import Cell, Record, origin
@@ -149,6 +152,62 @@ def test_the_settings_are_a_file_that_run_reads(plugged) -> None:
         assert found.said_of("fo-npo", TASK) == {"origin": "by hand"}
 
 
+def test_settings_are_not_judged_by_the_data_that_they_were_chosen_on(plugged, capsys) -> None:
+    file = str(plugged.results / "tuning/embedded/tiny/oracle.toml")
+    text = Path(file).read_text().replace("embedded@validation", "embedded@100")
+    Path("seen.toml").write_text(text)
+    words = [
+        "run",
+        "--tasks",
+        TASK,
+        "--methods",
+        "fo-graddiff",
+        "--settings",
+        "seen.toml",
+        "--results",
+        "b3",
+        "--dry-run",
+    ]
+    assert main([*words, "--data", "embedded@100"]) == 2
+    assert "seen.toml was chosen on embedded@100, for fo-graddiff on towns" in capsys.readouterr().err
+    assert main([*words, "--data", "embedded"]) == 0
+
+
+def test_settings_are_of_methods_that_had_the_same_chance(plugged, tmp_path: Path) -> None:
+    """A method with fewer trials, or with other validation data, is left out and named."""
+    place = trials.folder(tmp_path, "embedded", "tiny", TASK)
+    asked = request(plugged, results=tmp_path)
+    first, second = (read(plugged, m) for m in METHODS)
+
+    def written(made) -> str:
+        for method, of in zip(METHODS, (first, made), strict=True):
+            trials.path(place, method).unlink(missing_ok=True)
+            for one in of:
+                trials.append(trials.path(place, method), one)
+        return chosen.write(asked)[0].read_text()
+
+    assert "Left out" not in written(second)
+    said = written([t for t in second if t.number != 3])
+    assert f"# Left out of {TASK}: simu-npo, 2 trials on embedded@validation." in said and "lr" in said
+    assert '[task."towns".method."simu-npo"]' not in said
+    other = [dataclasses.replace(t, data="embedded@7", seed=5) for t in second if t.number == 1]
+    assert "simu-npo, 1 trials on embedded@7, embedded@validation" in written([*second, *other])
+    assert "nothing to choose" in written([dataclasses.replace(t, points=()) for t in second])
+
+
+def test_a_tuned_parameter_that_is_set_anew_is_by_hand_at_its_default_too(plugged) -> None:
+    file = str(plugged.results / "tuning/embedded/tiny/oracle.toml")
+    values = presets.settings("tiny", file)._inner("task", TASK)["method"]["simu-npo"]
+    default = compose("simu-npo", "tiny").parameters["lr"]
+    assert "lr" in values and default is not None
+    for text, wanted in ((None, "tuned"), ("5e-06", "by hand")):
+        overrides = {} if text is None else {"simu-npo": {"lr": text}}
+        asked = request(plugged, settings=file, overrides=overrides)
+        (_, _, cell) = plan(asked, ["simu-npo"], [TASK], [0])
+        assert "lr" not in cell.composed.overrides or text is None
+        assert _settings_of(cell, presets.settings("tiny", file))["origin"] == wanted
+
+
 def test_tuned_cells_are_a_board_of_their_own_and_by_hand_is_not_ranked_there(plugged, capsys) -> None:
     file = plugged.results / "tuning/embedded/tiny/oracle.toml"
     words = ["run", "--tasks", TASK, "--methods", "fo-graddiff,fo-npo"]
@@ -159,6 +218,7 @@ def test_tuned_cells_are_a_board_of_their_own_and_by_hand_is_not_ranked_there(pl
     by = {row.method: row for row in table.rows}
     assert by["fo-graddiff"].origin == "tuned (n=3, oracle)" and by["fo-npo"].origin == "by hand"
     assert by["fo-npo"].apart == "settings by hand, beside tuned ones" and by["fo-npo"].rank is None
+    assert "1 of 2 methods are set apart, for their settings were not tuned alike" in sentence(table, analysis.Rules())
     record = json.loads(
         files.record_path(Path("board2"), Cell(TASK, "fo-graddiff", "tiny@oracle", "embedded", 0)).read_text()
     )
@@ -232,6 +292,14 @@ def test_a_trial_whose_anchors_are_missing_is_not_a_failed_one(plugged, tmp_path
     with pytest.raises(BenchError, match="target of embedded@validation, seed 0: .*ZeroDivisionError"):
         trial.run_trial(planned[0], True, lambda *_: None)
     assert not trials.read(planned[0].file) and not trials.read(planned[-1].file)
+
+
+def test_a_tuning_that_could_not_be_made_says_so(plugged, monkeypatch, capsys) -> None:
+    words = ["tune", "--tasks", TASK, "--methods", "fo-graddiff", "--trials", "1", "--workers", "1", "--cache", "cache"]
+    monkeypatch.setattr(trial, "measured", lambda *_: 1 / 0)
+    assert main([*words, "--results", "broken"]) == 1
+    assert "3 of 3 runs could not be made" in capsys.readouterr().err
+    assert not [*Path("broken").rglob("*.jsonl")]
 
 
 def test_an_anchor_that_another_process_measures_is_waited_for(plugged, tmp_path: Path) -> None:
@@ -312,6 +380,14 @@ def test_where_parameters_are_from() -> None:
         ({"lr": "--settings mine.toml"}, {"origin": "by hand"}, "by hand"),
         ({"lr": "--settings deployable.toml"}, tuned, "tuned (n=12, deployable)"),
         ({"lr": "--settings deployable.toml", "beta": "--set"}, tuned, "by hand"),
+        ({"lr": "--settings deployable.toml", "beta": "name"}, tuned, "by hand"),
     ]
     for overrides, settings, expected in said:
         assert origin(Record(cell, "ok", {}, {}, overrides=overrides, settings=settings)) == expected
+
+
+def test_who_is_ranked_beside_tuned_ones() -> None:
+    few, many = "tuned (n=4, oracle)", "tuned (n=12, oracle)"
+    assert untuned_beside_tuned({"a": many, "b": many}) == set() == untuned_beside_tuned({"a": "by hand", "b": ""})
+    said = {"a": many, "b": few, "c": f"{many}, by hand", "d": "published", "e": f"{many}, {few}"}
+    assert untuned_beside_tuned(said) == {"b", "c", "d", "e"}

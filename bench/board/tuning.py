@@ -83,7 +83,7 @@ def heading(tuning: Tuning) -> str:
 def honest(tuning: Tuning) -> str:
     """What no number of a tuning may be taken for."""
     where = ", ".join(tuning.validation)
-    return f"Chosen and shown on validation data ({where}); the board's numbers are on other worlds."
+    return f"Chosen and shown on validation data ({where}); the board's numbers are on other data."
 
 
 def notes(tuning: Tuning) -> list[str]:

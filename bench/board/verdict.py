@@ -11,6 +11,8 @@ from bench.compare.numbers import KS_DISTANCE, MEMBERSHIP_GAP, UTILITY
 from bench.stats.jackknife import FEWEST
 from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, TARGET, Cell, is_checkpoint
 
+SETTINGS = "settings "
+"""How the reason begins why a method is set apart whose settings are not from where others' are."""
 NOT_REACHED = "not reached"
 """How the reason begins why a matched cell has no scores."""
 NEVER = "not reached: the finished model knows more of the forget set than retrain does"
@@ -27,6 +29,8 @@ def sentence(table: Table, rules: Rules) -> str:
     if not any(HEADLINE in row.scores for row in methods):
         return f"**Nothing is ranked: {_why_no_headline(table)}.**"
     if not able:
+        if any(row.apart.startswith(SETTINGS) for row in methods):
+            return "**No method is ranked: those whose settings compare have lost too much of what they should keep.**"
         return "**No method is ranked: every one has lost too much of what it should keep.**"
     first, apart = able[0], sum(bool(row.apart) for row in methods)
     near = ", near the floor of what it must keep" if first.near else ""
@@ -37,7 +41,10 @@ def sentence(table: Table, rules: Rules) -> str:
     else:
         parts += [_beaten(table), _from_retrain(table, rules)]
     if apart:
-        parts.append(f"{apart} of {len(methods)} methods are set apart, for they lost too much")
+        unlike = sum(row.apart.startswith(SETTINGS) for row in methods)
+        counts = (apart - unlike, "they lost too much"), (unlike, "their settings were not tuned alike")
+        why = " or ".join(reason for count, reason in counts if count)
+        parts.append(f"{apart} of {len(methods)} methods are set apart, for {why}")
     return f"**{'; '.join(parts)}.**"
 
 

@@ -130,7 +130,11 @@ def data_source(data: str) -> str:
 
 
 def say_of_settings(request: Any, cells: Sequence[Any]) -> None:
-    """Say which file looks like settings and is none, and which methods the settings that were asked for leave out."""
+    """Say which file looks like settings and is none, and which methods the settings that were asked for leave out.
+
+    Raises:
+        UsageError: the settings were chosen on the data that they would be judged by.
+    """
     from bench.model.recipes import model_label
     from bench.run.presets import TUNING, beside, settings
 
@@ -138,6 +142,14 @@ def say_of_settings(request: Any, cells: Sequence[Any]) -> None:
         say(f"{file} is not read; to take its settings, add --settings {file}")
     if request.settings:
         chosen = settings(request.model, request.settings)
+        seen = [
+            c.cell for c in cells if c.cell.data in chosen.said_of(c.cell.method, c.cell.task).get("validation", ())
+        ]
+        if seen:
+            raise UsageError(
+                f"{request.settings} was chosen on {seen[0].data}, for {seen[0].method} on {seen[0].task}: judged "
+                "there it would look better than it is. Give other --data."
+            )
         made_for = chosen.tables.get(TUNING, {}).get("model", request.model)
         if made_for not in (request.model, model_label(request.model)):
             say(f"warning: {request.settings} was tuned for the model {made_for}, not for {request.model}")

@@ -11,7 +11,7 @@ from bench import registry
 from bench.cli.cells import data_source, worker_count, writable
 from bench.cli.options import CACHE, DATA, METHODS, MODEL, RESULTS, WORKERS, options
 from bench.cli.results import say
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 
 
 @click.command()
@@ -85,4 +85,6 @@ def tune(
             click.echo("\n".join([*lines(tuned), ""]))
     for file in write(tuning.request):
         say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks} --settings {file}")
+    if left := sum(study.known(tried) is None for tried in planned):
+        raise BenchError(f"{left} of {len(planned)} runs could not be made. The same command tries them again.")
     return 0

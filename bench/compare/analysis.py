@@ -25,7 +25,7 @@ from bench.errors import UsageError
 from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
 from bench.stats.ranking import below_floor, letters, ranks
-from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record, origin
+from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record, origin, tuning_of
 from bench.store.versions import SCORE
 
 __all__ = ["CONTROLS", "FORGET_QUALITY", "HEADLINE", "Comparison", "Matched", "Row", "Rules", "Table", "analyse"]
@@ -303,7 +303,8 @@ def _ordered(
     """Rows in the order of the table, with ranks and with why some have none."""
     states = {m: _floors(found.target_shares.get(m, {}), floors) for m in rows if m not in CONTROLS}
     beside = untuned_beside_tuned({method: rows[method].origin for method in states})
-    states |= {m: (f"settings {rows[m].origin}, beside tuned ones", "") for m in beside if not states[m][0]}
+    more = {m: "some of more trials" if tuning_of(rows[m].origin) else "tuned ones" for m in beside}
+    states |= {m: (f"settings {rows[m].origin}, beside {more[m]}", "") for m in beside if not states[m][0]}
     by = {method: ordering(headlines, row.scores) for method, row in rows.items()}
     whole = {m: tuple(rows[m].seeds) == tuple(found.seeds) for m in states}  # others are means over other seeds
     order = sorted(states, key=lambda m: (bool(states[m][0]), not whole[m], by[m] is None, -(by[m] or 0.0), m))

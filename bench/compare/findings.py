@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.keys import digest
 from bench.stats.ranking import below_floor
 from bench.store import files
-from bench.store.record import CONTROLS, RETRAIN, Cell, Record, is_tuned, origin
+from bench.store.record import CONTROLS, RETRAIN, Cell, Record, origin, tuning_of
 from bench.store.versions import ANALYSIS, SCORE
 
 
@@ -61,14 +61,17 @@ def findings(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
 
 
 def untuned_beside_tuned(origins: Mapping[str, str]) -> set[str]:
-    """The methods whose parameters were not tuned where others' were: no fair comparison, so they are not ranked."""
-    untuned = {method for method, said in origins.items() if not is_tuned(said)}
-    return untuned if len(untuned) < len(origins) else set()
+    """The methods whose parameters were not tuned where others' were, or among fewer settings: they are not ranked."""
+    most = max(map(tuning_of, origins.values()), default=0)
+    return {method for method, said in origins.items() if tuning_of(said) < most}
 
 
 def _beside(records: Mapping[Cell, Record]) -> set[str]:
-    return untuned_beside_tuned({c.method: origin(r) for c, r in records.items()
-                                 if c.method not in CONTROLS and "@" not in c.method})  # fmt: skip
+    origins: dict[str, str] = {}
+    for cell, record in records.items():
+        if cell.method not in CONTROLS and "@" not in cell.method:
+            origins[cell.method] = f"{origins.get(cell.method, '')}, {origin(record)}".removeprefix(", ")
+    return untuned_beside_tuned(origins)
 
 
 def _size(results: Path, cell: Cell) -> int:

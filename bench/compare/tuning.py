@@ -167,7 +167,7 @@ def summarise(by_method: Mapping[str, Sequence[Trial]], data: str, model: str, t
 
 def of_method(method: str, trials: Iterable[Trial]) -> Tuned:
     """A method's tuning from its trials."""
-    known = _finished(trials)
+    known = finished(trials)
     found = candidates(known)
     settings = _settings(known, found)
     cloud = _cloud(known, found)
@@ -195,7 +195,7 @@ def _with_equal_seconds(tuned: Tuned, trials: Sequence[Trial], usual: float) -> 
     return tuned._replace(at_equal_seconds=of_method(tuned.method, [t for t in trials if t.number in kept]))
 
 
-def _finished(trials: Iterable[Trial]) -> list[Trial]:
+def finished(trials: Iterable[Trial]) -> list[Trial]:
     """The trials of settings that were run on all validation data and seeds of the method, and their fresh runs."""
     trials = [trial for trial in trials if trial.number > 0]
     runs: dict[int, set[tuple[str, int]]] = defaultdict(set)

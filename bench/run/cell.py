@@ -33,7 +33,7 @@ from bench.run.judging import Role, judged
 from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.measuring import measured
 from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, prepared, splits
-from bench.run.presets import settings
+from bench.run.presets import Settings, settings
 from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
@@ -354,10 +354,18 @@ def _record(request: Request, planned: Planned, **found: Any) -> Record:
             *found.pop("notes", ()),
         ),
         tuning_trials=chosen.trials(method.name, planned.cell.task),
-        settings={} if method.control else chosen.said_of(method.name, planned.cell.task),
+        settings={} if method.control else _settings_of(planned, chosen),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **found,
     )
+
+
+def _settings_of(planned: Planned, chosen: Settings) -> dict[str, Any]:
+    """Where parameters are from; by hand also where one that a tuning chose was set anew, to its default perhaps."""
+    composed, task = planned.composed, planned.cell.task
+    said = chosen.said_of(composed.method.name, task)
+    named = {name for name, _ in chosen.of(composed.method, task)} & composed.parameters.keys()
+    return {"origin": "by hand"} if said.get("origin") == "tuned" and named - composed.settled.keys() else said
 
 
 @cache

@@ -176,10 +176,16 @@ def _start_worker(queue: Any, threads: int, environment: Mapping[str, str]) -> N
     torch.set_num_threads(threads)
 
 
+PATIENCE = 10.0
+"""Seconds that a job has to let go once its run was killed."""
+
+
 def _end_with_parent() -> None:
     """A worker whose run was killed would work on for nobody and then wait for ever."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # as if it had been stopped itself
+        time.sleep(PATIENCE)
         os._exit(1)
 
 

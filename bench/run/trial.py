@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,16 +24,18 @@ from torch import Tensor
 from bench.api import Score, make_task
 from bench.contracts import Context, Progress
 from bench.errors import BenchError
+from bench.keys import data_hash
 from bench.metrics._forms import harmonic_mean
 from bench.model.models import LM
 from bench.run.cell import load_prepared, make_context
 from bench.run.compose import Composed
 from bench.run.measuring import measured
-from bench.run.plan import Prepared, Request, trained_from
+from bench.run.plan import Prepared, Request, splits, trained_from
 from bench.score.scoring import build, item_table, score_items
 from bench.store import trials
 from bench.store.record import CONTROLS, RETRAIN, TARGET
 from bench.store.trials import Point, Trial
+from bench.store.versions import MEASURE
 from bench.train.draws import own_draws
 from bench.train.loop import Diverged
 from bench.train.unlearning import unlearn
@@ -40,6 +47,8 @@ UTILITY = "model utility"
 SMALLEST_GAP = 0.05
 """A memorisation metric that target and retrain differ less by says nothing of what is between them."""
 NORMAL = 2 * 1.96
+LATER = ("probes", "measure")
+"""What identities say since there were trials that did not; of those it is taken to be what it is now."""
 ATTEMPTS = 2
 """A trial whose process was killed so often counts as failed."""
 
@@ -80,19 +89,51 @@ def known(tried: Tried) -> Trial | None:
 
 
 def run_trial(tried: Tried, wait: bool, progress: Progress) -> Trial | None:
-    """Run it, unless it has been run, and keep it; None where another process is at it and it is not waited for."""
+    """Run it, unless it has been run, and keep it; None where another process is at it and it is not waited for.
+
+    Raises:
+        BenchError: the anchors that it stands between are missing, or it is one and could not be measured. Nothing is
+            kept then, for that is no fault of the setting.
+    """
     with trials.claimed(tried.file, tried.claim, wait) as mine:
         if not mine:
             return None
         if (found := known(tried)) is not None:
             return found
-        attempts = trials.attempt(tried.file, tried.claim)
-        made = _made(tried, progress) if attempts <= ATTEMPTS else _empty(tried, "failed", _KILLED)
+        if tried.number:
+            _anchors(tried)
+        with _attempted(tried) as attempts:
+            made = _made(tried, progress) if attempts <= ATTEMPTS else _empty(tried, "failed", _KILLED)
+        if not tried.number and made.status != "ok":
+            raise BenchError(f"{made.method} of {made.data}, seed {made.seed}: {made.error.strip().splitlines()[-1]}")
         trials.append(tried.file, made)
         return made
 
 
 _KILLED = "its process was killed each time, most likely for want of memory"
+
+
+@contextmanager
+def _attempted(tried: Tried) -> Iterator[int]:
+    """Count an attempt, in case that it is the last; one that ends, or that somebody stops, is taken back."""
+
+    def stopped(*_: Any) -> None:
+        trials.end_attempt(tried.file, tried.claim)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    attempts = trials.attempt(tried.file, tried.claim)
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stopped) if here else None
+    try:
+        yield attempts
+    except KeyboardInterrupt:
+        trials.end_attempt(tried.file, tried.claim)
+        raise
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+    trials.end_attempt(tried.file, tried.claim, attempts)
 
 
 def _made(tried: Tried, progress: Progress) -> Trial:
@@ -125,8 +166,16 @@ def _empty(tried: Tried, status: Any, error: str) -> Trial:
 def identity(tried: Tried) -> dict[str, Any]:
     """What a trial is made from, beside the parameters and the seed: data, start model, code."""
     found = trained_from(tried.request, tried.task, tried.composed, tried.start)
-    task = make_task(tried.task)
-    return {**found, "task version": task.version, **{f"metric {n}": build(n).version for n in _names(tried.task)}}
+    metrics = {f"metric {name}": build(name).version for name in _names(tried.task)}
+    measuring = dict(zip(LATER, (_asked(tried.task, tried.request.source), MEASURE), strict=True))
+    return {**found, **measuring, "task version": make_task(tried.task).version, **metrics}
+
+
+@cache
+def _asked(task: str, source: str) -> str:
+    """Content hash of what is measured of a model."""
+    probes = splits(task, source).probes
+    return data_hash((*probes.texts, *probes.prompts))
 
 
 def _run(tried: Tried, points: list[Point], seconds: dict[str, float], progress: Progress) -> int:

@@ -97,15 +97,20 @@ def origin(record: Record) -> str:
     parameter that somebody set anew included.
     """
     said, by = record.settings, set(record.overrides.values())
-    if said.get("origin") == "tuned" and not by & {"--set", "settings"}:
+    if said.get("origin") == "tuned" and not by & {"--set", "settings", "name"}:
         return f"tuned (n={said['trials']}, {said['objective']})"
     presets = {name for name in by if name.startswith("--settings ") and not name.endswith(".toml")}
     return "published" if by <= presets and said.get("origin") != "by hand" else "by hand"
 
 
 def is_tuned(said: str) -> bool:
-    """Whether that is the origin of tuned parameters."""
-    return said.startswith("tuned")
+    """Whether that is the origin of tuned parameters; of several seeds, joined by commas, of all of them."""
+    return said.startswith("tuned") and not any(other in said for other in ("by hand", "published"))
+
+
+def tuning_of(said: str) -> int:
+    """How many trials a method's parameters were chosen among, the fewest of any seed; 0 of what was not tuned."""
+    return min(map(int, re.findall(r"n=(\d+)", said)), default=0) if is_tuned(said) else 0
 
 
 def to_json(record: Record) -> str:

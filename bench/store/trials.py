@@ -95,12 +95,12 @@ def read(file: Path) -> list[Trial]:
         BenchError: a line that is no trial, or one of a newer program.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        *lines, _ = file.read_bytes().split(b"\n")  # what follows the last one was cut off, within a letter perhaps
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BenchError(f"{file} cannot be read: {error}") from None
-    return [_trial(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.endswith("\n")]
+    return [_trial(line, f"{file}:{n}") for n, line in enumerate(lines, 1)]
 
 
 def append(file: Path, trial: Trial) -> None:
@@ -149,12 +149,18 @@ def attempt(file: Path, name: str) -> int:
     return place.stat().st_size
 
 
+def end_attempt(file: Path, name: str, ended: int = 1) -> None:
+    """Take attempts back: one that was stopped, or all once the run has ended."""
+    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    os.truncate(place, max(0, place.stat().st_size - ended))
+
+
 def _line(trial: Trial) -> bytes:
     plain = {"schema": SCHEMA, **dataclasses.asdict(trial)}
     return (json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
-def _trial(line: str, origin: str) -> Trial:
+def _trial(line: bytes, origin: str) -> Trial:
     try:
         plain = json.loads(line)
         version = plain.pop("schema")

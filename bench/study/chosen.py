@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compare.selection import KEPT_AT_LEAST, OBJECTIVES, Objective, choose
+from bench.compare.tuning import finished
 from bench.registry import names as registered
 from bench.run.compose import compose
 from bench.run.plan import Request
@@ -54,21 +55,33 @@ def write(request: Request) -> list[Path]:
 def _task(objective: Objective, task: str, folder: Path, request: Request) -> Iterator[str]:
     """The lines of a task: how it was tuned, then the methods with their settings.
 
-    A method with fewer trials than others is not done, and one that left nothing to choose has no settings.
+    Only methods with as many trials as any, on the same data, for others had another chance. Those are named, and so
+    are those that left nothing to choose.
     """
-    found = {made[0].method: made for file in sorted(folder.glob("*.jsonl")) if (made := trials.read(file))}
-    choices = {m: choose(objective, made) for m, made in found.items() if m not in CONTROLS}
-    most = max((choice.trials for choice in choices.values() if choice), default=0)
-    whole = {m: choice for m, choice in choices.items() if choice is not None and choice.trials == most}
+    read = {made[0].method: made for file in sorted(folder.glob("*.jsonl")) if (made := trials.read(file))}
+    found = {m: finished(made) for m, made in read.items() if m not in CONTROLS}
+    spent = {m: (len({t.number for t in made if not t.fresh}), _where(made)) for m, made in found.items()}
+    most = max(spent.values(), key=lambda of: (of[0], len(of[1]), of[1]), default=(0, ()))
+    choices = {m: choose(objective, made) for m, made in found.items()}
+    whole = {m: choice for m, choice in choices.items() if choice is not None and spent[m] == most}
     if not whole:
         return
+    for method in (m for m in found if m not in whole):
+        count, data = spent[method][0], ", ".join(dict.fromkeys(data for data, _ in spent[method][1]))
+        why = "nothing to choose" if spent[method] == most else f"{count} trials on {data}"
+        yield f"# Left out of {task}: {method}, {why}."
     yield f"[task.{json.dumps(task)}.tuning]"
-    yield from _assignments(_how([t for m in whole for t in found[m]], most))
+    yield from _assignments(_how([t for m in whole for t in found[m]], most[0]))
     for method, choice in whole.items():
         yield ""
         yield f"[task.{json.dumps(task)}.method.{json.dumps(method)}]"
         yield from _assignments(_values(method, setting(choice, found[method]), task, request))
     yield ""
+
+
+def _where(runs: Sequence[Trial]) -> tuple[tuple[str, int], ...]:
+    """The data and seeds that settings were tried on."""
+    return tuple(sorted({(t.data, t.seed) for t in runs if not t.fresh}))
 
 
 def _how(runs: Sequence[Trial], count: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ setting is chosen: `bench.compare.selection`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from bench.run.grid import check_texts, prepare_jobs
 from bench.run.pace import Pace, words
 from bench.run.plan import Request, prepared, splits
 from bench.run.space import draws, space
-from bench.run.trial import Tried, identity, run_trial
+from bench.run.trial import LATER, Tried, identity, run_trial
 from bench.run.trial import known as known
 from bench.store import trials
 from bench.store.record import RETRAIN, TARGET
@@ -126,13 +127,21 @@ def _refuse_others(found: Sequence[Tried]) -> None:
             if old is None:
                 continue
             now = identity(tried)
-            changed = [n for n in {**old.identity, **now} if old.identity.get(n) != now.get(n)]
+            then = {**{name: now[name] for name in LATER}, **old.identity}
+            changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+            changed += _unlike(old.parameters, tried.composed.said, set(tried.chosen))
             changed += ["the setting (another seed or space)"] * (dict(old.chosen) != dict(tried.chosen))
             if changed:
                 raise UsageError(
                     f"{file} holds trials of something else: trial {old.number} was made with other "
                     f"{', '.join(changed)}. Move the file away, or tune into another --results."
                 )
+
+
+def _unlike(then: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str]) -> list[str]:
+    """The parameters that were otherwise, of those that are not searched."""
+    old, new = ({name: json.dumps(value) for name, value in of.items() if name not in but} for of in (then, now))
+    return [f"parameter {name}" for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def run(tuning: Tuning, workers: int, say: Say) -> None:
@@ -187,7 +196,10 @@ def _run(tuning: Tuning, todo: Sequence[Tried], workers: int, say: Say) -> None:
 
 
 def _jobs(todo: Sequence[Tried], wait: bool) -> list[Job]:
-    """A job for each model that trials start from and for each trial, which needs its anchors."""
+    """A job for each model that trials start from and for each trial, which needs its anchors.
+
+    An anchor is waited for where another process is at it, since trials come after it.
+    """
     models: dict[str, Job] = {}
     for request in {id(t.request): t.request for t in todo}.values():
         own = [t.start for t in todo if t.request is request]
@@ -200,7 +212,7 @@ def _jobs(todo: Sequence[Tried], wait: bool) -> list[Job]:
         between = [names.get((*place, control)) for control in (TARGET, RETRAIN)] if tried.number else []
         needs = frozenset({models[tried.start.key].name, *filter(None, between)})
         kind = ("tried", tried.task, tried.composed.method.name)
-        jobs.append(Job(tried.name, run_trial, (tried, wait), needs, kind))
+        jobs.append(Job(tried.name, run_trial, (tried, wait or not tried.number), needs, kind))
     return jobs
 
 

@@ -43,7 +43,7 @@ def test_failed_ones_are_named(tuning: Tuning) -> None:
 
 
 def test_it_says_what_it_is(tuning: Tuning) -> None:
-    assert "validation data (embedded@100, embedded@101); the board's numbers are on other worlds" in notes(tuning)[0]
+    assert "validation data (embedded@100, embedded@101); the board's numbers are on other data" in notes(tuning)[0]
     assert any("so-npo takes more than 2 times" in note for note in notes(tuning))
 
 

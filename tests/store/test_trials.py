@@ -37,11 +37,18 @@ def test_a_line_that_was_cut_off_is_run_again_and_breaks_nothing(tmp_path: Path)
     file = tmp_path / "fo-npo.jsonl"
     trials.append(file, TRIAL)
     whole = file.read_bytes()
-    file.write_bytes(whole + whole[:100])
+    file.write_bytes(whole + whole[:100] + "é".encode()[:1])  # within a letter
     assert trials.read(file) == [TRIAL]
     other = dataclasses.replace(TRIAL, number=4)
     trials.append(file, other)
     assert trials.read(file) == [TRIAL, other]
+
+
+def test_an_error_may_hold_any_letter(tmp_path: Path) -> None:
+    file = tmp_path / "fo-npo.jsonl"
+    failed = dataclasses.replace(TRIAL, status="failed", error="a\u2028b\x85c\n\x0cd", points=())
+    trials.append(file, failed)
+    assert trials.read(file) == [failed]
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,7 @@ def test_beginnings_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "fo-npo.jsonl"
     with trials.claimed(file, "3", False):
         assert [trials.attempt(file, "3") for _ in range(3)] == [1, 2, 3]
+        trials.end_attempt(file, "3")  # was stopped
+        assert trials.attempt(file, "3") == 3
+        trials.end_attempt(file, "3", 3)  # has ended
+        assert trials.attempt(file, "3") == 1

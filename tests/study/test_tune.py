@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,12 +16,15 @@ import pytest
 
 from bench import keys, plugins, registry
 from bench.api import make_task
+from bench.board.verdict import sentence
 from bench.cli.main import main
 from bench.compare import analysis
-from bench.errors import UsageError
+from bench.compare.findings import untuned_beside_tuned
+from bench.errors import BenchError, UsageError
 from bench.run import presets, provenance, trial
+from bench.run.cell import _settings_of
 from bench.run.compose import compose
-from bench.run.plan import Request, splits
+from bench.run.plan import Request, plan, splits
 from bench.score import scoring
 from bench.store import files, trials
 from bench.store.record import Cell, Record, origin
@@ -147,6 +152,62 @@ def test_the_settings_are_a_file_that_run_reads(plugged) -> None:
         assert found.said_of("fo-npo", TASK) == {"origin": "by hand"}
 
 
+def test_settings_are_not_judged_by_the_data_that_they_were_chosen_on(plugged, capsys) -> None:
+    file = str(plugged.results / "tuning/embedded/tiny/oracle.toml")
+    text = Path(file).read_text().replace("embedded@validation", "embedded@100")
+    Path("seen.toml").write_text(text)
+    words = [
+        "run",
+        "--tasks",
+        TASK,
+        "--methods",
+        "fo-graddiff",
+        "--settings",
+        "seen.toml",
+        "--results",
+        "b3",
+        "--dry-run",
+    ]
+    assert main([*words, "--data", "embedded@100"]) == 2
+    assert "seen.toml was chosen on embedded@100, for fo-graddiff on towns" in capsys.readouterr().err
+    assert main([*words, "--data", "embedded"]) == 0
+
+
+def test_settings_are_of_methods_that_had_the_same_chance(plugged, tmp_path: Path) -> None:
+    """A method with fewer trials, or with other validation data, is left out and named."""
+    place = trials.folder(tmp_path, "embedded", "tiny", TASK)
+    asked = request(plugged, results=tmp_path)
+    first, second = (read(plugged, m) for m in METHODS)
+
+    def written(made) -> str:
+        for method, of in zip(METHODS, (first, made), strict=True):
+            trials.path(place, method).unlink(missing_ok=True)
+            for one in of:
+                trials.append(trials.path(place, method), one)
+        return chosen.write(asked)[0].read_text()
+
+    assert "Left out" not in written(second)
+    said = written([t for t in second if t.number != 3])
+    assert f"# Left out of {TASK}: simu-npo, 2 trials on embedded@validation." in said and "lr" in said
+    assert '[task."towns".method."simu-npo"]' not in said
+    other = [dataclasses.replace(t, data="embedded@7", seed=5) for t in second if t.number == 1]
+    assert "simu-npo, 1 trials on embedded@7, embedded@validation" in written([*second, *other])
+    assert "nothing to choose" in written([dataclasses.replace(t, points=()) for t in second])
+
+
+def test_a_tuned_parameter_that_is_set_anew_is_by_hand_at_its_default_too(plugged) -> None:
+    file = str(plugged.results / "tuning/embedded/tiny/oracle.toml")
+    values = presets.settings("tiny", file)._inner("task", TASK)["method"]["simu-npo"]
+    default = compose("simu-npo", "tiny").parameters["lr"]
+    assert "lr" in values and default is not None
+    for text, wanted in ((None, "tuned"), ("5e-06", "by hand")):
+        overrides = {} if text is None else {"simu-npo": {"lr": text}}
+        asked = request(plugged, settings=file, overrides=overrides)
+        (_, _, cell) = plan(asked, ["simu-npo"], [TASK], [0])
+        assert "lr" not in cell.composed.overrides or text is None
+        assert _settings_of(cell, presets.settings("tiny", file))["origin"] == wanted
+
+
 def test_tuned_cells_are_a_board_of_their_own_and_by_hand_is_not_ranked_there(plugged, capsys) -> None:
     file = plugged.results / "tuning/embedded/tiny/oracle.toml"
     words = ["run", "--tasks", TASK, "--methods", "fo-graddiff,fo-npo"]
@@ -157,6 +218,7 @@ def test_tuned_cells_are_a_board_of_their_own_and_by_hand_is_not_ranked_there(pl
     by = {row.method: row for row in table.rows}
     assert by["fo-graddiff"].origin == "tuned (n=3, oracle)" and by["fo-npo"].origin == "by hand"
     assert by["fo-npo"].apart == "settings by hand, beside tuned ones" and by["fo-npo"].rank is None
+    assert "1 of 2 methods are set apart, for their settings were not tuned alike" in sentence(table, analysis.Rules())
     record = json.loads(
         files.record_path(Path("board2"), Cell(TASK, "fo-graddiff", "tiny@oracle", "embedded", 0)).read_text()
     )
@@ -174,7 +236,7 @@ def test_two_processes_share_a_tuning(plugged, tmp_path: Path, monkeypatch: pyte
     def made(tried, progress):
         with lock:
             ran.append(tried.claim)
-        return trial._empty(tried, "ok", "")
+        return dataclasses.replace(trial._empty(tried, "ok", ""), points=(trials.Point(1.0, 0, {}),))
 
     monkeypatch.setattr(trial, "_made", made)
     plan = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
@@ -186,6 +248,68 @@ def test_two_processes_share_a_tuning(plugged, tmp_path: Path, monkeypatch: pyte
     assert len(ran) == len(plan)
 
 
+def with_anchors(shop, results: Path) -> trial.Tried:
+    """The last trial of a tuning into `results`, where only the anchors are measured."""
+    planned = tune.planned(tuning(shop, request=request(shop, results=results)))
+    for control in ("target", "retrain"):
+        for one in read(shop, control):
+            trials.append(trials.path(planned[-1].file.parent, control), one)
+    return planned[-1]
+
+
+def test_a_trial_that_somebody_stops_is_not_counted(plugged, tmp_path: Path, monkeypatch) -> None:
+    def stopped(tried, progress):
+        raise KeyboardInterrupt
+
+    tried = with_anchors(plugged, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "_made", stopped)
+        for _ in range(trial.ATTEMPTS + 1):
+            with pytest.raises(KeyboardInterrupt):
+                trial.run_trial(tried, True, print)
+    code = f"""
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from bench.run import trial
+with trial._attempted(SimpleNamespace(file=Path({str(tried.file)!r}), claim={tried.claim!r})) as attempts:
+    print(attempts, flush=True)
+    time.sleep(60)
+"""
+    for _ in range(trial.ATTEMPTS):
+        worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert worker.stdout is not None and worker.stdout.readline() == "1\n"
+        worker.terminate()
+        assert worker.wait() == -signal.SIGTERM
+    found = trial.run_trial(tried, True, lambda *_: None)
+    assert found is not None and found.status == "ok"
+
+
+def test_a_trial_whose_anchors_are_missing_is_not_a_failed_one(plugged, tmp_path: Path, monkeypatch) -> None:
+    planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    with pytest.raises(BenchError, match="the target of embedded@validation, seed 0, has not been measured"):
+        trial.run_trial(planned[-1], True, print)
+    monkeypatch.setattr(trial, "measured", lambda *_: 1 / 0)
+    with pytest.raises(BenchError, match="target of embedded@validation, seed 0: .*ZeroDivisionError"):
+        trial.run_trial(planned[0], True, lambda *_: None)
+    assert not trials.read(planned[0].file) and not trials.read(planned[-1].file)
+
+
+def test_a_tuning_that_could_not_be_made_says_so(plugged, monkeypatch, capsys) -> None:
+    words = ["tune", "--tasks", TASK, "--methods", "fo-graddiff", "--trials", "1", "--workers", "1", "--cache", "cache"]
+    monkeypatch.setattr(trial, "measured", lambda *_: 1 / 0)
+    assert main([*words, "--results", "broken"]) == 1
+    assert "3 of 3 runs could not be made" in capsys.readouterr().err
+    assert not [*Path("broken").rglob("*.jsonl")]
+
+
+def test_an_anchor_that_another_process_measures_is_waited_for(plugged, tmp_path: Path) -> None:
+    planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    jobs = [job for job in tune._jobs(planned, False) if job.run is trial.run_trial]
+    assert {job.arguments[1] for job in jobs if not job.arguments[0].number} == {True}
+    assert {job.arguments[1] for job in jobs if job.arguments[0].number} == {False}
+
+
 def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_path: Path, monkeypatch) -> None:
     class Killed(BaseException):
         pass
@@ -194,7 +318,7 @@ def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_pat
         raise Killed
 
     monkeypatch.setattr(trial, "_made", dies)
-    tried = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))[-1]
+    tried = with_anchors(plugged, tmp_path)
     for _ in range(trial.ATTEMPTS):
         with pytest.raises(Killed):
             trial.run_trial(tried, True, print)
@@ -222,11 +346,18 @@ def test_trials_of_other_code_data_or_draws_are_refused_with_the_reason(plugged,
         tune.planned(dataclasses.replace(own, seed=1))
     place = trials.path(trials.folder(tmp_path, "embedded", "tiny", TASK), "fo-graddiff")
     old = next(t for t in read(plugged, "fo-graddiff") if t.number == 2)
-    for name in ("source of objective graddiff", "forget"):
+    made = [(name, {"identity": {**old.identity, name: "other"}})
+            for name in ("source of objective graddiff", "forget", "probes", "measure")]  # fmt: skip
+    made.append(("parameter epochs", {"parameters": {**old.parameters, "epochs": 7}}))
+    for name, changed in made:
         place.unlink(missing_ok=True)
-        trials.append(place, dataclasses.replace(old, identity={**old.identity, name: "other"}))
+        trials.append(place, dataclasses.replace(old, **changed))
         with pytest.raises(UsageError, match=f"trial 2 was made with other {name}"):
             tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
+    first = {name: value for name, value in old.identity.items() if name not in trial.LATER}
+    place.unlink()
+    trials.append(place, dataclasses.replace(old, identity=first))  # as the first trials were
+    assert tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
 
 
 def test_validation_data_that_overlap_the_test_are_refused(plugged, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +381,14 @@ def test_where_parameters_are_from() -> None:
         ({"lr": "--settings mine.toml"}, {"origin": "by hand"}, "by hand"),
         ({"lr": "--settings deployable.toml"}, tuned, "tuned (n=12, deployable)"),
         ({"lr": "--settings deployable.toml", "beta": "--set"}, tuned, "by hand"),
+        ({"lr": "--settings deployable.toml", "beta": "name"}, tuned, "by hand"),
     ]
     for overrides, settings, expected in said:
         assert origin(Record(cell, "ok", {}, {}, overrides=overrides, settings=settings)) == expected
+
+
+def test_who_is_ranked_beside_tuned_ones() -> None:
+    few, many = "tuned (n=4, oracle)", "tuned (n=12, oracle)"
+    assert untuned_beside_tuned({"a": many, "b": many}) == set() == untuned_beside_tuned({"a": "by hand", "b": ""})
+    said = {"a": many, "b": few, "c": f"{many}, by hand", "d": "published", "e": f"{many}, {few}"}
+    assert untuned_beside_tuned(said) == {"b", "c", "d", "e"}

@@ -77,7 +77,7 @@ def test_a_method_alone(tuning: Tuning) -> None:
 
 def test_each_says_that_it_is_validation_data(tuning: Tuning) -> None:
     for chart in (*charts.of_tuning(tuning), *charts.of_tuned(tuning, "rmu")):
-        assert "validation data (embedded@100, embedded@101); the board's numbers are on other worlds" in chart.text
+        assert "validation data (embedded@100, embedded@101); the board's numbers are on other data" in chart.text
 
 
 def test_nothing_to_draw() -> None:

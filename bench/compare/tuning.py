@@ -51,7 +51,7 @@ class Setting(NamedTuple):
     state: State  # the worst of its runs; collapsed: finished, with less than half of the target's utility
     headline: float  # 0 where it left no point
     rate: float | None  # learning rate
-    seconds: float  # of all its runs, with measuring
+    seconds: float  # that unlearning took, of all its runs
 
 
 class Spot(NamedTuple):
@@ -214,7 +214,7 @@ def _settings(trials: Sequence[Trial], found: Sequence[Candidate]) -> list[Setti
     last = {c.number: c.utility for c in found}  # candidates are in the order of their shares
     return [
         Setting(number, _state(of, last.get(number)), headline, _rate(of[0]),
-                math.fsum(second for run in of for second in run.seconds.values()))
+                math.fsum(run.seconds.get("unlearn", 0.0) for run in of))
         for (number, of), headline in zip(sorted(runs.items()), best_headlines(trials), strict=True)
     ]  # fmt: skip
 

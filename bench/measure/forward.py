@@ -25,7 +25,7 @@ from bench.measure.blocks import fits, trunk_hidden
 from bench.measure.lengths import context
 from bench.measure.products import forward_replaced, onednn
 from bench.measure.trees import Tree, mask, trees
-from bench.model.allocator import keep_freed_memory
+from bench.model.allocator import give_back, keep_freed_memory
 from bench.model.attachments import Attached, Spots, Told
 from bench.model.checkpoint import quiet
 from bench.model.models import LM
@@ -228,3 +228,4 @@ def evaluating(lm: LM) -> Iterator[None]:
             yield
     finally:
         lm.model.train(training)
+        give_back()

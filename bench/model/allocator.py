@@ -25,10 +25,23 @@ def keep_freed_memory() -> bool:
 
     Only glibc's does; anywhere else nothing happens. Later calls do nothing.
     """
+    libc = _glibc()
+    return libc is not None and bool(
+        libc.mallopt(_M_MMAP_THRESHOLD, FROM_THE_KERNEL) and libc.mallopt(_M_TRIM_THRESHOLD, KEPT)
+    )
+
+
+def give_back() -> None:
+    """Give what is kept and unused back to the kernel, where many passes have ended and something else begins."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process if it is glibc."""
     try:
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-        if libc is None or not hasattr(libc, "gnu_get_libc_version"):
-            return False
-        return bool(libc.mallopt(_M_MMAP_THRESHOLD, FROM_THE_KERNEL) and libc.mallopt(_M_TRIM_THRESHOLD, KEPT))
-    except (OSError, AttributeError):
-        return False
+    except OSError:
+        return None
+    return libc if libc is not None and hasattr(libc, "gnu_get_libc_version") else None

@@ -42,7 +42,7 @@ def test_numbers_by_hand() -> None:
     assert found.expected[0] == pytest.approx(sum(best) / 4)
     assert found.best == found.expected[3] == pytest.approx(best[2])
     assert found.width == 0.5
-    assert found.seconds == 15
+    assert found.seconds == 10
     chosen = found.candidates()
     assert (chosen["deployable"].number, chosen["deployable"].share) == (2, 0.5)
     assert (chosen["oracle"].number, chosen["oracle"].share) == (3, 0.5)
@@ -100,7 +100,7 @@ def test_means_over_validation_data_and_unfinished_settings() -> None:
     found = of_method("m", [*FOUR, *other])
     assert [s.number for s in found.settings] == [1, 2]
     assert [(s.number, s.share) for s in found.cloud] == [(1, 0.5), (1, 1.0), (2, 0.5)]
-    assert found.settings[0].seconds == 30
+    assert found.settings[0].seconds == 20
 
 
 @pytest.mark.parametrize("seed", range(5))

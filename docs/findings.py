@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from tuning_1b import DIGITS, PART, places, table
@@ -205,14 +206,18 @@ def reached(results: Path) -> str:
 
 def spent(results: Path) -> str:
     """What was tried, method by method, and what choosing costs: the gap and the optimism."""
-    rows = []
+    rows: list[list[object]] = []
+    lost: dict[str, list[float]] = {objective: [] for objective in OBJECTIVES}
     for tuning in tunings(results):
         for of in tuning.methods:
+            for objective, optimism in of.optimism.items():
+                lost[objective] += [] if optimism is None or optimism.headline is None else [optimism.headline]
             by = {c: _chosen(of, c) for c in OBJECTIVES}
             rows.append([_place(tuning.task, tuning.data, tuning.model), of.method, len(of.settings), f"{of.width:.2f}",
                          _number(of.default), *by.values(), _number(of.gap), f"{of.seconds:.0f}"])  # fmt: skip
     head = ("tuned on other worlds for", "method", "trials", "width", "default", *OBJECTIVES, "gap", "s a trial")
-    return table(head, rows)
+    said = [f"{name} {fmean(of):+.3f} on average, {max(of):+.2f} at most" for name, of in lost.items() if of]
+    return table(head, rows) + f"\n\nOptimism: {'; '.join(said)}."
 
 
 def _chosen(of: Tuned, objective: str) -> str:

@@ -84,7 +84,10 @@ def tune(
         if tuned.task in on and (tuned.data, tuned.model) == (request.data, request.model_label):
             click.echo("\n".join([*lines(tuned), ""]))
     for file in write(tuning.request):
-        say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks} --settings {file}")
+        where = {"--model": (model, "tiny"), "--data": (data, "embedded"), "--results": (str(results), "results"),
+                 "--precision": (precision, "float32"), "--cache": (str(cache), ".cache")}  # fmt: skip
+        more = "".join(f" {name} {value}" for name, (value, usual) in where.items() if value != usual)
+        say(f"wrote {file}; type: python -m bench run --methods {methods} --tasks {tasks}{more} --settings {file}")
     if left := sum(study.known(tried) is None for tried in planned):
         raise BenchError(f"{left} of {len(planned)} runs could not be made. The same command tries them again.")
     return 0

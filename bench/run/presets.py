@@ -19,7 +19,7 @@ from typing import Any
 from bench.api import Method, Schedule
 from bench.errors import UsageError
 from bench.keys import digest
-from bench.model.recipes import SCRATCH
+from bench.model.recipes import SCRATCH, model_label
 from bench.registry import load, unknown
 
 SETTINGS = Path(__file__).parent / "settings"
@@ -107,7 +107,9 @@ def settings(model: str, named: str = "") -> Settings:
         raise unknown("preset", named, [*names(), "FILE.toml"])
     tables = _read(Path(named))
     _check(named, tables)
-    origin = "tuned" if TUNING in tables else "by hand"
+    # For another model nobody tuned them.
+    tuned = TUNING in tables and tables[TUNING].get("model") == model_label(model)
+    origin = "tuned" if tuned else "by hand"
     return Settings(f"--settings {Path(named).name}", tables, origin)
 
 

@@ -150,6 +150,8 @@ def test_the_settings_are_a_file_that_run_reads(plugged) -> None:
         wanted = tune.setting(choice, read(plugged, "simu-npo"))
         assert {name: made.parameters[name] for name in wanted} == wanted
         assert found.said_of("fo-npo", TASK) == {"origin": "by hand"}
+        other = presets.settings("small", str(file))
+        assert other.label == "" and other.said_of("simu-npo", TASK)["origin"] == "by hand"
 
 
 def test_settings_are_not_judged_by_the_data_that_they_were_chosen_on(plugged, capsys) -> None:

@@ -51,7 +51,7 @@ def records() -> dict[tuple[str, int], Record]:
 def test_every_setting_can_be_made_with_one_optimizer() -> None:
     """Rates are SIMU's and multiples of it, the same for every scope."""
     for name in methods("tiny", "tofu:forget10"):
-        made = compose(name, "tiny", benchmark="tofu")
+        made = compose(name, "tiny", task="tofu")
         assert made.method.optimizer == "sophia"
         assert made.parameters["lr"] in [pytest.approx(3e-4 * multiple) for multiple in MULTIPLES]
         assert (made.parameters.get("weights") == "simu") == (made.method.scope in SINGLE)

@@ -54,6 +54,8 @@ def test_every_committed_model_is_on_its_side(method):
     """The mean of p^(1/n) over the forget answers of each: far from both thresholds."""
     found = []
     for path in sorted(RESULTS.glob(f"*/*/*/{method}.seed*.json")):
+        if "@" in path.parts[-3]:  # the same models once more, beside tuned methods
+            continue
         items = files.items(RESULTS, files.read(path).cell)
         found.append(float(np.exp(-items.loc[items["set"] == "forget", "loss"]).mean()))
     assert len(found) == 22

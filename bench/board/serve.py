@@ -239,11 +239,16 @@ def bound(port: int, folder: Path, state: Callable[[], Mapping[str, Any]]) -> Se
 
 def serve(server: Server, follower: Follower) -> None:
     """Serve and follow until Ctrl-C."""
-    threading.Thread(target=follower.follow, args=(server.over,), daemon=True, name="follow").start()
-    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name="serve").start()
-    try:
+    following = threading.Thread(target=follower.follow, args=(server.over,), daemon=True, name="follow")
+    serving = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name="serve")
+    try:  # from the start: whoever had an answer may interrupt while a thread is still being started
+        following.start()
+        serving.start()
         threading.Event().wait()
     except KeyboardInterrupt:
         pass
     finally:
-        server.stop()
+        if serving.is_alive():
+            server.stop()
+        else:
+            server.server_close()

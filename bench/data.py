@@ -100,3 +100,11 @@ def world(source: str) -> int | None:
     if name != "embedded" or (at and not number.isdecimal()):
         return None
     return int(number or 0)
+
+
+def validation_of(source: str, count: int) -> tuple[str, ...]:
+    """Where to tune in place of a source: `count` other worlds of the embedded one, or a part of other data."""
+    number = world(source)
+    if number is None:
+        return (f"{source}{VALIDATION}",)
+    return tuple(f"embedded@{number + 100 + n}" for n in range(count))

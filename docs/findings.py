@@ -19,6 +19,7 @@ from bench.compare.analysis import HEADLINE, Row, Rules, Table, analyse, asked
 from bench.compare.comparing import Comparison
 from bench.compare.findings import of_pair
 from bench.compare.headline import ERASED, KEPT
+from bench.compare.selection import OBJECTIVES
 from bench.compare.trade_off import at_retrain, paired
 from bench.compare.tuning import Tuned, tunings
 from bench.stats.jackknife import holm
@@ -27,7 +28,6 @@ from bench.store import files
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record
 
 PAGE = Path(__file__).with_suffix(".md")
-OBJECTIVES = ("deployable", "oracle")
 ALPHA, MARGIN = 0.05, Rules().margin
 LEVELS = (0.5, 0.8, 0.95)
 """Shares erased at which methods are compared by what they keep."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bench.api import VALIDATION, Exam, Pair, Probes, Prompt, Splits, Text, task, world
+from bench.api import VALIDATION, Exam, Pair, Probes, Prompt, Splits, Text, task, validation_of, world
 from tasks._embedded import lume_world
 from tasks._lume_files import TASKS, Row, Tables, read_directory, read_hub
 
@@ -104,9 +104,7 @@ class LUME:
 
     def validation(self, source: str, count: int) -> tuple[str, ...]:
         """Data to tune on: other worlds, or retain documents of the same files as a forget set of their own."""
-        if (number := world(source)) is not None:
-            return tuple(f"embedded@{number + 100 + n}" for n in range(count))
-        return (f"{source}{VALIDATION}",)
+        return validation_of(source, count)
 
     def _splits(self, tables: Tables, base: Sequence[Pair], general: Sequence[Pair], exams: Sequence[Exam], budget: int,
                 notes: Sequence[str]) -> Splits:  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from bench.api import VALIDATION, Pair, Probes, Prompt, Splits, Text, task, world
+from bench.api import VALIDATION, Pair, Probes, Prompt, Splits, Text, task, validation_of, world
 from bench.errors import UsageError
 from tasks._embedded import world as embedded
 from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
@@ -154,9 +154,7 @@ class TOFU:
 
     def validation(self, source: str, count: int) -> tuple[str, ...]:
         """Data to tune on: other worlds, or retain authors of the same files as a forget set of their own."""
-        if (number := world(source)) is not None:
-            return tuple(f"embedded@{number + 100 + n}" for n in range(count))
-        return (f"{source}{VALIDATION}",)
+        return validation_of(source, count)
 
 
 def validation(forget: str, tables: Tables) -> Tables:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from bench.store.trials import Point, Trial
@@ -95,8 +95,8 @@ def choose(objective: Objective, trials: Sequence[Trial]) -> Choice | None:
 def best_headlines(trials: Sequence[Trial]) -> list[float]:
     """The best headline of each setting along its run, in the order of the numbers; 0 of one that left no point."""
     numbers = sorted({trial.number for trial in trials if not trial.fresh and trial.number > 0})
-    best: Mapping[int, float] = dict.fromkeys(numbers, 0.0)
+    best = dict.fromkeys(numbers, 0.0)
     for c in candidates(trials):
         if math.isfinite(c.headline):
-            best = {**best, c.number: max(best[c.number], c.headline)}
+            best[c.number] = max(best[c.number], c.headline)
     return [best[number] for number in numbers]

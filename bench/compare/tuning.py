@@ -33,7 +33,7 @@ from bench.errors import UsageError
 from bench.stats.pareto import front
 from bench.stats.tuning import expected_best, hypervolume, width, within_budget
 from bench.store.record import CONTROLS, RETRAIN, TARGET
-from bench.store.trials import FOLDER, Point, Trial, anchors, read
+from bench.store.trials import FOLDER, Point, Trial, anchors, read_folder
 
 STOP = "stop"
 """The parameter that a chosen setting stops by, without which it runs to its end."""
@@ -141,7 +141,7 @@ def tunings(results: Path) -> list[Tuning]:
     """
     found = []
     for folder in sorted(path for path in (results / FOLDER).glob("*/*/*") if path.is_dir()):
-        by_method = _trials(folder)
+        by_method = read_folder(folder)
         if any(method not in CONTROLS for method in by_method):
             data, model, task = folder.parts[-3:]
             found.append(summarise(by_method, data, model.replace("--", "/"), _tasks().get(task, task)))
@@ -310,14 +310,6 @@ def _utility(task: str) -> str:
         return getattr(make_task(task), "headlines", {}).get(MODEL_UTILITY, "")
     except UsageError:
         return ""
-
-
-def _trials(folder: Path) -> dict[str, list[Trial]]:
-    found: dict[str, list[Trial]] = defaultdict(list)
-    for file in sorted(folder.glob("*.jsonl")):
-        for trial in read(file):
-            found[trial.method].append(trial)
-    return found
 
 
 def _tasks() -> dict[str, str]:

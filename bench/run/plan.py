@@ -160,19 +160,17 @@ def prepared(request: Request, task: str, stage: Stage, seed: int) -> Prepared:
     """
     if request.retrains:
         checkpoint = request.retrains[task] if stage == "retain" else request.model
-        seen = {"stage": stage, "forget": _hashes(task, request.source)["forget"]}
+        seen = {"stage": stage, "forget": hashes(task, request.source)["forget"]}
         return Prepared(digest({"model": checkpoint_identity(checkpoint), **seen}), stage, task, seed, checkpoint)
     made: dict[str, Any] = {"model": model_identity(request.model, task), "train": TRAIN, **_precision(request)}
-    hashes = _hashes(task, request.source)
+    own = hashes(task, request.source)
     if request.model in SCRATCH:
-        made |= {"base": hashes["base"], "corpus": hashes["corpus"]}
+        made |= {"base": own["base"], "corpus": own["corpus"]}
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
-    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": hashes[stage], "seed": seed}
+    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": own[stage], "seed": seed}
     # Models from scratch rehearse general facts and have no dropout.
-    made |= (
-        {"general": hashes["general"]} if request.model in SCRATCH else {"dropout": "drawn from a stream of its own"}
-    )
+    made |= {"general": own["general"]} if request.model in SCRATCH else {"dropout": "drawn from a stream of its own"}
     return Prepared(digest(made), stage, task, seed)
 
 
@@ -231,7 +229,7 @@ def _plan_cell(
     start = start or prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
     probes = tuple(sorted({*_probes(request, cell), *([ABSTENTION] if method.detachable else [])}))
-    hashes = _hashes(task, request.source)
+    own = hashes(task, request.source)
     training: dict[str, Any] = {"start": start.key, **_precision(request)}
     if method.control and start.given:
         training["checkpoint"] = model_label(start.given)
@@ -243,7 +241,7 @@ def _plan_cell(
         finished = _plan_cell(request, task, plain, seed, reference)
         training |= {"matched": versions.MATCHED, "level": reference}
     measuring: dict[str, Any] = {
-        "probes": hashes["probes"],
+        "probes": own["probes"],
         "task version": make_task(task).version,
         "measure": MEASURE,
     }
@@ -265,9 +263,9 @@ def _plan_cell(
 
 def trained_from(request: Request, task: str, composed: Composed, start: Prepared) -> dict[str, Any]:
     """What a method's model is made from beside seed and parameters: start model, data, code."""
-    hashes = _hashes(task, request.source)
+    own = hashes(task, request.source)
     found: dict[str, Any] = {"start": start.key, **_precision(request), "train": TRAIN}
-    found |= {"forget": hashes["forget"], "retain": hashes["retain"]}
+    found |= {"forget": own["forget"], "retain": own["retain"]}
     found |= {f"source of {name}": value for name, value in composed.sources.items()}
     return found | _alternatives(composed, task, request.source)
 
@@ -306,7 +304,8 @@ def _outside_metrics(names: Sequence[str]) -> dict[str, str]:
 
 
 @cache
-def _hashes(task: str, source: str) -> dict[str, str]:
+def hashes(task: str, source: str) -> dict[str, str]:
+    """Content hashes of a task's data by part: what is taught, and under "probes" what is measured."""
     data = splits(task, source)
     named: dict[str, Sequence[Any]] = {
         name: getattr(data, name) for name in ("base", "general", "forget", "retain", "full", "corpus")

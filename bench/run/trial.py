@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,13 +23,12 @@ from torch import Tensor
 from bench.api import Score, make_task
 from bench.contracts import Context, Progress
 from bench.errors import BenchError
-from bench.keys import data_hash
 from bench.metrics._forms import harmonic_mean
 from bench.model.models import LM
 from bench.run.cell import load_prepared, make_context
 from bench.run.compose import Composed
 from bench.run.measuring import measured
-from bench.run.plan import Prepared, Request, splits, trained_from
+from bench.run.plan import Prepared, Request, hashes, trained_from
 from bench.score.scoring import build, item_table, score_items
 from bench.store import trials
 from bench.store.record import CONTROLS, RETRAIN, TARGET
@@ -167,15 +165,9 @@ def identity(tried: Tried) -> dict[str, Any]:
     """What a trial is made from, beside the parameters and the seed: data, start model, code."""
     found = trained_from(tried.request, tried.task, tried.composed, tried.start)
     metrics = {f"metric {name}": build(name).version for name in _names(tried.task)}
-    measuring = dict(zip(LATER, (_asked(tried.task, tried.request.source), MEASURE), strict=True))
+    asked = hashes(tried.task, tried.request.source)["probes"]
+    measuring = dict(zip(LATER, (asked, MEASURE), strict=True))
     return {**found, **measuring, "task version": make_task(tried.task).version, **metrics}
-
-
-@cache
-def _asked(task: str, source: str) -> str:
-    """Content hash of what is measured of a model."""
-    probes = splits(task, source).probes
-    return data_hash((*probes.texts, *probes.prompts))
 
 
 def _run(tried: Tried, points: list[Point], seconds: dict[str, float], progress: Progress) -> int:

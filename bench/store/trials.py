@@ -103,6 +103,15 @@ def read(file: Path) -> list[Trial]:
     return [_trial(line, f"{file}:{n}") for n, line in enumerate(lines, 1)]
 
 
+def read_folder(folder: Path) -> dict[str, list[Trial]]:
+    """The trials of a task by method, target and retrain among them."""
+    found: dict[str, list[Trial]] = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for trial in read(file):
+            found.setdefault(trial.method, []).append(trial)
+    return found
+
+
 def append(file: Path, trial: Trial) -> None:
     """Add a trial; one that stands there already, with its number, data and seed, is left alone."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +139,7 @@ def claimed(file: Path, name: str, wait: bool) -> Iterator[bool]:
     Args:
         wait: until whoever holds it lets go.
     """
-    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    place = _claim(file, name)
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("a") as held:
         try:
@@ -143,7 +152,7 @@ def claimed(file: Path, name: str, wait: bool) -> Iterator[bool]:
 
 def attempt(file: Path, name: str) -> int:
     """Note that a run that is held begins; gives how often it has begun by now."""
-    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    place = _claim(file, name)
     with place.open("a") as held:
         held.write("x")
     return place.stat().st_size
@@ -151,8 +160,13 @@ def attempt(file: Path, name: str) -> int:
 
 def end_attempt(file: Path, name: str, ended: int = 1) -> None:
     """Take attempts back: one that was stopped, or all once the run has ended."""
-    place = file.parent / ".claims" / f"{file.stem}-{name}"
+    place = _claim(file, name)
     os.truncate(place, max(0, place.stat().st_size - ended))
+
+
+def _claim(file: Path, name: str) -> Path:
+    """What is locked while a run is held, a byte long for each time that it began."""
+    return file.parent / ".claims" / f"{file.stem}-{name}"
 
 
 def _line(trial: Trial) -> bytes:

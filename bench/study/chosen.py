@@ -58,8 +58,7 @@ def _task(objective: Objective, task: str, folder: Path, request: Request) -> It
     Only methods with as many trials as any, on the same data, for others had another chance. Those are named, and so
     are those that left nothing to choose.
     """
-    read = {made[0].method: made for file in sorted(folder.glob("*.jsonl")) if (made := trials.read(file))}
-    found = {m: finished(made) for m, made in read.items() if m not in CONTROLS}
+    found = {m: finished(made) for m, made in trials.read_folder(folder).items() if m not in CONTROLS}
     spent = {m: (len({t.number for t in made if not t.fresh}), _where(made)) for m, made in found.items()}
     most = max(spent.values(), key=lambda of: (of[0], len(of[1]), of[1]), default=(0, ()))
     choices = {m: choose(objective, made) for m, made in found.items()}

@@ -70,9 +70,9 @@ def test_what_is_not_rehearsed_is_in_no_key(checkpoint: Checkpoint, world, tmp_p
     def keys() -> list[str]:
         return [prepared(request(m, world, tmp_path), "tofu:forget10", "full", 0).key for m in ("tiny", somebody)]
 
-    somebody, hashes = checkpoint(), plan._hashes
+    somebody, hashes = checkpoint(), plan.hashes
     before = keys()
-    monkeypatch.setattr(plan, "_hashes", lambda task, source: {**hashes(task, source), "general": "other"})
+    monkeypatch.setattr(plan, "hashes", lambda task, source: {**hashes(task, source), "general": "other"})
     assert [a == b for a, b in zip(before, keys(), strict=True)] == [False, True]
 
 

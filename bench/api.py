@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from bench.data import VALIDATION as VALIDATION
+from bench.data import Asking as Asking
+from bench.data import AttackData as AttackData
 from bench.data import Exam as Exam
+from bench.data import Family as Family
 from bench.data import Pair as Pair
 from bench.data import Probes as Probes
 from bench.data import Prompt as Prompt
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from bench.attacks._subject import Subject
     from bench.contracts import Context, Step
 
 Goal = Literal["maximise", "minimise", "match"]
@@ -175,6 +179,45 @@ class Probe(Protocol):
     def ask(self, probes: Probes) -> Probes:
         """What is measured in addition, of a task whose own `probes` these are."""
         ...
+
+
+class Reading(NamedTuple):
+    """What an attack found at one point.
+
+    Attributes:
+        line: which of the attack's lines in the table of attacks; "" where it has one.
+        setting: what the attacker can choose, such as a learning rate; what serves him best counts.
+        step: where on the attack's `axis`.
+        known: [N] how much of each of the subject's items is known, in [0, 1]; NaN is an item that is not scored.
+        kept: [M] the same of what should be kept, where the attack may cost that.
+    """
+
+    line: str
+    setting: str
+    step: float
+    known: np.ndarray
+    kept: np.ndarray | None = None
+
+
+class Attack(Protocol):
+    """A way to bring back what was forgotten. A frozen dataclass; the same is done to target and retrain.
+
+    A `control` line is one that should bring nothing back ("another author's facts").
+    """
+
+    title: ClassVar[str]
+    light: ClassVar[bool]  # trains nothing and takes no longer than a pass or two: `--attacks light`
+    needs: ClassVar[Literal["questions", "probabilities", "weights", "target"]]  # what the attacker holds; each holds
+    # what stands before it, and with "target" the model before unlearning
+    injects: ClassVar[Literal["nothing", "form", "related facts", "forget facts"]]  # what it tells the model
+    axis: ClassVar[str]  # what `step` counts ("steps", "bits", "layer"); "" of an attack without a curve
+    at: ClassVar[float | None]  # the step whose reading counts; None: the one that serves the attacker best
+    from_plain: ClassVar[bool]  # reads what a plain question reads, so that there is a before to compare with
+
+    def run(self, subject: Subject) -> Iterable[Reading]: ...
+
+    # It may have `controls`, the lines that are controls, and `available(splits) -> reason`, "" where a task has what
+    # it takes.
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------
@@ -363,6 +406,11 @@ def metric(name: str) -> Callable[[type], type]:
 def probe(name: str) -> Callable[[type], type]:
     """Register what `--probes` measures under `name`."""
     return _part("probe", name)
+
+
+def attack(name: str) -> Callable[[type], type]:
+    """Register what `--attacks` does to a model under `name`."""
+    return _part("attack", name)
 
 
 # -- building parts from their parameters ----------------------------------------------------------------------------

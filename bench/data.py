@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,61 @@ class Probes:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """One question put to a model by a detour: turns, of which only the last one's answer is scored.
+
+    Attributes:
+        id, cluster: of the forget item (or retain item) whose fact it is.
+        turns: prompts. In each, "{0}", "{1}", ... stand for the answers to the turns before.
+        truths: the true answers to all turns but the last.
+        false: wrong answers of the same kind.
+        options: the answer is one among `false`, and what counts is its share of their probability, not of all.
+    """
+
+    id: str
+    cluster: str
+    turns: tuple[str, ...]
+    answer: str
+    truths: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
+    options: bool = False
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """Questions of one kind about the forget set, and the same of what should be kept.
+
+    Attributes:
+        name: unique within its kind.
+        kind: "direct" names the subject in other words, "indirect" describes it by another fact, "implied" asks what
+            needs the fact and names neither; "given", "entailing" and "adjacent" tell the fact, what it follows from,
+            or other facts of the same subject first; "chain" goes step by step.
+        control: nothing should come back of it, such as another author's facts told first.
+    """
+
+    name: str
+    kind: str
+    forget: tuple[Asking, ...]
+    kept: tuple[Asking, ...] = ()
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class AttackData:
+    """What a task hands to attacks beyond what it trains on and measures.
+
+    Attributes:
+        lessons: what relearning teaches, none of it about the forget set or known to any model: "same template" (new
+            subjects, the questions of the forget set), "other template" (new subjects, other questions), "unrelated".
+        families: questions by detour.
+    """
+
+    lessons: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    families: tuple[Family, ...] = ()
+
+
+@dataclass(frozen=True)
 class Splits:
     """The data of one task. Training never sees anything but these pairs.
 
@@ -84,6 +140,7 @@ class Splits:
     language: str = "en"  # what it is written in
     refusals: tuple[str, ...] = ()  # its own ways to say that one does not know; empty takes those of the language
     alternatives: tuple[tuple[str, ...], ...] = ()  # false answers to each forget pair, none of them measured
+    attacks: AttackData = AttackData()  # what attacks ask and teach
 
     @property
     def full(self) -> tuple[Pair, ...]:

@@ -1,4 +1,4 @@
-"""Names to things: what `methods/`, `tasks/` and `bench/metrics/` declare, and plugins (`bench.plugins`).
+"""Names to things: what methods, tasks, metrics and attacks declare in their rooms, and plugins (`bench.plugins`).
 
 Declarations are first read, not run: `scan` parses the files, so that listing, completing and refusing names costs no
 import of torch. `load` imports the one file that declares a name. Declared names must therefore be literal strings.
@@ -19,10 +19,13 @@ from typing import Any, NamedTuple
 from bench import plugins
 from bench.errors import BenchError, UsageError
 
-KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "probe", "attachment")
+KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "probe", "attachment", "attack")
 _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
 _ROOT = Path(__file__).resolve().parent.parent
-ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics")}
+_DECLARING = ("methods", "tasks", "bench.metrics", "bench.attacks")
+ROOMS: dict[str, Path] = {
+    name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics", "bench.attacks")
+}
 
 FAMILIES: Mapping[str, str] = {
     "control": "what unlearning starts from, and what it should arrive at",

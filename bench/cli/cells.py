@@ -288,6 +288,27 @@ def run_open(
     run_grid(request, cells, count, fail_fast, say, meanwhile)
 
 
+def attack(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:
+    """Carry out the attacks that are missing of cells that are done; whether all went well."""
+    from bench.run import attacking
+
+    sieges = attacking.missing(request, cells, names)
+    if not sieges:
+        say("no attack to carry out: every cell that is done has them")
+        return True
+    writable("--results", request.results)
+    writable("--cache", request.cache)
+    return attacking.run(request, sieges, worker_count(workers, len(sieges)), fail_fast, say)
+
+
+def say_what_is_attacked(request: Any, cells: Sequence[Any], names: Sequence[str]) -> None:
+    """A line a cell that is done, with the attacks that are missing of it."""
+    from bench.run import attacking
+
+    for siege in attacking.missing(request, cells, names):
+        click.echo(f"attack {siege}")
+
+
 def writable(option: str, folder: Path) -> None:
     """Make the folder and see that it can be written, before any work whose outcome could not be kept.
 

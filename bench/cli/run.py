@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from bench.cli.cells import (
+    attack,
     planned,
     run_open,
     said_ends,
     say_how_long,
     say_of_settings,
+    say_what_is_attacked,
     say_what_is_done,
     start_workers,
     workers_for,
@@ -49,6 +51,7 @@ FEW = 12
     "--probes", default="",
     help="More to measure: reference, gradient-norm (attacks), abstention, and what `bench list probes` has.",
 )  # fmt: skip
+@click.option("--attacks", default="", help="light, all, or names (bench list attacks): is it really gone?")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
 @click.option("--trace", default=20, show_default=True, type=click.IntRange(0), help="Points of a run's trade-off.")
 @click.option(
@@ -78,6 +81,7 @@ def run(
     cache: Path,
     workers: int | None,
     probes: str,
+    attacks: str,
     lm_eval: str,
     trace: int,
     match: str | None,
@@ -92,6 +96,7 @@ def run(
         from bench.train.tracking import check
 
         check(track)
+    chosen = _attacks(attacks)
     say("reading the data and the methods ...")
     words: dict[str, Any] = {
         "methods": methods,
@@ -110,7 +115,7 @@ def run(
     }
     asked = partial(planned, results=results, cache=cache, **words)
     code = code_now()
-    known = settled(results, words, code)
+    known = None if attacks else settled(results, words, code)
     request: Any = None
     cells: Sequence[Any] = known or ()
     if not known:
@@ -124,6 +129,8 @@ def run(
     counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
     say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
     if dry_run:
+        if chosen:
+            say_what_is_attacked(request, cells, chosen)
         if open_cells:
             from bench.run.refusal import refuse
 
@@ -141,7 +148,17 @@ def run(
     if not known:
         settle(results, words, code, cells)
     bad = said_ends(cells)
+    if chosen:
+        bad |= not attack(request, cells, chosen, workers, fail_fast)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _attacks(words: str) -> list[str]:
+    if not words:
+        return []
+    from bench.run.attacking import select
+
+    return select(words)
 
 
 def _nothing() -> None:

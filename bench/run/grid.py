@@ -63,7 +63,7 @@ def run(
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
-    _run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile)
+    run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile)
     return records
 
 
@@ -140,10 +140,10 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
     """Make these models; True if all are there."""
     check_texts(request, wanted)
-    return _run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results)
+    return run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results)
 
 
-def _run_jobs(
+def run_jobs(
     jobs: Sequence[Job],
     workers: int,
     fail_fast: bool,

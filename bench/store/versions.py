@@ -4,6 +4,8 @@ TRAIN = 1
 MATCHED = 1
 """How the point is found at which as much is forgotten as under retrain."""
 MEASURE = 1
+ATTACKS = 1
+"""What attacks ask of which items, and how what is known of an answer is read."""
 SCORE = 3
 """How intervals are made: by leaving out clusters."""
 ANALYSIS = 8

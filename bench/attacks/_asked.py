@@ -1,0 +1,145 @@
+"""What attacks ask, and how much of the answer a model knows.
+
+Only the *value* of an answer counts: the tokens that not every false answer to the same question has as well. Whoever
+has learnt the template says the others too (Yoon et al., arXiv:2602.03379, score keyword and template tokens apart).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bench.api import Pair, Splits, Text
+from bench.model.models import LM
+from bench.model.precision import Precision, arithmetic
+from bench.train.batches import attached_logps, in_batches
+
+SCORED, KEPT, GIVEN = 200, 60, 20
+"""Most forget items that are scored, retain items beside them, and forget items that an attacker is given."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with its answer, and false answers of the same kind, by which its value is told from its template."""
+
+    id: str
+    cluster: str  # author or document
+    prompt: str
+    answer: str
+    false: tuple[str, ...] = ()
+    raw: bool = False
+
+    def asking(self, prompt: str) -> Asked:
+        """The same asked otherwise."""
+        return dataclasses.replace(self, prompt=prompt)
+
+
+def forget_items(data: Splits, random: np.random.Generator) -> tuple[Asked, ...]:
+    """The forget items, whole clusters drawn until there are `SCORED`."""
+    return _some(_asked(data, "forget"), SCORED, random)
+
+
+def kept_items(data: Splits, random: np.random.Generator) -> tuple[Asked, ...]:
+    """Retain items, those that the task's probes score, else of what is taught."""
+    found = _asked(data, "retain") or [
+        Asked(f"retain-{n}", f"retain-{n}", pair.prompt, pair.answer, raw=pair.raw)
+        for n, pair in enumerate(data.retain)
+    ]
+    return _some(found, KEPT, random)
+
+
+def _asked(data: Splits, set_: str) -> list[Asked]:
+    false: dict[str, list[str]] = {}
+    answers: dict[str, Text] = {}
+    for text in data.probes.texts:
+        if text.set == set_ and text.role == "perturbed":
+            false.setdefault(text.id, []).append(text.continuation)
+        elif text.set == set_ and text.role == "answer":
+            answers[text.id] = text
+    return [
+        Asked(name, t.cluster, t.prompt, t.continuation, tuple(false.get(name, ())), t.raw)
+        for name, t in answers.items()
+    ]
+
+
+def _some(found: Sequence[Asked], most: int, random: np.random.Generator) -> tuple[Asked, ...]:
+    """Whole clusters in a random order until there are `most` items, in the order that they had."""
+    clusters = list(dict.fromkeys(each.cluster for each in found))
+    chosen: set[str] = set()
+    count = 0
+    for place in random.permutation(len(clusters)):
+        size = sum(each.cluster == clusters[place] for each in found)
+        if count and count + size > most:
+            break
+        chosen.add(clusters[place])
+        count += size
+    return tuple(each for each in found if each.cluster in chosen)
+
+
+def taught_and_scored(items: Sequence[Asked], random: np.random.Generator) -> tuple[tuple[Pair, ...], np.ndarray]:
+    """Whole clusters of at most `GIVEN` items and half of all for the attacker, and which items are scored then.
+
+    Learning on what is scored would measure learning (Deeb & Roger, arXiv:2410.08827). One cluster is given at least,
+    unless there is no other.
+    """
+    clusters = list(dict.fromkeys(each.cluster for each in items))
+    if len(clusters) < 2:
+        return (), np.ones(len(items), dtype=bool)
+    given: list[str] = []
+    count = 0
+    for place in random.permutation(len(clusters))[: len(clusters) // 2]:
+        size = sum(each.cluster == clusters[place] for each in items)
+        if given and count + size > GIVEN:
+            break
+        given.append(clusters[place])
+        count += size
+    pairs = tuple(Pair(each.prompt, each.answer, each.raw) for each in items if each.cluster in given)
+    return pairs, np.array([each.cluster not in given for each in items])
+
+
+class Ready:
+    """Questions as a model's batches, made once for all the models that are asked them.
+
+    Args:
+        lm: any model with the tokenizer, where the batches are to lie.
+    """
+
+    def __init__(self, lm: LM, asked: Sequence[Asked]) -> None:
+        self.items = [lm.encode(each.prompt, each.answer, each.raw) for each in asked]
+        self.batches = list(in_batches(lm, self.items, range(len(asked))))
+        self.values = [_values(lm, each, item.answer) for each, item in zip(asked, self.items, strict=True)]
+
+    @torch.no_grad()
+    def logps(self, lm: LM, precision: Precision = "float32") -> list[np.ndarray]:
+        """Log-probabilities of the value tokens of each answer [T_i]."""
+        found: list[np.ndarray] = [np.empty(0)] * len(self.items)
+        with arithmetic(precision, lm.device):
+            for rows, batch in self.batches:
+                labels = attached_logps(lm, batch, [self.items[i].prompt for i in rows]).logp.float().cpu().numpy()
+                for i, of in zip(rows, labels, strict=True):
+                    found[i] = of[: len(self.items[i].answer)][self.values[i]]
+        return found
+
+    def known(self, lm: LM, precision: Precision = "float32") -> np.ndarray:
+        """[N] geometric mean of the probabilities of each answer's value tokens; NaN where logits are no numbers."""
+        return np.array([np.exp(of.mean()) for of in self.logps(lm, precision)])
+
+
+def _values(lm: LM, asked: Asked, own: Sequence[int]) -> np.ndarray:
+    """[T] which of an answer's tokens, its end among them, are its value; all but the end where none would be."""
+    false = [set(lm.encode(asked.prompt, other, asked.raw).answer) for other in asked.false]
+    told = np.array([not false or not all(token in other for other in false) for token in own])
+    told[-1] = False
+    if not told.any():
+        told[: max(1, len(own) - 1)] = True
+    return told
+
+
+def by_cluster(items: Sequence[Asked]) -> Iterator[tuple[str, list[int]]]:
+    """Each cluster with the places of its items."""
+    for cluster in dict.fromkeys(each.cluster for each in items):
+        yield cluster, [i for i, each in enumerate(items) if each.cluster == cluster]

@@ -1,0 +1,223 @@
+"""Attacks on cells that are done: what is missing of them, and the jobs that carry it out.
+
+A stage of its own after the cells: an attack has its own content key, so that it makes no cell stale and needs none
+measured anew. The cell's model comes from the cache, and where it is there no more it is unlearned again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from bench import registry
+from bench.api import Attack, Splits
+from bench.attacks._asked import Asked, forget_items, kept_items
+from bench.attacks._subject import Subject
+from bench.contracts import Progress
+from bench.errors import BenchError, UsageError
+from bench.keys import data_hash, digest, source_hash, stream
+from bench.model.attachments import bare
+from bench.model.models import LM
+from bench.model.recipes import finetuning
+from bench.run.cell import load_prepared, make_model
+from bench.run.executors import Job
+from bench.run.grid import Say, prepare_jobs, run_jobs
+from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
+from bench.store import attacked, files
+from bench.store.attacked import BARE, DELIVERED, Attacked, Point
+from bench.store.versions import ATTACKS
+
+PLAIN = "plain"
+"""The attack that is none; every run of others has it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Siege:
+    """A cell and the attacks that are to be carried out on it."""
+
+    cell: Any
+    planned: Planned
+    attacks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {', '.join(self.attacks)}"
+
+
+def select(words: str) -> list[str]:
+    """The attacks that a comma list names, `light` and `all` among its words; `plain` before all others.
+
+    Raises:
+        UsageError: an unknown name, with near ones.
+    """
+    known = registry.names("attack")
+    groups = {"light": [name for name in known if make(name).light], "all": known}
+    chosen = {PLAIN: None}
+    for word in filter(None, map(str.strip, words.split(","))):
+        if word not in known and word not in groups:
+            raise registry.unknown("attack", word, [*known, *groups])
+        chosen.update(dict.fromkeys(groups.get(word, [word])))
+    return list(chosen)
+
+
+@cache
+def make(name: str) -> Attack:
+    """The attack that is declared under a name."""
+    made: Attack = registry.load("attack", name)()
+    return made
+
+
+def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) -> list[Siege]:
+    """The cells that have a model, with those of the attacks that were not carried out on it as it is now.
+
+    Raises:
+        UsageError: an attack that none of the cells' tasks has what it takes for.
+    """
+    found: list[Siege] = []
+    for planned in cells:
+        record = files.find(request.results, planned.cell)
+        if planned.state != "done" or record is None or record.status != "ok":
+            continue
+        data = splits(planned.cell.task, request.source)
+        able = [name for name in names if not _lacks(name, data)]
+        if len(names) == 2 and len(able) == 1:
+            raise UsageError(f"--attacks {names[1]}: {planned.cell.task} {_lacks(names[1], data)}")
+        before = attacked.read(request.results, planned.cell)
+        todo = tuple(name for name in able if not before.has(name, key(request, planned, name)))
+        if todo:
+            found.append(Siege(planned.cell, planned, todo))
+    return found
+
+
+def _lacks(name: str, data: Splits) -> str:
+    """Why an attack cannot be carried out on a task; "" where it can."""
+    ask: Callable[[Splits], str] = getattr(make(name), "available", lambda data: "")
+    return ask(data)
+
+
+def key(request: Request, planned: Planned, name: str) -> str:
+    """The content key of an attack on a cell: the three models, the data, what is asked, and the attack's own code."""
+    task, seed = planned.cell.task, planned.cell.seed
+    return digest(
+        {
+            "attack": name,
+            "source": source_hash(registry.find("attack", name).module),
+            "parameters": _plain(make(name)),
+            "version": ATTACKS,
+            "model": planned.keys["train"],
+            "between": [_control(request, planned, stage).key for stage in ("full", "retain")],
+            "data": {part: hashes(task, request.source)[part] for part in ("forget", "retain", "general", "probes")},
+            "asked": _asked_hash(task, request.source),
+            "seed": seed,
+            "precision": request.precision,
+        }
+    )
+
+
+def _plain(made: Attack) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(made).items()}  # type: ignore[call-overload]
+
+
+@cache
+def _asked_hash(task: str, source: str) -> str:
+    own = splits(task, source).attacks
+    lessons = {name: data_hash(pairs) for name, pairs in own.lessons.items()}
+    return digest([lessons, [[f.name, f.kind, data_hash(f.forget), data_hash(f.kept)] for f in own.families]])
+
+
+def _control(request: Request, planned: Planned, stage: Any) -> Prepared:
+    return prepared(request, planned.cell.task, stage, planned.cell.seed)
+
+
+def run(request: Request, sieges: Sequence[Siege], workers: int, fail_fast: bool, say: Say) -> bool:
+    """Carry them out, models first; whether all went well."""
+    models = [
+        m for s in sieges for m in (s.planned.start, *(_control(request, s.planned, w) for w in ("full", "retain")))
+    ]
+    making = prepare_jobs(request, models)
+    jobs = list(making.values())
+    for siege in sieges:
+        needs = {making[_control(request, siege.planned, stage).key].name for stage in ("full", "retain")}
+        needs.add(making[siege.planned.start.key].name)
+        kind = ("attacks", siege.cell.task.partition(":")[0], *siege.attacks)
+        jobs.append(Job(f"attacks on {siege.cell}", carry_out, (request, siege), frozenset(needs), kind))
+    return run_jobs(jobs, workers, fail_fast, say, [], request.results)
+
+
+def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
+    """Attack one cell and keep what is found, attack by attack; gives what to warn of.
+
+    Raises:
+        BenchError: one of the attacks failed; the others are kept.
+    """
+    lm = make_model(request, siege.planned, progress)
+    models = {DELIVERED: lm, **({BARE: bare(lm)} if lm.attached else {})}
+    forms = {form: subject(request, siege.planned, of, progress) for form, of in models.items()}
+    notes, failed = [], []
+    found = attacked.read(request.results, siege.cell)
+    for name in siege.attacks:
+        about, points = _carried_out(request, siege, name, forms)
+        items, kept = asked(request, siege.planned)
+        if (found.items, found.kept) != (places := (_places(items), _places(kept))):
+            found = Attacked(*places)
+        found = found.with_attack(name, about, points)
+        attacked.save(request.results, siege.cell, found)
+        notes += [f"{siege.cell}: {name}: {note}" for note in about["notes"]]
+        failed += [f"{name}: {about['error'].strip().splitlines()[-1]}"] if about["error"] else []
+    if failed:
+        raise BenchError("; ".join(failed))
+    return notes
+
+
+def _carried_out(
+    request: Request, siege: Siege, name: str, forms: Mapping[str, Subject]
+) -> tuple[dict[str, Any], tuple[Point, ...]]:
+    started, points, error = time.monotonic(), list[Point](), ""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            for form, of in forms.items():
+                for r in make(name).run(of):
+                    kept = np.empty(0) if r.kept is None else r.kept
+                    points.append(Point(name, form, r.line, r.setting, float(r.step), r.known, kept))
+        except Exception as failure:  # noqa: BLE001
+            text = str(failure) if isinstance(failure, BenchError) else "".join(traceback.format_exception(failure))
+            error, points = text, []
+    about = {
+        "key": key(request, siege.planned, name),
+        "seconds": round(time.monotonic() - started, 2),
+        "error": error,
+        "notes": sorted({str(w.message) for w in warned if w.category is UserWarning}),
+    }
+    return about, tuple(points)
+
+
+def subject(request: Request, planned: Planned, lm: LM, progress: Progress) -> Subject:
+    """What attacks on a cell are handed; every draw is the same for all models of its task and seed."""
+    cell = planned.cell
+    items, kept = asked(request, planned)
+    load = {stage: partial(load_prepared, request, _control(request, planned, stage)) for stage in ("full", "retain")}
+    return Subject(
+        lm, items, kept, splits(cell.task, request.source), load["full"], load["retain"],
+        partial(stream, "attacks", cell.task, cell.seed), progress, finetuning(request.model, cell.task).lr,
+        request.precision,
+    )  # fmt: skip
+
+
+def asked(request: Request, planned: Planned) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
+    """The forget items that are scored, and the retain items; the same in every seed."""
+    data = splits(planned.cell.task, request.source)
+    return tuple(  # type: ignore[return-value]
+        draw(data, stream("attacks", planned.cell.task, which))
+        for which, draw in (("items", forget_items), ("kept", kept_items))
+    )
+
+
+def _places(items: Sequence[Asked]) -> tuple[tuple[str, str], ...]:
+    return tuple((each.id, each.cluster) for each in items)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.board import columns, reported
+from bench.board import columns, reported, robustness
 from bench.board.about import about, kind, title
 from bench.board.columns import Column
 from bench.board.sweeps import swept, with_plain
@@ -79,6 +79,7 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
                     "cost": dict(row.cost),
                     "notes": list(row.notes),
                     "tests": [c for c in tests if row.method in (c["a"], c["b"])],
+                    "attacks": [robustness.plain(found) for found in table.attacks if found.method == row.method],
                 }
             )
         found += [
@@ -107,6 +108,8 @@ def _section(table: Table, rules: Rules) -> str:
             lines += [_folded(f"{heading} ({table.task})", _markdown(table.rows, columns.details(table.rows, shown)))]
     if len(table.seeds) > 1 and any(c.metric == HEADLINE for c in table.comparisons):
         lines += [_folded(f"Tests of the headline ({table.task})", _tests(table))]
+    if table.attacks:
+        lines += [_folded(f"{robustness.HEAD} Attacks ({table.task})", robustness.markdown(table, rules))]
     if table.variants:
         found = with_plain(table)
         lines += [

@@ -16,6 +16,7 @@ from rich.table import Table as Lines
 from rich.text import Text
 
 from bench.api import Score
+from bench.board import robustness
 from bench.board.about import title
 from bench.board.columns import TOLD
 from bench.board.numbers import short
@@ -107,7 +108,8 @@ def lines(table: Table, width: int = WIDTH, variants: Collection[str] = (), rule
     for row, cells in zip(rows, zip(*(c.cells for c in shown), strict=True), strict=True):
         made.add_row(*map(Text, cells), style="dim" if row.method in CONTROLS or row.apart else "")
     below = [Text(f"On the board, too wide for here: {', '.join(hidden)}.", style="dim")] if hidden else []
-    return Group(Text(title(table), style="bold"), made, *below, Text(sentence(table, rules).strip("*")), Text(""))
+    told = [sentence(table, rules).strip("*"), *filter(None, [robustness.sentence(table, rules)])]
+    return Group(Text(title(table), style="bold"), made, *below, *map(Text, told), Text(""))
 
 
 def left_out(table: Table, results: Path, cells: Collection[Cell] | None = None) -> list[str]:

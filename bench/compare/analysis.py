@@ -20,11 +20,13 @@ from bench.compare.comparing import Comparison
 from bench.compare.findings import Findings, findings, untuned_beside_tuned
 from bench.compare.headline import HEADLINE
 from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, over_seeds
+from bench.compare.robustness import Recovery, robustness
 from bench.compare.trade_off import Matched
 from bench.errors import UsageError
 from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
 from bench.stats.ranking import below_floor, letters, ranks
+from bench.store import attacked
 from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record, origin, tuning_of
 from bench.store.versions import SCORE
 
@@ -95,6 +97,7 @@ class Table:
     notes: tuple[str, ...]  # what a reader must know of this table
     fixed: tuple[str, ...] = ()  # controls that are checkpoints which were given, the same for every seed
     measured: tuple[str, ...] = ()  # rows that no method made: checkpoints that were measured as they are
+    attacks: tuple[Recovery, ...] = ()  # what attacks bring back; never part of a rank
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -187,7 +190,14 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         tuple(_notes(ordered, found.seeds, runs, fixed)),
         fixed,
         tuple(method for method in given if method not in CONTROLS),
+        tuple(_attacked(results, fit, left_out, rules)),
     )
+
+
+def _attacked(results: Path, records: Mapping[Cell, Record], left_out: dict[Cell, str], rules: Rules) -> list[Recovery]:
+    """What attacks bring back of the cells that stand in the table; a file that cannot be read is left out alone."""
+    found = attacked.every(results, {c: r for c, r in records.items() if c not in left_out}, lambda _: None)
+    return robustness(records, found, rules.margin)
 
 
 def _wanted(

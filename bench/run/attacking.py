@@ -73,6 +73,12 @@ def make(name: str) -> Attack:
     return made
 
 
+def said_of(made: Attack) -> dict[str, Any]:
+    """What readers of results need to know of an attack: its class attributes, as plain values."""
+    said = {name: getattr(made, name) for name in ("title", "light", "needs", "injects", "axis", "at", "from_plain")}
+    return {**said, "controls": list(getattr(made, "controls", ())), "doc": (type(made).__doc__ or "").split("\n")[0]}
+
+
 def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) -> list[Siege]:
     """The cells that have a model, with those of the attacks that were not carried out on it as it is now.
 
@@ -191,6 +197,8 @@ def _carried_out(
             error, points = text, []
     about = {
         "key": key(request, siege.planned, name),
+        "model": siege.planned.keys["train"],
+        "about": said_of(make(name)),
         "seconds": round(time.monotonic() - started, 2),
         "error": error,
         "notes": sorted({str(w.message) for w in warned if w.category is UserWarning}),

@@ -3,6 +3,7 @@
 results/<data>/<model>/<task>/<method>.seed<k>.attacks.parquet
     attack, form, line, setting, step, known [N], kept [M]      values in the order of the items
     its metadata: the items, and of each attack its key, what it cost, and how it ended
+    values are float16, which is exact to a two-thousandth of each
 
 Each attack has a key of its own, so a finished cell gains one without being made or measured anew.
 """
@@ -48,7 +49,8 @@ class Attacked:
 
     Attributes:
         items: id and cluster of each forget item [N]. kept: of each retain item [M].
-        done: by attack: `key`, `seconds`, `error` ("" if it went well), `notes`.
+        done: by attack: `key`, `model` (the cell's train key), `about` (the attack's own attributes), `seconds`,
+            `error` ("" if it went well), `notes`.
     """
 
     items: tuple[tuple[str, str], ...] = ()
@@ -80,8 +82,8 @@ def save(results: Path, cell: Cell, found: Attacked) -> None:
     }
     columns["step"] = pa.array([point.step for point in found.points], pa.float64())
     for name in ("known", "kept"):
-        values = [np.asarray(getattr(point, name), dtype=np.float32) for point in found.points]
-        columns[name] = pa.array(values, pa.list_(pa.float32()))
+        values = [np.asarray(getattr(point, name), dtype=np.float16) for point in found.points]
+        columns[name] = pa.array(values, pa.list_(pa.float16()))
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(told, ensure_ascii=False)})
     with files.atomically(path(results, cell)) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=19, write_page_checksum=True)

@@ -1,0 +1,146 @@
+"""What attacks brought back, as tables: line by line, and of each method what brought back most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bench.compare.analysis import Rules, Table
+from bench.compare.robustness import USABLE, Recovery
+
+HEAD = "Is it really gone?"
+
+
+def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
+    """Every line of every attack with its methods, in the order of the attacks; controls last."""
+    found: dict[str, list[Recovery]] = {}
+    for row in sorted(table.attacks, key=lambda row: row.line.control):
+        found.setdefault(name(row), []).append(row)
+    return list(found.items())
+
+
+def name(row: Recovery) -> str:
+    """How a line is called: "relearning: same template, LoRA 8"."""
+    said = f"{row.line.attack}: {row.line.name}" if row.line.name else row.line.attack
+    return f"{said} (control)" if row.line.control else said
+
+
+def is_shown(row: Recovery, rules: Rules) -> bool:
+    """Whether a corrected test says that the attack brings back more than of retrain."""
+    return row.excess is not None and row.excess.significant(rules.alpha) and row.excess.difference > 0
+
+
+def sentence(table: Table, rules: Rules) -> str:
+    """What the attacks show, in a sentence or two."""
+    labels = dict.fromkeys(row.label for row in table.attacks)
+    shown = {label: [row for row in table.attacks if row.label == label and is_shown(row, rules)] for label in labels}
+    caught = [label for label, of in shown.items() if any(not row.line.control for row in of)]
+    count = len({(row.line.attack, row.line.name) for row in table.attacks if not row.line.control})
+    if not labels:
+        return ""
+    if not caught:
+        return f"{count} attacks on {len(labels)} methods: of none is it shown that more comes back than of retrain."
+    return (
+        f"{count} attacks: more than of retrain comes back, shown by a corrected test, of {', '.join(caught)} "
+        f"({len(caught)} of {len(labels)})."
+    )
+
+
+def most(table: Table) -> list[Recovery]:
+    """Of each method the line that brings back most beyond retrain, controls and weak ones aside."""
+    found: dict[str, Recovery] = {}
+    for row in table.attacks:
+        if row.excess is None or row.line.control or row.weak:
+            continue
+        best = found.get(row.label)
+        if best is None or best.excess is None or row.excess.difference > best.excess.difference:
+            found[row.label] = row
+    return sorted(found.values(), key=lambda row: -row.excess.difference if row.excess else 0.0)
+
+
+def markdown(table: Table, rules: Rules) -> str:
+    """Both tables, with how to read them; "" where nothing was attacked."""
+    if not table.attacks:
+        return ""
+    labels = list(dict.fromkeys(row.label for row in table.attacks))
+    heads = ["attack", "injects", "retrain", "target", *labels]
+    body = []
+    for title, of in lines(table):
+        by = {row.label: row for row in of}
+        anchors = [_mean([getattr(row, who) for row in of]) for who in ("retrain", "target")]
+        body.append([title, of[0].line.injects, *anchors, *(cell(by.get(label), rules) for label in labels)])
+    worst = [
+        [
+            row.label,
+            name(row),
+            _number(row.before),
+            _number(row.after),
+            _number(row.retrain),
+            cell(row, rules),
+            share(row),
+        ]
+        for row in most(table)
+    ]
+    parts = [
+        sentence(table, rules),
+        _rows(["method", "brings back most", "before", "after", "retrain", "excess", "share of the gap"], worst),
+        _rows(heads, body),
+        "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% "
+        "interval; \u2260 where the test is corrected for all that are here. *Retrain* and *target*: how much of the "
+        "answers they know under the same attack. *Share*: of the gap between retrain and target, what is open after "
+        f"it. Where utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md.",
+    ]
+    return "\n\n".join(parts)
+
+
+def cell(row: Recovery | None, rules: Rules) -> str:
+    """An excess with its interval, or why there is none."""
+    if row is None:
+        return "-"
+    if row.excess is None:
+        return "ruined" if row.weak else "too few"
+    c = row.excess
+    text = f"{c.difference:+.2f} [{c.lo:+.2f}, {c.hi:+.2f}]" + (" \u2260" if c.significant(rules.alpha) else "")
+    return f"({text})" if row.weak else text
+
+
+def share(row: Recovery) -> str:
+    """The share of the gap, with its interval."""
+    s = row.share
+    if s.value is None:
+        return "unscored"
+    return f"{s.value:.2f}" + (f" [{s.lo:.2f}, {s.hi:.2f}]" if s.lo is not None else "")
+
+
+def plain(row: Recovery) -> dict[str, Any]:
+    """A row as JSON has it."""
+    tested = ("difference", "lo", "hi", "p", "p_holm")
+    return {
+        "attack": row.line.attack,
+        "line": row.line.name,
+        "control": row.line.control,
+        "form": row.form,
+        "seeds": list(row.seeds),
+        "before": row.before,
+        "after": row.after,
+        "retrain": row.retrain,
+        "target": row.target,
+        "excess": row.excess and {name: getattr(row.excess, name) for name in tested},
+        "share": row.share._asdict(),
+        "chosen": [{"setting": setting, "step": step} for setting, step in row.chosen],
+        "weak": row.weak,
+    }
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    return f"{math.fsum(known) / len(known):.2f}" if known else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _rows(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *body))

@@ -1,0 +1,271 @@
+"""What attacks bring back of each method beyond what they bring out of retrain: the rows of a table's attacks.
+
+With s the mean of how much is known of the forget items, u, r and T the method, retrain and target, 0 before the attack
+and t after it:
+
+    excess    E = [s_u(t) - s_u(0)] - [s_r(t) - s_r(0)]    paired by item, clustered by author; 0 is the goal
+    share     P = [s_u(t) - s_r(t)] / [s_T(0) - s_r(0)]    of the gap, how much is open after the attack
+
+Of an attack that does not read what a plain question reads there is no before: E is s_u(t) - s_r(t), and the gap that
+after the attack.
+
+An attacker takes the setting and the step that serve him best, and a maximum over noisy numbers is too large. So both
+are chosen on one half of the authors and read on the other, and the halves change places. Where the attack costs the
+model more than a tenth of what it should keep nothing is chosen: a ruined model has given nothing back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.api import Score
+from bench.compare.comparing import Comparison, compare, corrected
+from bench.score.estimates import Estimate, combine, error_parts, mean
+from bench.stats.jackknife import FEWEST, free_interval
+from bench.store.attacked import BARE, DELIVERED, Attacked
+from bench.store.record import CONTROLS, RETRAIN, TARGET, Cell, Record
+
+USABLE = 0.9
+"""Share of what a model keeps before an attack that has to be left after it."""
+POWER = 0.5
+"""What the target has to know when it is asked that way, for a question to say anything of others."""
+SMALLEST_GAP = 0.05
+"""A gap between retrain and target below which no share of it is stated."""
+PLAIN = "plain"
+Array = np.ndarray
+Place = tuple[str, float]
+"""A setting and a step."""
+Curve = tuple[tuple[float, float, float, float], ...]
+"""Steps, and means of the method, retrain and target at them."""
+
+
+class Line(NamedTuple):
+    """One line of an attack."""
+
+    attack: str
+    name: str
+    control: bool  # nothing should come back here
+    injects: str = "nothing"  # what it tells the model
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What one line of an attack brings out of one method.
+
+    Attributes:
+        form: the method's model, or its weights without what is attached to them.
+        seeds: those that the method, target and retrain have.
+        before, after: how much is known, means over items and seeds; `before` is None where there is none.
+        retrain, target: the same after the same attack.
+        excess: E with interval and corrected p; None where no point is usable or the clusters are too few.
+        share: P.
+        chosen: setting and step, of each half; one where the attack says at which it is read.
+        weak: why this says nothing of the method, such as that the target does not answer either; "" if it does.
+        curves: by setting, for figures.
+    """
+
+    method: str
+    form: str
+    line: Line
+    seeds: tuple[int, ...]
+    before: float | None
+    after: float | None
+    retrain: float | None
+    target: float | None
+    excess: Comparison | None
+    share: Score
+    chosen: tuple[Place, ...]
+    weak: str = ""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The method, and that its hooks are off where they are."""
+        return self.method if self.form == DELIVERED else f"{self.method}, {self.form}"
+
+
+class _Read(NamedTuple):
+    """The readings of one model: by line and place, known [N] and kept [M]."""
+
+    lines: Mapping[tuple[str, str], Mapping[Place, tuple[Array, Array]]]
+
+
+Models = Mapping[int, _Read]
+"""Of one method, by seed."""
+
+
+def robustness(records: Mapping[Cell, Record], found: Mapping[Cell, Attacked], margin: float) -> list[Recovery]:
+    """Every line of every attack, of every method that was attacked as target and retrain were; by attack, then method.
+
+    Excesses are corrected together (Holm), controls among them.
+
+    Args:
+        records: of one table.
+        found: the attacks of its cells; those on another model than the record's are passed over.
+    """
+    items, models = _models(records, found)
+    abouts = {name: done["about"] for of in found.values() for name, done in of.done.items()}
+    if not items or any((control, DELIVERED) not in models for control in CONTROLS):
+        return []
+    clusters = np.array([cluster for _, cluster in items])
+    target, retrain = (models[control, DELIVERED] for control in (TARGET, RETRAIN))
+    rows = []
+    for line in _lines(abouts, retrain):
+        for (method, form), own in models.items():
+            if method not in CONTROLS:
+                rows += _recovery(method, form, line, abouts[line.attack], clusters, (own, retrain, target), margin)
+    tested = [row.excess for row in rows if row.excess is not None]
+    by = {(c.a, c.metric): c for c in corrected([tested])}
+    return [_corrected(row, by) for row in rows]
+
+
+def _corrected(row: Recovery, by: Mapping[tuple[str, str], Comparison]) -> Recovery:
+    return row if row.excess is None else replace(row, excess=by[row.excess.a, row.excess.metric])
+
+
+def _models(
+    records: Mapping[Cell, Record], found: Mapping[Cell, Attacked]
+) -> tuple[tuple[tuple[str, str], ...], dict[tuple[str, str], dict[int, _Read]]]:
+    """The items, and the readings of each method and form by seed; cells with other items are passed over."""
+    models: dict[tuple[str, str], dict[int, _Read]] = {}
+    items: tuple[tuple[str, str], ...] = ()
+    for cell in sorted(found, key=lambda c: (c.method not in CONTROLS, c.method, c.seed)):
+        own, record = found[cell], records[cell]
+        items = items or own.items
+        if own.items != items:
+            continue
+        current = {name for name, about in own.done.items() if about.get("model") == record.keys.get("train")}
+        for form in (DELIVERED, BARE):
+            lines: dict[tuple[str, str], dict[Place, tuple[Array, Array]]] = {}
+            for point in own.points:
+                if point.form == form and point.attack in current:
+                    place = point.setting, point.step
+                    lines.setdefault((point.attack, point.line), {})[place] = point.known, point.kept
+            if lines:
+                models.setdefault((cell.method, form), {})[cell.seed] = _Read(lines)
+    return items, models
+
+
+def _lines(abouts: Mapping[str, Mapping[str, Any]], retrain: Models) -> list[Line]:
+    """The lines of every attack that was carried out on retrain, in the order of the attacks."""
+    every = dict.fromkeys(line for read in retrain.values() for line in read.lines)
+    order = {name: place for place, name in enumerate(abouts)}
+    known = sorted((line for line in every if line[0] != PLAIN), key=lambda line: order[line[0]])
+    return [Line(of, name, name in abouts[of]["controls"], abouts[of]["injects"]) for of, name in known]
+
+
+def _recovery(
+    method: str, form: str, line: Line, attack: Mapping[str, Any], clusters: Array, models: Sequence[Models],
+    margin: float,
+) -> list[Recovery]:  # fmt: skip
+    """The row of a line and a method; none where no seed has it of all three."""
+    key = line.attack, line.name
+    seeds = tuple(sorted(s for s in models[0] if all(s in of and key in of[s].lines for of in models)))
+    seeds = tuple(s for s in seeds if all((PLAIN, "") in of[s].lines for of in models))
+    if not seeds:
+        return []
+    first = [{s: of[s].lines[key] for s in seeds} for of in models]
+    plain = [{s: of[s].lines[PLAIN, ""]["", 0.0] for s in seeds} for of in models]
+    places = [p for p in first[0][seeds[0]] if all(p in of[s] for of in first for s in seeds)]
+    scored = np.all([~np.isnan(of[s][p][0]) for of in first for s in seeds for p in places], axis=0)
+    if not places or not scored.any():
+        return []
+    _, groups = np.unique(clusters[scored], return_inverse=True)
+    known = [np.array([[of[s][p][0][scored] for p in places] for s in seeds]) for of in first]  # [S, P, n]
+    before = [np.array([of[s][0][scored] for s in seeds]) for of in plain]  # [S, n]
+    usable = [p for p, place in enumerate(places) if _keeps(first[0], plain[0], place)]
+    curves = _curves(places, [of.mean(axis=(0, 2)) for of in known])
+    base = Recovery(method, form, line, seeds, None, None, None, None, None, Score(None), (), curves=curves)
+    if not usable:
+        return [replace(base, weak=f"costs more than {1 - USABLE:.0%} of what is kept, wherever it is read")]
+    halves = _chosen(attack["at"], places, usable, groups, known[0] - known[1])
+    at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, n]
+    gains = [after - was if attack["from_plain"] else after for after, was in zip(at, before, strict=True)]
+    own, other = ({s: _estimate(of[i], groups) for i, s in enumerate(seeds)} for of in gains[:2])
+    excess = compare(" / ".join(filter(None, key)) + f" / {form}", method, RETRAIN, own, other, margin)
+    means = [float(of.mean()) for of in at]
+    told = dict(zip(("after", "retrain", "target"), means, strict=True))
+    weak = ""
+    if attack["needs"] == "questions" and attack["from_plain"] and means[2] < POWER and not line.control:
+        weak = f"the target itself knows {means[2]:.2f} when it is asked so"
+    share = _share(at, before, groups, attack["from_plain"])
+    chosen = tuple(dict.fromkeys(places[p] for p in halves))
+    return [
+        Recovery(
+            method, form, line, seeds, float(before[0].mean()) if attack["from_plain"] else None, **told, excess=excess,
+            share=share, chosen=chosen, weak=weak, curves=curves,
+        )
+    ]  # fmt: skip
+
+
+def _keeps(found: Mapping[int, Mapping[Place, tuple[Array, Array]]], plain: Mapping[int, tuple[Array, Array]],
+           place: Place) -> bool:  # fmt: skip
+    """Whether the model keeps enough there, over its seeds; where nothing was read it costs nothing."""
+    after = [found[s][place][1] for s in found]
+    if any(not len(of) for of in after):
+        return True
+    return float(np.mean(after)) >= USABLE * float(np.mean([plain[s][1] for s in found]))
+
+
+def _chosen(fixed_at: float | None, places: Sequence[Place], usable: Sequence[int], groups: Array, gap: Array) -> Array:
+    """[K] which place each cluster is read at: that of the largest gap to retrain in the other half of the clusters.
+
+    Args:
+        gap: [S, P, n], the method less retrain.
+    """
+    count = int(groups.max()) + 1
+    fixed = [p for p in usable if places[p][1] == fixed_at] or list(usable)
+    half = np.arange(count) % 2
+    found = np.empty(count, dtype=int)
+    for side in (0, 1):
+        others = half[groups] != side if count > 1 else np.ones(len(groups), dtype=bool)
+        found[half == side] = fixed[int(np.argmax(gap[:, fixed][:, :, others].mean(axis=(0, 2))))]
+    return found
+
+
+def _estimate(values: Array, groups: Array) -> Estimate:
+    """A mean over items [n], and without each cluster."""
+    sizes = np.bincount(groups)
+    sums = np.bincount(groups, weights=values)
+    rest = len(values) - sizes
+    without = (values.sum() - sums) / np.where(rest > 0, rest, 1)
+    return Estimate(float(values.mean()), {"forget": without}, {"forget": sizes})
+
+
+def _share(at: Sequence[Array], before: Sequence[Array], groups: Array, from_plain: bool) -> Score:
+    """P over seeds with its interval."""
+    own, retrain, target = at
+    low, high = (before[1], before[2]) if from_plain else (retrain, target)
+    if float((high - low).mean()) < SMALLEST_GAP:
+        return Score(None, note=f"target and retrain are within {SMALLEST_GAP:g} of each other")
+    by_seed = [
+        combine(np.divide, _estimate(own[s] - retrain[s], groups), _estimate(high[s] - low[s], groups))
+        for s in range(len(own))
+    ]
+    value = mean(by_seed)
+    if value.fewest < FEWEST:
+        return Score(float(value.value), n=value.fewest)
+    around = free_interval(value.value, error_parts(by_seed))
+    return Score(float(value.value), float(around.lo), float(around.hi), value.fewest)
+
+
+def _curves(places: Sequence[Place], means: Sequence[Array]) -> dict[str, Curve]:
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for p, (setting, step) in enumerate(places):
+        found.setdefault(setting, []).append((step, *(float(of[p]) for of in means)))  # type: ignore[arg-type]
+    return {setting: tuple(sorted(of)) for setting, of in found.items()}
+
+
+def relearning_time(
+    curve: Iterable[tuple[float, float, float, float]], gap: tuple[float, float]
+) -> tuple[float, float]:
+    """The first step at which half of the gap between retrain and target before the attack is closed, by the method and
+    by retrain; infinite where it is not within the curve."""
+    half = gap[0] + 0.5 * (gap[1] - gap[0])
+    points = sorted(curve)
+    own, other = (next((p[0] for p in points if p[place] >= half), float("inf")) for place in (1, 2))
+    return own, other

@@ -125,8 +125,8 @@ class Ready:
         return found
 
     def known(self, lm: LM, precision: Precision = "float32") -> np.ndarray:
-        """[N] geometric mean of the probabilities of each answer's value tokens; NaN where logits are no numbers."""
-        return np.array([np.exp(of.mean()) for of in self.logps(lm, precision)])
+        """[N] geometric mean of the probabilities of each answer's value tokens; 0 where logits are no numbers."""
+        return np.nan_to_num([np.exp(of.mean()) for of in self.logps(lm, precision)])
 
 
 def _values(lm: LM, asked: Asked, own: Sequence[int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import USABLE, Recovery
+from bench.compare.robustness import PLAIN, USABLE, Recovery
 
 HEAD = "Is it really gone?"
 
@@ -22,7 +22,8 @@ def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
 
 def name(row: Recovery) -> str:
     """How a line is called: "relearning: same template, LoRA 8"."""
-    said = f"{row.line.attack}: {row.line.name}" if row.line.name else row.line.attack
+    said = "taking the hooks off" if row.line.attack == PLAIN else row.line.attack
+    said += f": {row.line.name}" if row.line.name else ""
     return f"{said} (control)" if row.line.control else said
 
 

@@ -6,8 +6,9 @@ and t after it:
     excess    E = [s_u(t) - s_u(0)] - [s_r(t) - s_r(0)]    paired by item, clustered by author; 0 is the goal
     share     P = [s_u(t) - s_r(t)] / [s_T(0) - s_r(0)]    of the gap, how much is open after the attack
 
-Of an attack that does not read what a plain question reads there is no before: E is s_u(t) - s_r(t), and the gap that
-after the attack.
+Where something is attached to a model and an attacker takes it off, *before* is the model as it is used. Of an attack
+that does not read what a plain question reads there is no before: E is s_u(t) - s_r(t), and the gap that after the
+attack.
 
 An attacker takes the setting and the step that serve him best, and a maximum over noisy numbers is too large. So both
 are chosen on one half of the authors and read on the other, and the halves change places. Where the attack costs the
@@ -94,6 +95,7 @@ class _Read(NamedTuple):
     lines: Mapping[tuple[str, str], Mapping[Place, tuple[Array, Array]]]
 
 
+_NONE = _Read({})
 Models = Mapping[int, _Read]
 """Of one method, by seed."""
 
@@ -116,8 +118,9 @@ def robustness(records: Mapping[Cell, Record], found: Mapping[Cell, Attacked], m
     rows = []
     for line in _lines(abouts, retrain):
         for (method, form), own in models.items():
-            if method not in CONTROLS:
-                rows += _recovery(method, form, line, abouts[line.attack], clusters, (own, retrain, target), margin)
+            if method not in CONTROLS and (line.attack != PLAIN or form == BARE):
+                three, plain = (own, retrain, target), (models.get((method, DELIVERED), {}), retrain, target)
+                rows += _recovery(method, form, line, abouts[line.attack], clusters, three, plain, margin)
     tested = [row.excess for row in rows if row.excess is not None]
     by = {(c.a, c.metric): c for c in corrected([tested])}
     return [_corrected(row, by) for row in rows]
@@ -154,22 +157,28 @@ def _lines(abouts: Mapping[str, Mapping[str, Any]], retrain: Models) -> list[Lin
     """The lines of every attack that was carried out on retrain, in the order of the attacks."""
     every = dict.fromkeys(line for read in retrain.values() for line in read.lines)
     order = {name: place for place, name in enumerate(abouts)}
-    known = sorted((line for line in every if line[0] != PLAIN), key=lambda line: order[line[0]])
+    known = sorted(every, key=lambda line: order[line[0]])
     return [Line(of, name, name in abouts[of]["controls"], abouts[of]["injects"]) for of, name in known]
 
 
 def _recovery(
     method: str, form: str, line: Line, attack: Mapping[str, Any], clusters: Array, models: Sequence[Models],
-    margin: float,
+    unattacked: Sequence[Models], margin: float,
 ) -> list[Recovery]:  # fmt: skip
-    """The row of a line and a method; none where no seed has it of all three."""
+    """The row of a line and a method; none where no seed has it of all three.
+
+    Args:
+        models: the method's, retrain and target. unattacked: the same as they are used.
+    """
     key = line.attack, line.name
-    seeds = tuple(sorted(s for s in models[0] if all(s in of and key in of[s].lines for of in models)))
-    seeds = tuple(s for s in seeds if all((PLAIN, "") in of[s].lines for of in models))
+    seeds = tuple(
+        s for s in sorted(models[0])
+        if all(k in of.get(s, _NONE).lines for k, each in ((key, models), ((PLAIN, ""), unattacked)) for of in each)
+    )  # fmt: skip
     if not seeds:
         return []
     first = [{s: of[s].lines[key] for s in seeds} for of in models]
-    plain = [{s: of[s].lines[PLAIN, ""]["", 0.0] for s in seeds} for of in models]
+    plain = [{s: of[s].lines[PLAIN, ""]["", 0.0] for s in seeds} for of in unattacked]
     places = [p for p in first[0][seeds[0]] if all(p in of[s] for of in first for s in seeds)]
     scored = np.all([~np.isnan(of[s][p][0]) for of in first for s in seeds for p in places], axis=0)
     if not places or not scored.any():

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from bench.attacks._subject import Subject
     from bench.contracts import Context, Step
 
 Goal = Literal["maximise", "minimise", "match"]
@@ -214,7 +213,9 @@ class Attack(Protocol):
     at: ClassVar[float | None]  # the step whose reading counts; None: the one that serves the attacker best
     from_plain: ClassVar[bool]  # reads what a plain question reads, so that there is a before to compare with
 
-    def run(self, subject: Subject) -> Iterable[Reading]: ...
+    def run(self, subject: Any) -> Iterable[Reading]:
+        """What is found of a `bench.attacks._subject.Subject`."""
+        ...
 
     # It may have `controls`, the lines that are controls, and `available(splits) -> reason`, "" where a task has what
     # it takes.

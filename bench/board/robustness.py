@@ -60,8 +60,12 @@ def most(table: Table) -> list[Recovery]:
     return sorted(found.values(), key=lambda row: -row.excess.difference if row.excess else 0.0)
 
 
-def markdown(table: Table, rules: Rules) -> str:
-    """Both tables, with how to read them; "" where nothing was attacked."""
+def markdown(table: Table, rules: Rules, whole: bool = True) -> str:
+    """The tables with how to read them; "" where nothing was attacked.
+
+    Args:
+        whole: every line, not only what brings back most.
+    """
     if not table.attacks:
         return ""
     labels = list(dict.fromkeys(row.label for row in table.attacks))
@@ -86,13 +90,13 @@ def markdown(table: Table, rules: Rules) -> str:
     parts = [
         sentence(table, rules),
         _rows(["method", "brings back most", "before", "after", "retrain", "excess", "share of the gap"], worst),
-        _rows(heads, body),
+        *([_rows(heads, body)] if whole else []),
         "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% "
         "interval; \u2260 where the test is corrected for all that are here. *Retrain* and *target*: how much of the "
         "answers they know under the same attack. *Share*: of the gap between retrain and target, what is open after "
         f"it. Where utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md.",
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(parts if whole else parts[:-1])
 
 
 def cell(row: Recovery | None, rules: Rules) -> str:

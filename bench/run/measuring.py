@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.api import Rows
 from bench.contracts import Progress
-from bench.measure import asked, attacks
+from bench.measure import asked, membership
 from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
@@ -39,9 +39,9 @@ def measured(
     rows = measure(lm, data.probes, precision=request.precision, progress=progress)
     rows = asked.added(rows, lm, data.probes, probes, progress, request.precision)
     if "reference" in probes:
-        rows = attacks.with_reference(rows, data.probes.texts, retrain(), progress, request.precision)
+        rows = membership.with_reference(rows, data.probes.texts, retrain(), progress, request.precision)
     if "gradient-norm" in probes:
-        rows = attacks.with_gradient_norm(rows, data.probes.texts, lm, progress)
+        rows = membership.with_gradient_norm(rows, data.probes.texts, lm, progress)
     if ABSTENTION in probes:
         rows = with_abstained(rows, refusals_of(data.refusals, parts))
     missed: list[str] = []

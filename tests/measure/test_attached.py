@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.api import Probes, Prompt, Rows, Text, attachment
-from bench.measure.attacks import with_gradient_norm
 from bench.measure.examinee import completions, likelihoods
 from bench.measure.forward import Forward, evaluating
+from bench.measure.membership import with_gradient_norm
 from bench.measure.one_pass import measure
 from bench.measure.prompts import takes_cache
 from bench.model.architecture import blocks

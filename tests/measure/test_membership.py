@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.api import Probes, Text
-from bench.measure.attacks import with_gradient_norm, with_reference
+from bench.measure.membership import with_gradient_norm, with_reference
 from bench.measure.one_pass import measure
 from bench.model import models
 from bench.model.recipes import SCRATCH

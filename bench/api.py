@@ -217,8 +217,9 @@ class Attack(Protocol):
         """What is found of a `bench.attacks._subject.Subject`."""
         ...
 
-    # It may have `controls`, the lines that are controls, and `available(splits) -> reason`, "" where a task has what
-    # it takes.
+    # It may have `controls`, the lines that are controls, `injects_by`, what lines that begin so inject where that is
+    # something else, `asked_only = True`, which leaves it out of `--attacks all`, and `available(splits) -> reason`, ""
+    # where a task has what it takes.
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------

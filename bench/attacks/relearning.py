@@ -34,6 +34,7 @@ class Relearning:
     axis: ClassVar = "steps"
     at: ClassVar = None
     from_plain: ClassVar = True
+    injects_by: ClassVar = {TEMPLATE: "form", OTHER: "nothing", UNRELATED: "nothing"}
 
     rates: tuple[float, ...] = (0.3, 1.0)  # of the rate that the target was fine-tuned with
     steps: tuple[int, ...] = POINTS

@@ -158,7 +158,13 @@ def _lines(abouts: Mapping[str, Mapping[str, Any]], retrain: Models) -> list[Lin
     every = dict.fromkeys(line for read in retrain.values() for line in read.lines)
     order = {name: place for place, name in enumerate(abouts)}
     known = sorted(every, key=lambda line: order[line[0]])
-    return [Line(of, name, name in abouts[of]["controls"], abouts[of]["injects"]) for of, name in known]
+    return [Line(of, name, name in abouts[of]["controls"], _injected(abouts[of], name)) for of, name in known]
+
+
+def _injected(about: Mapping[str, Any], line: str) -> str:
+    """What a line of an attack tells the model."""
+    own = (said for begins, said in about["injects_by"].items() if line.startswith(begins))
+    return str(next(own, about["injects"]))
 
 
 def _recovery(

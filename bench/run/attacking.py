@@ -76,7 +76,8 @@ def make(name: str) -> Attack:
 def said_of(made: Attack) -> dict[str, Any]:
     """What readers of results need to know of an attack: its class attributes, as plain values."""
     said = {name: getattr(made, name) for name in ("title", "light", "needs", "injects", "axis", "at", "from_plain")}
-    return {**said, "controls": list(getattr(made, "controls", ())), "doc": (type(made).__doc__ or "").split("\n")[0]}
+    by_line = {"controls": list(getattr(made, "controls", ())), "injects_by": dict(getattr(made, "injects_by", {}))}
+    return {**said, **by_line, "doc": (type(made).__doc__ or "").split("\n")[0]}
 
 
 def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) -> list[Siege]:

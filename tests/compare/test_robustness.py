@@ -18,7 +18,7 @@ N = CLUSTERS * EACH
 ITEMS = tuple((f"i{n}", f"author-{n // EACH}") for n in range(N))
 ABOUT = {
     "title": "a", "light": True, "needs": "weights", "injects": "nothing", "axis": "steps", "at": None,
-    "from_plain": True, "controls": ["control"], "doc": "",
+    "from_plain": True, "controls": ["control"], "injects_by": {}, "doc": "",
 }  # fmt: skip
 Readings = Mapping[tuple[str, str], Mapping[float, np.ndarray]]
 """By attack and line: what is known at each step."""

@@ -216,8 +216,8 @@ class Attack(Protocol):
 
     def run(self, subject: Subject) -> Iterable[Reading]: ...
 
-    # It may have `controls`, the lines that are controls, and `available(splits) -> reason`, "" where a task has what
-    # it takes.
+    # It may have `controls`, the lines that are controls; `asked_only = True`, which leaves it out of `--attacks light`
+    # and `all`; and `available(splits) -> reason`, "" where a task has what it takes.
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------

@@ -218,8 +218,8 @@ class Attack(Protocol):
         ...
 
     # It may have `controls`, the lines that are controls, `injects_by`, what lines that begin so inject where that is
-    # something else, `asked_only = True`, which leaves it out of `--attacks all`, and `available(splits) -> reason`, ""
-    # where a task has what it takes.
+    # something else, `asked_only = True`, which leaves it out of `--attacks light` and `all`, and
+    # `available(splits) -> reason`, "" where a task has what it takes.
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------

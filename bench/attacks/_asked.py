@@ -7,6 +7,7 @@ has learnt the template says the others too (Yoon et al., arXiv:2602.03379, scor
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 
 from bench.api import Pair, Splits, Text
+from bench.contracts import Encoded
+from bench.measure.lengths import context
 from bench.model.models import LM
 from bench.model.precision import Precision, arithmetic
 from bench.train.batches import attached_logps, in_batches
@@ -32,10 +35,27 @@ class Asked:
     answer: str
     false: tuple[str, ...] = ()
     raw: bool = False
+    begun: str = ""  # how the answer begins already, which is not scored
 
     def asking(self, prompt: str) -> Asked:
         """The same asked otherwise."""
         return dataclasses.replace(self, prompt=prompt)
+
+    def encoded(self, lm: LM, answer: str) -> Encoded:
+        """Ids of the question and an answer to it; how that begins already is at the end of the prompt.
+
+        What is begun is followed by a blank; of raw texts it stands behind one, and the answer is glued to it.
+        """
+        if self.raw and self.begun:
+            return lm.encode(f"{self.prompt} {self.begun}", answer, raw=True)
+        asked = lm.encode(self.prompt, answer, self.raw)
+        if not self.begun:
+            return asked
+        begun = lm.encode(self.prompt, self.begun).answer[:-1]
+        whole = lm.encode(self.prompt, f"{self.begun} {answer}").answer
+        # Where a token straddles the border, the answer is encoded as it is without the beginning.
+        goes_on = whole[len(begun) :] if whole[: len(begun)] == begun else asked.answer
+        return Encoded([*asked.prompt, *begun], goes_on)
 
 
 def forget_items(data: Splits, random: np.random.Generator) -> tuple[Asked, ...]:
@@ -104,18 +124,22 @@ def taught_and_scored(items: Sequence[Asked], random: np.random.Generator) -> tu
 class Ready:
     """Questions as a model's batches, made once for all the models that are asked them.
 
+    What is longer than the model has positions for is not asked.
+
     Args:
         lm: any model with the tokenizer, where the batches are to lie.
     """
 
     def __init__(self, lm: LM, asked: Sequence[Asked]) -> None:
-        self.items = [lm.encode(each.prompt, each.answer, each.raw) for each in asked]
-        self.batches = list(in_batches(lm, self.items, range(len(asked))))
+        self.items = [each.encoded(lm, each.answer) for each in asked]
+        most = context(lm.model.config) or sys.maxsize
+        fit = [i for i, item in enumerate(self.items) if len(item.prompt) + len(item.answer) - 1 <= most]
+        self.batches = list(in_batches(lm, self.items, fit))
         self.values = [_values(lm, each, item.answer) for each, item in zip(asked, self.items, strict=True)]
 
     @torch.no_grad()
     def logps(self, lm: LM, precision: Precision = "float32") -> list[np.ndarray]:
-        """Log-probabilities of the value tokens of each answer [T_i]."""
+        """Log-probabilities of the value tokens of each answer [T_i]; none of one that is not asked."""
         found: list[np.ndarray] = [np.empty(0)] * len(self.items)
         with arithmetic(precision, lm.device):
             for rows, batch in self.batches:
@@ -125,13 +149,16 @@ class Ready:
         return found
 
     def known(self, lm: LM, precision: Precision = "float32") -> np.ndarray:
-        """[N] geometric mean of the probabilities of each answer's value tokens; 0 where logits are no numbers."""
-        return np.nan_to_num([np.exp(of.mean()) for of in self.logps(lm, precision)])
+        """[N] geometric mean of the probabilities of each answer's value tokens; 0 where logits are no numbers, NaN
+        where it is not asked.
+        """
+        logps = self.logps(lm, precision)
+        return np.array([np.nan_to_num(np.exp(of.mean())) if len(of) else np.nan for of in logps])
 
 
 def _values(lm: LM, asked: Asked, own: Sequence[int]) -> np.ndarray:
     """[T] which of an answer's tokens, its end among them, are its value; all but the end where none would be."""
-    false = [set(lm.encode(asked.prompt, other, asked.raw).answer) for other in asked.false]
+    false = [set(asked.encoded(lm, other).answer) for other in asked.false]
     told = np.array([not false or not all(token in other for other in false) for token in own])
     told[-1] = False
     if not told.any():

@@ -15,10 +15,10 @@ from bench.errors import UsageError
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def check(names: tuple[str, ...]) -> int:
-    """Ask a method, objective, optimizer, scope, task, metric or probe everything that a run asks of it.
+    """Ask a method, objective, optimizer, scope, task, metric, probe or attack everything that a run asks of it.
 
-    Methods are tried on a model of two layers, tasks and probes on the embedded world: seconds, and nothing is written.
-    Without NAME, everything that the files of --plugin declare. Exit status 1 if a demand is not met.
+    Methods and attacks are tried on a model of two layers, tasks and probes on the embedded world: seconds, and nothing
+    is written. Without NAME, everything that the files of --plugin declare. Exit status 1 if a demand is not met.
     """
     import torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from bench import registry
 from bench.errors import UsageError
 from bench.metrics._asked import ASKED_FOR
 
-KINDS = ("methods", "tasks", "metrics", "probes", "models", "objectives", "optimizers", "scopes")
+KINDS = ("methods", "tasks", "metrics", "probes", "attacks", "models", "objectives", "optimizers", "scopes")
 
 
 @click.command("list")
@@ -30,6 +31,8 @@ def list_names(kind: str | None, docs: bool, output: Path | None, check: bool) -
         lines = {each: f"{len(_named(each)):3}  python -m bench list {each}" for each in KINDS}
     else:
         lines = _merged(_named(kind))
+    if kind == "attacks":
+        lines = _columns(lines)
     headings = _headings() if kind == "methods" else {}
     width = max(map(len, lines))
     for named, doc in lines.items():
@@ -80,6 +83,28 @@ def _named(kind: str) -> dict[str, str]:
     if kind == "probes":
         docs |= {name: registry.find("metric", metrics[0]).doc for name, metrics in ASKED_FOR.items()}
     return docs
+
+
+def _columns(docs: dict[str, str]) -> dict[str, str]:
+    """What each attack says of itself before its doc: when it is run, what it needs, what it injects."""
+    rows = {"# name": ("run with", "needs", "injects", "what is done")}
+    for name, doc in docs.items():
+        told = _constants(registry.find("attack", name))
+        with_ = "its name" if told.get("asked_only") else "light, all" if told.get("light") else "all"
+        rows[name] = with_, str(told.get("needs", "")), str(told.get("injects", "")), doc
+    widths = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
+    return {name: "  ".join(map(str.ljust, row, widths)).rstrip() for name, row in rows.items()}
+
+
+def _constants(declared: registry.Declaration) -> dict[str, object]:
+    """The literal values that the class of a declaration gives its attributes, read without importing it."""
+    found: dict[str, object] = {}
+    for node in ast.walk(ast.parse(declared.path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and declared.line in {each.lineno for each in node.decorator_list}:
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
+                    found[ast.unparse(line.target)] = line.value.value
+    return found
 
 
 def _merged(docs: dict[str, str]) -> dict[str, str]:

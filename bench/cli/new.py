@@ -23,12 +23,19 @@ METHODS = {
     "inference": "a gate before a model that stays as it is",
 }
 """The kinds of methods, each a template of its own, and what they are."""
-ROOM_OF = {"method": "methods", "task": "tasks", "metric": "bench.metrics", "probe": "bench.metrics"}
+ROOM_OF = {
+    "method": "methods",
+    "task": "tasks",
+    "metric": "bench.metrics",
+    "probe": "bench.metrics",
+    "attack": "bench.attacks",
+}
 NEXT = {
     "method": "run --methods {} --tasks tofu:forget10",
     "task": "run --methods fo-npo --tasks {}",
     "metric": "run --methods fo-npo --tasks tofu:forget10",
     "probe": "run --methods fo-npo --tasks tofu:forget10 --probes {}",
+    "attack": "run --methods fo-npo --tasks tofu:forget10 --attacks {}",
 }
 
 
@@ -44,7 +51,7 @@ NEXT = {
     help="Where to write it; by default among those of this checkout. Elsewhere it is used with --plugin FILE.py.",
 )  # fmt: skip
 def new(kind: str, name: str, how: str, to: Path | None) -> int:
-    """Write a method, task, metric or probe that runs and passes `check`, to be changed into your own.
+    """Write a method, task, metric, probe or attack that runs and passes `check`, to be changed into your own.
 
     Nothing is overwritten. NAME is what commands and the board will call it.
     """

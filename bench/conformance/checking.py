@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import registry
-from bench.conformance import of_method, of_metric, of_probe, of_task
+from bench.conformance import of_attack, of_method, of_metric, of_probe, of_task
 from bench.conformance.unmet import Demand, Unmet
 from bench.errors import BenchError, UsageError
 from bench.keys import source_files
@@ -74,6 +74,8 @@ def _demands(kind: str, name: str, folder: Path) -> Iterator[Demand]:
         return of_metric.demands(name)
     if kind == "probe":
         return of_probe.demands(name)
+    if kind == "attack":
+        return of_attack.demands(name)
     return of_method.demands(PARTS.get(kind, "{}").format(name), folder)
 
 

@@ -1,4 +1,6 @@
-"""The toy that methods are judged on: a Llama of two layers that knows eight pairs, of which it shall lose four."""
+"""The toy that methods and attacks are judged on: a Llama of two layers that knows eight pairs, of which it shall
+lose four.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 
 import torch
 
-from bench.api import Pair, Probes, Scope, Selection, Splits
+from bench.api import Asking, AttackData, Family, Pair, Probes, Prompt, Scope, Selection, Splits, Text
+from bench.attacks._asked import forget_items, kept_items
+from bench.attacks._subject import Subject
 from bench.conformance.unmet import Unmet
 from bench.contracts import Context, Encoded
 from bench.keys import stream
@@ -58,6 +62,57 @@ def context(folder: Path) -> Context:
     return Context(
         lm, forget, retain, "toy", 0, folder, lambda *_: None,
         alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, "toy", 0)),
+    )  # fmt: skip
+
+
+@cache
+def retrain() -> models.LM:
+    """A model that was taught the four pairs to keep, and never saw the others. Do not touch it either."""
+    lm = models.new_llama(SHAPE, target().tokenizer, seed=0)
+    teach(lm, PAIRS[:4], Teaching(epochs=80, lr=1e-2), key="toy")
+    return lm
+
+
+@cache
+def toy_splits() -> Splits:
+    """The eight pairs as a task's data, two a cluster, with all that attacks may ask for."""
+    probes = [probe for n, pair in enumerate(PAIRS) for probe in _asked(n, pair)]
+    texts = tuple(each for each in probes if isinstance(each, Text))
+    prompts = tuple(each for each in probes if isinstance(each, Prompt))
+    other = tuple(Pair(f"Who is letter {chr(65 + n)}?", f"{chr(65 + n) * 2} or {n}") for n in range(4))
+    lessons = dict.fromkeys(("same template", "other template", "unrelated"), other)
+    askings = [
+        Asking(f"pair-{n}", f"cluster-{n // 2}", ("Who comes first?", f"After {{0}}, who is number {n}?"), pair.answer,
+               truths=("nobody",), false=(PAIRS[n - 1].answer, PAIRS[n - 2].answer))
+        for n, pair in enumerate(PAIRS)
+    ]  # fmt: skip
+    families = tuple(
+        Family(f"{kind}{' of another' * control}", kind, tuple(askings[4:]), tuple(askings[:4]), control)
+        for kind in ("direct", "indirect", "implied", "given", "entailing", "adjacent", "chain")
+        for control in (False, True)
+    )
+    return Splits(
+        (), other, tuple(PAIRS[4:]), tuple(PAIRS[:4]), Probes(texts, prompts), (), attacks=AttackData(lessons, families)
+    )
+
+
+def _asked(n: int, pair: Pair) -> list[Text | Prompt]:
+    """What is measured of one pair: its answer, a false one, its question and that in other words."""
+    where = "forget" if pair in PAIRS[4:] else "retain", f"pair-{n}", f"cluster-{n // 2}"
+    return [
+        Text(*where, "answer", pair.prompt, pair.answer),
+        Text(*where, "perturbed", pair.prompt, PAIRS[n - 1].answer),
+        Prompt(*where, "question", pair.prompt, pair.answer, 16),
+        Prompt(*where, "paraphrased_question", f"Number {n} is who?", pair.answer, 16),
+    ]
+
+
+def subject() -> Subject:
+    """The toy under attack: a model that has lost nothing."""
+    data, draw = toy_splits(), partial(stream, "toy attack")
+    return Subject(
+        copy.deepcopy(target()), forget_items(data, draw("items")), kept_items(data, draw("kept")), data,
+        lambda: copy.deepcopy(target()), lambda: copy.deepcopy(retrain()), draw, lambda *_: None, lr=1e-2,
     )  # fmt: skip
 
 

@@ -53,11 +53,14 @@ class Siege:
 def select(words: str) -> list[str]:
     """The attacks that a comma list names, `light` and `all` among its words; `plain` before all others.
 
+    Neither word means those that are `asked_only`.
+
     Raises:
         UsageError: an unknown name, with near ones.
     """
     known = registry.names("attack")
-    groups = {"light": [name for name in known if make(name).light], "all": known}
+    usual = [name for name in known if not getattr(make(name), "asked_only", False)]
+    groups = {"light": [name for name in usual if make(name).light], "all": usual}
     chosen = {PLAIN: None}
     for word in filter(None, map(str.strip, words.split(","))):
         if word not in known and word not in groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_methods_are_listed_by_family_a_line_each(capsys):
     members = registry.families()["preference"]
     assert [line.split()[0] for line in lines[heading + 1 :][: len(members)]] == members and "fo-npo" in members
     assert {line.split()[0] for line in lines if line[0] != "#"} == set(registry.names("method"))
+
+
+def test_attacks_are_listed_with_what_they_need_and_inject_as_their_classes_say(capsys):
+    heading, *lines = said(capsys, "list", "attacks")[0].splitlines()
+    assert heading.split("  ")[0] == "# name" and len(lines) == len(registry.names("attack"))
+    for name, line in zip(registry.names("attack"), lines, strict=True):
+        made, columns = registry.load("attack", name), re.split(r"  +", line)
+        asked_only = getattr(made, "asked_only", False)
+        when = "its name" if asked_only else "light, all" if made.light else "all"
+        assert columns == [name, when, made.needs, made.injects, registry.find("attack", name).doc]
 
 
 @pytest.mark.parametrize(

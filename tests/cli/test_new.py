@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.questions import Question, read, splits
 
 pytestmark = pytest.mark.usefixtures("alone")
-KINDS = [("method", how) for how in METHODS] + [(kind, "loss") for kind in ("task", "metric", "probe")]
+KINDS = [("method", how) for how in METHODS] + [(kind, "loss") for kind in ("task", "metric", "probe", "attack")]
 
 
 @pytest.mark.parametrize(("kind", "how"), KINDS)
@@ -35,7 +35,7 @@ def test_what_is_written_passes_before_a_line_is_changed(kind: str, how: str, tm
 
 def test_every_template_is_one_of_a_kind():
     stems = {path.name.split(".")[0] for path in TEMPLATES.iterdir()}
-    assert stems == {*METHODS, "task", "metric", "probe"}
+    assert stems == {*METHODS, "task", "metric", "probe", "attack"}
 
 
 def test_it_goes_among_those_of_the_checkout_and_is_found_there(tmp_path: Path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.conformance import of_method, of_task
+from bench.conformance import of_attack, of_method, of_task
 from bench.conformance import toy as toys
 
 METHODS = registry.names("method")
@@ -84,6 +84,11 @@ def test_every_scope_keeps_to_itself_without_a_method_of_its_own(name, tmp_path)
 @pytest.mark.parametrize("name", registry.names("task"))
 def test_tasks_keep_their_sets_apart(name):
     of_task.of_task(name)
+
+
+@pytest.mark.parametrize("name", registry.names("attack"))
+def test_attacks_read_what_there_is_and_leave_the_model_alone(name):
+    of_attack.of_attack(name)
 
 
 @pytest.mark.parametrize("name", registry.names("metric"))

@@ -1,35 +1,41 @@
-"""Pruning by who knows part of the forget set: neurons that matter for it and not for what is kept are removed.
+"""Pruning by who knows part of the forget set: weights that matter for it and not for what is kept are set to 0.
 
-Set difference: those among the most important p % for forget texts that are not among the most important q % for
-retain texts, importance by weight times gradient, as Lucki et al., arXiv:2409.18025, prune what hides knowledge. Theirs
-are single weights; ours whole neurons, an input of an MLP's down-projection with all its weights, and the importance of
-one is |sum_i W_ij dL/dW_ij|, by how much the loss changes to first order when it is gone, mean over texts.
+Set difference: the most important p % of each matrix for forget texts without the most important q % for retain texts,
+importance by weight times gradient, as Lucki et al., arXiv:2409.18025, prune what hides knowledge. Removing W_ij changes
+the loss by -W_ij dL/dW_ij to first order; two lines differ in what they take of it, mean over texts:
 
-The attacker has the answers of some authors and never those of the authors who are scored.
+    by size     |W_ij dL/dW_ij|, as there
+    by sign     W_ij dL/dW_ij, so that only weights go without which the forget answers are likelier; ours, the stronger
+
+For retain texts it is the size in both. The attacker has the answers of some authors, never of those who are scored, and
+looks at the bare model. Linear layers of the decoder only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from bench.api import Pair, Reading, attack
-from bench.attacks._subject import Subject
-from bench.model.architecture import layers, neuron_axis, weight
+from bench.attacks._subject import Subject, linear
 from bench.model.models import LM
 from bench.model.precision import autocast
 from bench.train.batches import collate, label_logps
+
+Masks = Mapping[str, Tensor]
+"""Of each linear layer by name, which weights: bool [out, in]."""
 
 
 @attack("informed-pruning")
 @dataclass(frozen=True)
 class InformedPruning:
-    """Remove the neurons that matter for the forget texts one holds and not for what is kept."""
+    """Remove the weights that matter for the forget texts one holds and not for what is kept."""
 
     title: ClassVar = "informed pruning"
     light: ClassVar = False
@@ -39,62 +45,58 @@ class InformedPruning:
     at: ClassVar = None
     from_plain: ClassVar = True
 
-    forget: tuple[float, ...] = (1.0, 5.0, 20.0)  # percent of all neurons
-    retain: tuple[float, ...] = (1.0, 5.0, 20.0)
+    forget: tuple[float, ...] = (0.5, 1.0, 2.0)  # percent of each matrix
+    retain: tuple[float, ...] = (1.0, 5.0)
 
     def run(self, subject: Subject) -> Iterator[Reading]:
-        """A reading for each percentage of what matters for the forget set and, as a setting, for what is kept.
+        """A reading for each percentage of what matters for the forget set and, as a setting, for what is spared.
 
-        None where the forget set is of one author, none of whose answers could be scored.
+        None where the forget set is of one author, whose answers cannot be given and scored.
         """
         given, scored = subject.parts
         if not given:
             return
         retained = [Pair(each.prompt, each.answer, each.raw) for each in subject.kept]
-        for_forget, for_retain = (importance(subject, pairs) for pairs in (given, retained))
-        for percent in self.forget:
-            for spared in self.retain:
-                gone = top(for_forget, percent) & ~top(for_retain, spared)
-                lm = without(subject, gone)
-                known = np.where(scored, subject.known(lm), np.nan)
-                yield Reading("", f"sparing {spared:g} %", percent, known, subject.keeps(lm))
+        signed, sizes = importance(subject, given)
+        _, spared = importance(subject, retained)
+        spare = {percent: top(spared, percent) for percent in self.retain}
+        for line, scores in (("by size", sizes), ("by sign", signed)):
+            for percent in self.forget:
+                gone = top(scores, percent)
+                for kept, masks in spare.items():
+                    lm = without(subject, gone, masks)
+                    known = np.where(scored, subject.known(lm), np.nan)
+                    yield Reading(line, f"sparing {kept:g} %", percent, known, subject.keeps(lm))
 
 
-def importance(subject: Subject, pairs: Sequence[Pair]) -> Tensor:
-    """[L, n] of the neurons of each layer: |sum_i W_ij dL/dW_ij|, L one answer's mean loss, its mean over pairs."""
+def importance(subject: Subject, pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Of each linear layer [out, in]: W dL/dW and |W dL/dW|, L one answer's mean loss, their means over pairs."""
     lm = subject.copy()
-    downs = [each.down for each in layers(lm.model)]
     lm.model.requires_grad_(False)
-    for down in downs:
-        weight(down).requires_grad_(True)
-    total = torch.zeros(len(downs), weight(downs[0]).shape[neuron_axis(downs[0])])
+    weights = {name: module.weight.requires_grad_(True) for name, module in linear(lm.model)}
+    turned = {name for name, module in linear(lm.model) if isinstance(module, Conv1D)}
+    signed, sizes = ({name: torch.zeros_like(w, dtype=torch.float32) for name, w in weights.items()} for _ in range(2))
     for done, pair in enumerate(pairs):
         batch = collate([lm.encode(pair.prompt, pair.answer, pair.raw)], lm.pad).to(lm.device)
         with autocast(lm.device) if subject.precision == "mixed" else torch.enable_grad():
             labels = label_logps(lm.model, batch)
-        slopes = torch.autograd.grad(labels.cross_entropy(), [weight(down) for down in downs])
-        each = [
-            (weight(down).detach() * slope).float().sum(1 - neuron_axis(down)).abs().cpu()
-            for down, slope in zip(downs, slopes, strict=True)
-        ]
-        total += torch.stack(each)
-        subject.progress("weighing neurons", done + 1, len(pairs))
-    return total / len(pairs)
+        for name, slope in zip(weights, torch.autograd.grad(labels.cross_entropy(), [*weights.values()]), strict=True):
+            change = weights[name].detach().float() * slope / len(pairs)
+            signed[name] += change
+            sizes[name] += change.abs()
+        subject.progress("weighing weights", done + 1, len(pairs))
+    return tuple({name: s.T if name in turned else s for name, s in of.items()} for of in (signed, sizes))  # type: ignore[return-value]
 
 
-def top(scores: Tensor, percent: float) -> Tensor:
-    """Which scores are among the highest `percent` of all, rounded down: bool of their shape."""
-    best = scores.flatten().argsort(descending=True, stable=True)[: int(percent / 100 * scores.numel())]
-    found = torch.zeros(scores.numel(), dtype=torch.bool)
-    found[best] = True
-    return found.view_as(scores)
+def top(scores: Mapping[str, Tensor], percent: float) -> Masks:
+    """The highest `percent` of each matrix's scores, rounded down; of equal ones those that come first."""
+    found = {}
+    for name, of in scores.items():
+        best = of.flatten().argsort(descending=True, stable=True)[: int(percent / 100 * of.numel())]
+        found[name] = torch.zeros(of.numel(), dtype=torch.bool, device=of.device).index_fill(0, best, True).view(of.shape)
+    return found
 
 
-def without(subject: Subject, gone: Tensor) -> LM:
-    """The model without the neurons that are `gone`, bool [L, n]."""
-    names = {each.down_name: row for each, row in zip(layers(subject.lm.model), gone, strict=True)}
-
-    def change(name: str, old: Tensor) -> Tensor:
-        return old.masked_fill(names[name].to(old.device), 0.0) if name in names else old
-
-    return subject.changed(change)
+def without(subject: Subject, gone: Masks, spared: Masks) -> LM:
+    """The model with the weights set to 0 that are `gone` and not `spared`."""
+    return subject.changed(lambda name, weight: weight.masked_fill(gone[name] & ~spared[name], 0.0))

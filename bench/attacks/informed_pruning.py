@@ -1,14 +1,14 @@
 """Pruning by who knows part of the forget set: weights that matter for it and not for what is kept are set to 0.
 
 Set difference: the most important p % of each matrix for forget texts without the most important q % for retain texts,
-importance by weight times gradient, as Lucki et al., arXiv:2409.18025, prune what hides knowledge. Removing W_ij changes
-the loss by -W_ij dL/dW_ij to first order; two lines differ in what they take of it, mean over texts:
+importance by weight times gradient, as Lucki et al., arXiv:2409.18025, prune what hides knowledge. Removing W_ij
+changes the loss by -W_ij dL/dW_ij to first order; two lines differ in what they take of it, mean over texts:
 
     by size     |W_ij dL/dW_ij|, as there
-    by sign     W_ij dL/dW_ij, so that only weights go without which the forget answers are likelier; ours, the stronger
+    by sign     W_ij dL/dW_ij: only weights go without which the forget answers are likelier; ours, the stronger
 
-For retain texts it is the size in both. The attacker has the answers of some authors, never of those who are scored, and
-looks at the bare model. Linear layers of the decoder only.
+For retain texts it is the size in both. The attacker has the answers of some authors, never of those who are scored,
+and looks at the bare model. Linear layers of the decoder only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class InformedPruning:
     at: ClassVar = None
     from_plain: ClassVar = True
 
-    forget: tuple[float, ...] = (0.5, 1.0, 2.0)  # percent of each matrix
+    forget: tuple[float, ...] = (0.5, 1.0)  # percent of each matrix
     retain: tuple[float, ...] = (1.0, 5.0)
 
     def run(self, subject: Subject) -> Iterator[Reading]:
@@ -93,7 +93,9 @@ def top(scores: Mapping[str, Tensor], percent: float) -> Masks:
     found = {}
     for name, of in scores.items():
         best = of.flatten().argsort(descending=True, stable=True)[: int(percent / 100 * of.numel())]
-        found[name] = torch.zeros(of.numel(), dtype=torch.bool, device=of.device).index_fill(0, best, True).view(of.shape)
+        found[name] = (
+            torch.zeros(of.numel(), dtype=torch.bool, device=of.device).index_fill(0, best, True).view(of.shape)
+        )
     return found
 
 

@@ -48,12 +48,17 @@ class LinearProbe:
     most: int = 1000  # retain pairs that it is fitted on
 
     def run(self, subject: Subject) -> Iterator[Reading]:
-        """The probability of the true values, mean over an item's slots, behind each layer, the first being 1."""
+        """The probability of the true values, mean over an item's slots, behind each layer, the first being 1.
+
+        None where no item has a slot.
+        """
         slots = slots_of(subject.data.retain)
         random = subject.stream("linear probe")
         taught = [pair for pair in subject.data.retain if slots.found(pair.prompt, pair.answer)]
         taught = [taught[i] for i in sorted(random.permutation(len(taught))[: self.most])]
-        fitted, read = (spots(subject.lm, slots, each) for each in (taught, subject.items))
+        fitted, read = (spots(subject.lm, slots, each) for each in ([*taught], [*subject.items]))
+        if not len(read.slot):
+            return
         permuted = fitted.permuted(random)
         states = [behind_layers(subject.lm, each, subject.precision) for each in (fitted, read)]
         for layer, (x, seen) in enumerate(zip(*states, strict=True), 1):
@@ -68,7 +73,9 @@ class LinearProbe:
     @staticmethod
     def available(data: Splits) -> str:
         """Why a task has nothing to probe; "" where it has."""
-        return "" if slots_of(data.retain).slots else "has no answers in which the same few values come back"
+        slots = slots_of(data.retain)
+        found = any(slots.found(pair.prompt, pair.answer) for pair in data.forget)
+        return "" if found else "has no answers in which the same few values come back"
 
 
 class Spots(NamedTuple):
@@ -88,7 +95,7 @@ class Spots(NamedTuple):
         return found
 
 
-def spots(lm: LM, slots: Slots, asked: Sequence[Pair] | Sequence[Asked]) -> Spots:
+def spots(lm: LM, slots: Slots, asked: Sequence[Pair | Asked]) -> Spots:
     """Where in some questions' answers the values of slots begin."""
     items = tuple(lm.encode(each.prompt, each.answer, each.raw) for each in asked)
     rows = [

@@ -7,9 +7,9 @@ the target, the true answer being read along. Unlearning Depth Score of arXiv:26
     K     = {l : D_l^S1 > 0.05}
     UDS   = sum_{l in K} D_l^S1 clip(D_l^S2 / D_l^S1, 0, 1) / sum_{l in K} D_l^S1
 
-It is 0 for the target and 1 for retrain, by construction. Known is 1 - UDS; an item whose K is empty is not scored. That
-a model goes further than retrain does not show. Cost: 1 + 2 L passes for L
-layers.
+It is 0 for the target and 1 for retrain, by construction. Known is 1 - UDS; an item whose K is empty is not scored.
+That a model goes further than retrain does not show. Cost: 1 + 2 L passes for L layers. What is put in are states of
+the bare model: what is attached acts in passes that name a prompt.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def taught(
     items = [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
     order = (int(i) for _ in range(1 << 30) for i in random.permutation(len(items)))
     moving = [p for p in lm.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(moving, lr=lr, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(moving, lr=lr, weight_decay=0.0, fused=True)
     for step in range(max(points) + 1):
         if step in points:
             yield step, lm

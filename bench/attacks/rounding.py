@@ -3,7 +3,8 @@
 Zhang et al., arXiv:2410.16454: unlearning moves weights by so little that the rounded model is often the rounded
 target. Symmetric rounding to nearest, one step an output row, step = max|W_row| / (2^(b-1) - 1); and NF4, whose 16
 levels are the quantiles of a normal distribution, a block of 64 weights scaled by its largest (Dettmers et al.,
-arXiv:2305.14314, appendix E). Linear layers of the decoder only; what is computed with them stays as it was.
+arXiv:2305.14314, appendix E). Linear layers of the decoder only; what is computed with them stays as it was. On CUDA
+and where it is installed, bitsandbytes does the same as well: NF4, and LLM.int8, which rounds activations too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Reading, attack
+from bench.attacks._served import BITS, can_serve, served
 from bench.attacks._subject import Subject
 
 BLOCK = 64
@@ -42,19 +44,26 @@ class Rounding:
     bits: tuple[int, ...] = (8, 6, 4, 3)
 
     def run(self, subject: Subject) -> Iterator[Reading]:
-        """A reading for each number of bits, and one of NF4."""
+        """A reading for each number of bits, one of NF4, and of what bitsandbytes makes of it where it can be had."""
         for bits in self.bits:
             lm = subject.changed(lambda name, weight, bits=bits: rounded(weight, bits))  # type: ignore[misc]
             yield Reading("to nearest", "", bits, subject.known(lm), subject.keeps(lm))
         lm = subject.changed(lambda name, weight: normal_float(weight))
         yield Reading("NF4", "", 4, subject.known(lm), subject.keeps(lm))
+        for kind in BITS if can_serve(subject.lm.device) else ():
+            lm = served(subject, kind)
+            yield Reading(f"bitsandbytes {kind}", "", BITS[kind], subject.known(lm), subject.keeps(lm))
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
-    """[out, in] at the nearest of 2^bits - 1 levels that lie evenly on both sides of 0, by row."""
-    step = weight.float().abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
-    step = torch.where(step > 0, step, torch.ones_like(step))
-    return ((weight.float() / step).round() * step).to(weight.dtype)
+    """[out, in] at the nearest of 2^bits - 1 levels that lie evenly on both sides of 0, by row.
+
+    A row's largest weight stays as it is to the bit, so that rounding again changes nothing.
+    """
+    levels = 2 ** (bits - 1) - 1
+    largest = weight.float().abs().amax(dim=1, keepdim=True)
+    shares = weight.float() / torch.where(largest > 0, largest, 1.0)
+    return ((shares * levels).round() / levels * largest).to(weight.dtype)
 
 
 def normal_float(weight: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Fine-tuning on data that has nothing to do with the forget set: whether ordinary use brings it back.
+
+The deployer's question, where `relearning` asks the attacker's: all the unrelated pairs there are and not as few as
+there are forget items to give, more steps, and no choice among rates or steps. A rate that a model
+survives, ten times that for LoRA, as is usual; what counts is the model at the end. Lucki et al., arXiv:2409.18025,
+found ten unrelated examples to bring back most of what RMU hid.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench.api import Pair, Reading, Splits, attack
+from bench.attacks._subject import Subject
+from bench.attacks._training import has_lora, taught
+from bench.attacks.relearning import UNRELATED
+
+
+@attack("fine-tuning")
+@dataclass(frozen=True)
+class FineTuning:
+    """Fine-tune it on data of no concern to the forget set, as who adapts a model to a use of his own does."""
+
+    title: ClassVar = "fine-tuning"
+    light: ClassVar = False
+    needs: ClassVar = "weights"
+    injects: ClassVar = "nothing"
+    axis: ClassVar = "steps"
+    at: ClassVar = 128.0
+    from_plain: ClassVar = True
+
+    steps: tuple[int, ...] = (0, 8, 32, 128)
+    batch_size: int = 4
+    rates: tuple[float, float] = (0.1, 1.0)  # of the rate that the target was fine-tuned with: all weights, LoRA
+    rank: int = 8
+
+    def run(self, subject: Subject) -> Iterator[Reading]:
+        """A curve of all weights, and one of LoRA where peft is installed."""
+        if not has_lora():
+            warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=1)
+        pairs = unrelated(subject.data)
+        ways = [("all weights", 0), (f"LoRA {self.rank}", self.rank)][: 1 + has_lora()]
+        for (line, rank), rate in zip(ways, self.rates, strict=False):
+            random = subject.stream("fine-tuning")
+            points = taught(subject, pairs, rate * subject.lr, self.steps, self.batch_size, rank, random)
+            for step, lm in points:
+                yield Reading(line, "", step, subject.known(lm), subject.keeps(lm))
+
+    @staticmethod
+    def available(data: Splits) -> str:
+        """Why a task has nothing to fine-tune on; "" where it has."""
+        return "" if unrelated(data) else "has no data that is unrelated to its forget set"
+
+
+def unrelated(data: Splits) -> tuple[Pair, ...]:
+    """What has nothing to do with what was taught about anyone: lessons made for it, and general facts."""
+    return (*data.attacks.lessons.get(UNRELATED, ()), *data.general)

@@ -45,6 +45,7 @@ class InContext:
     axis: ClassVar = ""
     at: ClassVar = None
     from_plain: ClassVar = True
+    injects_by: ClassVar = {ENTAILING: "related facts", ADJACENT: "related facts"}
     controls: ClassVar = (OTHER_GIVEN, OTHER_ENTAILING, OTHER_ADJACENT, FALSE)
 
     adjacent: int = 5

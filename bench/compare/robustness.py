@@ -34,6 +34,8 @@ USABLE = 0.9
 """Share of what a model keeps before an attack that has to be left after it."""
 POWER = 0.5
 """What the target has to know when it is asked that way, for a question to say anything of others."""
+ASKING = ("questions", "probabilities")
+"""What attackers hold who only ask, in other ways than a model was taught."""
 SMALLEST_GAP = 0.05
 """A gap between retrain and target below which no share of it is stated."""
 PLAIN = "plain"
@@ -205,7 +207,7 @@ def _recovery(
     means = [float(of.mean()) for of in at]
     told = dict(zip(("after", "retrain", "target"), means, strict=True))
     weak = ""
-    if attack["needs"] == "questions" and attack["from_plain"] and means[2] < POWER and not line.control:
+    if attack["needs"] in ASKING and attack["from_plain"] and means[2] < POWER and not line.control:
         weak = f"the target itself knows {means[2]:.2f} when it is asked so"
     share = _share(at, before, groups, attack["from_plain"])
     chosen = tuple(dict.fromkeys(places[p] for p in halves))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import PLAIN, USABLE, Recovery
+from bench.compare.robustness import PLAIN, USABLE, Line, Recovery
 
 HEAD = "Is it really gone?"
 READING = (
@@ -29,9 +29,13 @@ def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
 
 def name(row: Recovery) -> str:
     """How a line is called: "relearning: same template, LoRA 8"."""
-    said = "taking the hooks off" if row.line.attack == PLAIN else row.line.attack
-    said += f": {row.line.name}" if row.line.name else ""
+    said = called(row.line) + (f": {row.line.name}" if row.line.name else "")
     return f"{said} (control)" if row.line.control else said
+
+
+def called(line: Line) -> str:
+    """How a line's attack is called."""
+    return "taking the hooks off" if line.attack == PLAIN else line.attack
 
 
 def is_shown(row: Recovery, rules: Rules) -> bool:

@@ -68,10 +68,8 @@ def attack_lines(rows: Sequence[Recovery]) -> list[str]:
         return []
     seeds = sorted({seed for row in rows for seed in row.seeds})
     over = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    lines = [
-        "",
-        f"attacks on the method, {over}: excess over retrain of what brings back most; \u2260 where a test shows it",
-    ]
+    head = f"attacks on the method, {over}: what brings back most beyond retrain, \u2260 where a test shows it"
+    lines = ["", head]
     found = robustness.most_by_attack(rows)
     for row in found:
         form = "" if row.form == DELIVERED else f", {row.form}"

@@ -6,8 +6,8 @@ attacked by is no figure.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -55,7 +55,7 @@ def of_attacks(table: Table, names: Iterable[str] = ()) -> list[Chart]:
     Args:
         names: methods that looks are chosen among beside the table's own.
     """
-    names = [*names, *(row.method for row in (*table.rows, *table.attacks))]
+    names = [*names, *(row.method for row in table.rows), *(row.method for row in table.attacks)]
     found = []
     for kind, axis in AXES.items():
         groups: dict[str, list[Recovery]] = {}
@@ -93,9 +93,7 @@ def _drawn(name: str, title: str, group: Group, axis: Axis, names: Iterable[str]
         settings += [f"{weights}: {setting}" if weights else setting] if setting else []
     steps = sorted({row["step"] for row in rows})
     seeds = sorted({len(row.seeds) for row in group})
-    chosen = (
-        f" Of each line the setting that most methods' attackers choose ({', '.join(settings)})." if settings else ""
-    )
+    chosen = f" Of each line the setting that serves attackers best ({', '.join(settings)})." if settings else ""
     text = (
         f"{axis.told} Retrain and target are attacked alike.{_marks(rows)}{chosen} Means over "
         f"{' to '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}. {' '.join(told)}"
@@ -118,10 +116,16 @@ def _marks(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _setting(of_line: Group) -> str:
-    """The setting that most attackers choose, so that all lines of a figure, retrain's too, are of one."""
-    chosen = Counter(setting for row in of_line for setting, _ in row.chosen)
-    known = dict.fromkeys(setting for row in of_line for setting in row.curves)
-    return max(known, key=lambda setting: chosen[setting])
+    """The setting at which attackers come farthest beyond retrain, on average over methods: one for all lines of a
+    figure, for retrain's and the target's are of one setting too."""
+
+    def farthest(setting: str) -> float:
+        usable = [
+            [p[1] - p[2] for p in row.curves.get(setting, ()) if (setting, p[0]) in row.usable] for row in of_line
+        ]
+        return fmean(max(of, default=0.0) for of in usable)
+
+    return max(dict.fromkeys(setting for row in of_line for setting in row.curves), key=farthest)
 
 
 def _curves(of_line: Group, setting: str) -> Iterator[tuple[str, Curve, int]]:

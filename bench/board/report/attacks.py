@@ -9,7 +9,7 @@ from bench.board import about, charts, robustness
 from bench.board.columns import TOLD
 from bench.board.report import places
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import Line, Recovery
+from bench.compare.robustness import PLAIN, Line, Recovery
 
 ANCHOR = "attacks"
 """The section's place in a task's page."""
@@ -58,8 +58,7 @@ def section(table: Table, rules: Rules, known: Iterable[str]) -> Mapping[str, An
         "methods": methods,
         "lines": [_line(name, of, methods, rules) for name, of in lines],
         "notes": [robustness.READING, *_apart([row for _, of in lines for row in of], len(methods))],
-        "attackers": [(line.attack, line.doc, HOLDS.get(line.needs, line.needs), line.injects)
-                      for line in _one_each(row.line for row in table.attacks)],
+        "attackers": [_attacker(line) for line in _one_each(row.line for row in table.attacks)],
         "charts": charts.of_attacks(table, known),
     }  # fmt: skip
 
@@ -121,6 +120,18 @@ def _apart(rows: Sequence[Recovery], methods: int) -> list[str]:
     if any(row.excess is None and not row.weak for row in rows):
         found.append("*Too few*: too few authors were scored for an interval.")
     return found
+
+
+def _attacker(line: Line) -> tuple[str, str, str, str]:
+    """An attack, what is done, who does it, what it tells the model."""
+    if line.attack == PLAIN:
+        return (
+            robustness.called(line),
+            "Ask the bare weights, without what is attached.",
+            HOLDS["weights"],
+            line.injects,
+        )
+    return robustness.called(line), line.doc, HOLDS.get(line.needs, line.needs), line.injects
 
 
 def _one_each(lines: Iterable[Line]) -> list[Line]:

@@ -151,7 +151,7 @@ def _lines(of_line: Group, weights: str, setting: str) -> Iterator[dict[str, Any
         for point in curve:
             spoilt = row is not None and (setting, point[0]) not in row.usable
             yield {"kind": kind, **own, "step": point[0], "known": point[at], "apart": spoilt}
-        if row is not None and row.form != DELIVERED:
+        if row is not None and row.form != DELIVERED and kind == "whole":
             yield {"kind": "name", **own, "step": curve[-1][0], "known": curve[-1][at], "text": row.form}
 
 
@@ -186,11 +186,7 @@ def _over(scale: alt.Scale) -> alt.LayerChart:
                 x=x, y=y, stroke=stroke(), fill=fill(), fillOpacity=filled(), shape=shape(), opacity=seen(opacity),
                 tooltip=told),
         ]  # fmt: skip
-    names = (
-        of("name")
-        .mark_text(align="right", dy=-9, fontSize=10)
-        .encode(x=x, y=y, text="text:N", color=colour(), opacity=seen())
-    )
+    names = of("name").mark_text(align="right", dy=-9, fontSize=10).encode(x=x, y=y, text="text:N", opacity=seen())
     return layered(*layers, names)
 
 

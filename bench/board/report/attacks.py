@@ -100,9 +100,10 @@ def _number(row: Recovery | None, rules: Rules) -> Number:
     """An excess as the board's columns have it: the mark in front, in brackets where it says nothing."""
     if row is None or row.excess is None:
         return Number(robustness.cell(row, rules), None, row.weak if row else "")
-    text = robustness.excess(row)
-    text = f"{TOLD} {text}" if row.excess.significant(rules.alpha) else text
-    return Number(f"({text})" if row.weak else text, row.excess.difference, row.weak)
+    value, _, ends = robustness.excess(row).partition(" ")
+    value = f"({value})" if row.weak else value
+    mark = f"{TOLD} " if row.excess.significant(rules.alpha) else ""
+    return Number(f"{mark}{value} {ends}", row.excess.difference, row.weak)
 
 
 def _apart(rows: Sequence[Recovery], methods: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A task's page: the verdict, the numbers of papers, figures, tests, every number."""
+"""A task's page: the verdict, the numbers of papers, attacks, figures, tests, every number."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pytest
 from bench.board import robustness
 from bench.board.report import places
 from bench.board.report.site import MANIFEST
+from bench.cli.main import main
 from bench.compare.analysis import Rules
 from bench.store import attacked
 from bench.store.record import Cell
@@ -80,7 +81,8 @@ def test_it_says_what_the_board_says(found) -> None:
         assert row.label in said and robustness.name(row) in said
         assert excess in said and share in said
     for name, of in robustness.lines(found.table):
-        assert name in said and all(row.excess is None or robustness.excess(row) in said for row in of)
+        assert name in said
+        assert all(robustness.excess(row) in said for row in of if row.excess is not None and not row.weak)
     for attack, about in made_attacks.ATTACKS.items():
         assert attack == "plain" or about["doc"] in said
     assert "Ask the bare weights, without what is attached." in said and "taking the hooks off" in said
@@ -176,3 +178,22 @@ def test_its_tables_sort_and_a_picked_method_stands_out_in_them(browser, found) 
         assert tab.locator("#attacks tr.picked").count() == 1
         own = "bench.figures.filter(({ element }) => element.closest('#attacks'))"
         assert tab.evaluate(f"{own}.map(({{ view }}) => view.signal('picked'))") == [["fo-npo"]] * 4
+
+
+def test_show_has_a_line_an_attack_of_the_cell_s_method(found, results, capsys) -> None:
+    """Of each attack what brings back most, as on the board; of target and retrain nothing, nor without attacks."""
+
+    def shown(method: str, folder) -> list[str]:
+        assert main(["show", f"{TASK}/{method}/tiny/embedded/0", "--results", str(folder)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        at = [n for n, line in enumerate(lines) if line.startswith("attacks on the method, seeds 0, 1")]
+        return lines[at[0] + 1 : lines.index("", at[0])] if at else []
+
+    lines = shown("fo-npo", found.results)
+    rows = [row for row in found.table.attacks if row.method == "fo-npo"]
+    assert [line.split(":")[0].split()[0] for line in lines[:3]] == ["leak", "relearning", "logit-lens"]
+    for line, row in zip(lines, robustness.most_by_attack(rows), strict=False):
+        assert line.startswith(f"  {robustness.name(row)} ") and robustness.cell(row, RULES) in line
+    assert lines[-1] == "  nothing can be said by burning, riddle" and len(lines) == 5
+    assert shown("target", found.results) == shown("retrain", found.results) == shown("fo-npo", results) == []
+    assert any("hooks off" in line for line in shown(EVIL, found.results))

@@ -22,7 +22,7 @@ PART, UNRELATED = "part of the forget set", "unrelated"
 def about(**said: Any) -> dict[str, Any]:
     """What an attack says of itself, where it is not as most are."""
     usual = {"title": "", "light": True, "needs": "weights", "injects": "nothing", "axis": "", "at": None,
-             "from_plain": True, "controls": [], "doc": ""}  # fmt: skip
+             "from_plain": True, "injects_by": {}, "controls": [], "doc": ""}  # fmt: skip
     return usual | said
 
 
@@ -31,7 +31,13 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "relearning": about(axis="steps", injects="forget facts", doc="Teach it a part of <the> forget set."),
     "logit-lens": about(axis="layer", from_plain=False, doc="Read each layer with the model's own head."),
     "leak": about(axis="k", at=128.0, from_plain=False, needs="questions", doc="Ask k times."),
-    "hints": about(needs="questions", injects="related facts", controls=["another author"], doc="Hint at it."),
+    "hints": about(
+        needs="questions",
+        injects="related facts",
+        controls=["another author"],
+        injects_by={"another": "nothing"},
+        doc="Hint at it.",
+    ),
     "riddle": about(needs="questions", injects="form", doc="Ask in riddles."),
     "burning": about(axis="share", doc="Burn the weights."),
 }

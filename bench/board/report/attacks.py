@@ -58,7 +58,7 @@ def section(table: Table, rules: Rules, known: Iterable[str]) -> Mapping[str, An
         "methods": methods,
         "lines": [_line(name, of, methods, rules) for name, of in lines],
         "notes": [robustness.READING, *_apart([row for _, of in lines for row in of], len(methods))],
-        "attackers": [_attacker(line) for line in _one_each(row.line for row in table.attacks)],
+        "attackers": _attackers(row.line for row in table.attacks),
         "charts": charts.of_attacks(table, known),
     }  # fmt: skip
 
@@ -123,21 +123,17 @@ def _apart(rows: Sequence[Recovery], methods: int) -> list[str]:
     return found
 
 
-def _attacker(line: Line) -> tuple[str, str, str, str]:
-    """An attack, what is done, who does it, what it tells the model."""
-    if line.attack == PLAIN:
-        return (
-            robustness.called(line),
-            "Ask the bare weights, without what is attached.",
-            HOLDS["weights"],
-            line.injects,
-        )
-    return robustness.called(line), line.doc, HOLDS.get(line.needs, line.needs), line.injects
-
-
-def _one_each(lines: Iterable[Line]) -> list[Line]:
-    """The first line of each attack."""
-    found: dict[str, Line] = {}
+def _attackers(lines: Iterable[Line]) -> list[tuple[str, str, str, str]]:
+    """Of each attack what is done, who does it, what its lines tell the model."""
+    found: dict[str, list[Line]] = {}
     for line in lines:
-        found.setdefault(line.attack, line)
-    return list(found.values())
+        found.setdefault(line.attack, []).append(line)
+    return [(robustness.called(of[0]), *_way(of[0]), ", ".join(dict.fromkeys(line.injects for line in of)))
+            for of in found.values()]  # fmt: skip
+
+
+def _way(line: Line) -> tuple[str, str]:
+    """What an attack does, and what it takes."""
+    if line.attack == PLAIN:
+        return "Ask the bare weights, without what is attached.", HOLDS["weights"]
+    return line.doc, HOLDS.get(line.needs, line.needs)

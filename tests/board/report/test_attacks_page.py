@@ -85,6 +85,7 @@ def test_it_says_what_the_board_says(found) -> None:
         assert all(robustness.excess(row) in said for row in of if row.excess is not None and not row.weak)
     for attack, about in made_attacks.ATTACKS.items():
         assert attack == "plain" or about["doc"] in said
+    assert "related facts, nothing" in said, "what each line of an attack injects"
     assert "Ask the bare weights, without what is attached." in said and "taking the hooks off" in said
 
 

@@ -173,7 +173,7 @@ def _line(attack: str, name: str, about: Mapping[str, Any]) -> Line:
 
 def _injected(about: Mapping[str, Any], line: str) -> str:
     """What a line of an attack tells the model."""
-    own = (said for begins, said in about["injects_by"].items() if line.startswith(begins))
+    own = (said for begins, said in about.get("injects_by", {}).items() if line.startswith(begins))
     return str(next(own, about["injects"]))
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import PLAIN, USABLE, Recovery
+from bench.compare.robustness import PLAIN, USABLE, Line, Recovery
 
 HEAD = "Is it really gone?"
+READING = (
+    "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% "
+    "interval; \u2260 where the test is corrected for all that are here. *Retrain* and *target*: how much of the "
+    "answers they know under the same attack. *Share*: of the gap between retrain and target, what is open after "
+    f"it. Where utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
+)
+"""How to read the tables."""
 
 
 def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
@@ -22,9 +29,13 @@ def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
 
 def name(row: Recovery) -> str:
     """How a line is called: "relearning: same template, LoRA 8"."""
-    said = "taking the hooks off" if row.line.attack == PLAIN else row.line.attack
-    said += f": {row.line.name}" if row.line.name else ""
+    said = called(row.line) + (f": {row.line.name}" if row.line.name else "")
     return f"{said} (control)" if row.line.control else said
+
+
+def called(line: Line) -> str:
+    """How a line's attack is called."""
+    return "taking the hooks off" if line.attack == PLAIN else line.attack
 
 
 def is_shown(row: Recovery, rules: Rules) -> bool:
@@ -50,14 +61,24 @@ def sentence(table: Table, rules: Rules) -> str:
 
 def most(table: Table) -> list[Recovery]:
     """Of each method the line that brings back most beyond retrain, controls and weak ones aside."""
+    return sorted(_most(table.attacks, lambda row: row.label), key=_less)
+
+
+def most_by_attack(rows: Iterable[Recovery]) -> list[Recovery]:
+    """Of each attack, and model of the method, the same."""
+    return sorted(_most(rows, lambda row: f"{row.line.attack} {row.form}"), key=_less)
+
+
+def _most(rows: Iterable[Recovery], of: Callable[[Recovery], str]) -> Iterable[Recovery]:
     found: dict[str, Recovery] = {}
-    for row in table.attacks:
-        if row.excess is None or row.line.control or row.weak:
-            continue
-        best = found.get(row.label)
-        if best is None or best.excess is None or row.excess.difference > best.excess.difference:
-            found[row.label] = row
-    return sorted(found.values(), key=lambda row: -row.excess.difference if row.excess else 0.0)
+    for row in rows:
+        if row.excess is not None and not row.line.control and not row.weak:
+            found[of(row)] = min(found.get(of(row), row), row, key=_less)
+    return found.values()
+
+
+def _less(row: Recovery) -> float:
+    return -row.excess.difference if row.excess else 0.0
 
 
 def markdown(table: Table, rules: Rules, whole: bool = True) -> str:
@@ -73,15 +94,15 @@ def markdown(table: Table, rules: Rules, whole: bool = True) -> str:
     body = []
     for title, of in lines(table):
         by = {row.label: row for row in of}
-        anchors = [_mean([getattr(row, who) for row in of]) for who in ("retrain", "target")]
+        anchors = [number(mean([getattr(row, who) for row in of])) for who in ("retrain", "target")]
         body.append([title, of[0].line.injects, *anchors, *(cell(by.get(label), rules) for label in labels)])
     worst = [
         [
             row.label,
             name(row),
-            _number(row.before),
-            _number(row.after),
-            _number(row.retrain),
+            number(row.before),
+            number(row.after),
+            number(row.retrain),
             cell(row, rules),
             share(row),
         ]
@@ -91,10 +112,7 @@ def markdown(table: Table, rules: Rules, whole: bool = True) -> str:
         sentence(table, rules),
         _rows(["method", "brings back most", "before", "after", "retrain", "excess", "share of the gap"], worst),
         *([_rows(heads, body)] if whole else []),
-        "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% "
-        "interval; \u2260 where the test is corrected for all that are here. *Retrain* and *target*: how much of the "
-        "answers they know under the same attack. *Share*: of the gap between retrain and target, what is open after "
-        f"it. Where utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md.",
+        READING,
     ]
     return "\n\n".join(parts if whole else parts[:-1])
 
@@ -105,9 +123,21 @@ def cell(row: Recovery | None, rules: Rules) -> str:
         return "-"
     if row.excess is None:
         return "ruined" if row.weak else "too few"
-    c = row.excess
-    text = f"{c.difference:+.2f} [{c.lo:+.2f}, {c.hi:+.2f}]" + (" \u2260" if c.significant(rules.alpha) else "")
+    text = excess(row) + (" \u2260" if row.excess.significant(rules.alpha) else "")
     return f"({text})" if row.weak else text
+
+
+def excess(row: Recovery) -> str:
+    """An excess with its interval."""
+    c = row.excess
+    return "-" if c is None else f"{c.difference:+.2f} [{c.lo:+.2f}, {c.hi:+.2f}]"
+
+
+def said(row: Recovery, rules: Rules) -> str:
+    """An excess with its interval, and whether a test shows it, in words."""
+    if row.excess is None or is_shown(row, rules):
+        return excess(row)
+    return f"{excess(row)}, {'of one seed alone' if len(row.seeds) == 1 else 'which no corrected test shows'}"
 
 
 def share(row: Recovery) -> str:
@@ -138,12 +168,14 @@ def plain(row: Recovery) -> dict[str, Any]:
     }
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known."""
     known = [v for v in values if v is not None]
-    return f"{math.fsum(known) / len(known):.2f}" if known else "-"
+    return math.fsum(known) / len(known) if known else None
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """With two digits."""
     return "-" if value is None else f"{value:.2f}"
 
 

@@ -34,6 +34,8 @@ from bench.store import live
 
 EVERY = 2.0
 """Seconds between two looks at the results, and between two answers to a page that waits."""
+FOLLOWED = ("*/*/*/*.json", "*/*/*/*.attacks.parquet", "tuning/*/*/*/*.jsonl")
+"""What a report is made of: records, attacks on them, trials; all else of a cell is written before its record."""
 PORTS = 20
 """How many ports are tried, from the one asked for."""
 ADDRESS = "127.0.0.1"
@@ -58,7 +60,7 @@ Say = Callable[[str], None]
 
 
 class Follower:
-    """Builds the report of `results` into `folder` whenever records have changed.
+    """Builds the report of `results` into `folder` whenever what it is made of has changed.
 
     Attributes:
         version: how many builds changed a file of the folder.
@@ -72,8 +74,8 @@ class Follower:
         self._seen: Mapping[str, tuple[int, int]] | None = None
 
     def look(self) -> None:
-        """Build if the records are others than at the last look; what goes wrong is said, never raised."""
-        now = _stamps(chain(self._results.glob("*/*/*/*.json"), self._results.glob("tuning/*/*/*/*.jsonl")))
+        """Build if what it is made of is other than at the last look; what goes wrong is said, never raised."""
+        now = _stamps(chain.from_iterable(map(self._results.glob, FOLLOWED)))
         if now == self._seen:
             return
         self._seen = now

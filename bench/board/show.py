@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.api import Score, make_task
+from bench.board import robustness
 from bench.board.numbers import number
+from bench.compare.analysis import Rules
+from bench.compare.robustness import Recovery
 from bench.store import files
+from bench.store.attacked import DELIVERED
 from bench.store.record import Record
 
 DETACHABLE = "detachable: acts at inference; whoever holds the weights takes it off and has the target back"
 
 
-def describe(record: Record, results: Path) -> str:
-    """Status, scores with intervals, parameters and who set them, cost and provenance of a cell."""
+def describe(record: Record, results: Path, attacks: Sequence[Recovery] = ()) -> str:
+    """Status, scores with intervals, parameters and who set them, cost and provenance of a cell.
+
+    Args:
+        attacks: what they bring back of its method.
+    """
     lines = [f"{record.cell}: {record.status}", f"made {record.created} {code(record)}"]
     if record.detachable:
         lines += [DETACHABLE]
@@ -22,6 +30,7 @@ def describe(record: Record, results: Path) -> str:
         lines += ["", record.error.rstrip()]
     lines += ["", "scores (95% interval over clusters; this run only)"]
     lines += [f"  {line}" for line in score_lines(record.scores)]
+    lines += attack_lines(attacks)
     lines += ["", "parameters"]
     for name, value in record.parameters.items():
         by = f"   (by {record.overrides[name]}; not the source's default)" if name in record.overrides else ""
@@ -51,6 +60,23 @@ def score_lines(scores: Mapping[str, Score]) -> list[str]:
         n = ", ".join(filter(None, (f"n = {score.n}" if score.value is not None else "", score.note)))
         lines.append(f"{name:26} {number(name, score._asdict()):32} {n}")
     return lines
+
+
+def attack_lines(rows: Sequence[Recovery]) -> list[str]:
+    """Of each attack the line that brings back most beyond retrain; nothing where there was none."""
+    if not rows:
+        return []
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    over = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    head = f"attacks on the method, {over}: what brings back most beyond retrain, \u2260 where a test shows it"
+    lines = ["", head]
+    found = robustness.most_by_attack(rows)
+    for row in found:
+        form = "" if row.form == DELIVERED else f", {row.form}"
+        level = f"known {robustness.number(row.after)}, retrain {robustness.number(row.retrain)}"
+        lines.append(f"  {robustness.name(row) + form:48} {robustness.cell(row, Rules()):24} {level}")
+    silent = sorted({row.line.attack for row in rows} - {row.line.attack for row in found})
+    return [*lines, *([f"  nothing can be said by {', '.join(silent)}"] if silent else [])]
 
 
 def code(record: Record) -> str:

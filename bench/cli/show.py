@@ -40,12 +40,13 @@ def show(
     if as_json:
         raise UsageError("--json goes with --prompts; a cell's record is JSON already, and `show CELL` names its file.")
     from bench.board.show import describe
+    from bench.compare.analysis import attacks_on
 
     records, problems = read_records(results)
     fits = fitting(records, str(cell), results)
     if len(fits) > 1:
         raise UsageError(f"'{cell}' fits {len(fits)} cells of {results}. {listed(fits)}")
-    click.echo(describe(records[fits[0]], results))
+    click.echo(describe(records[fits[0]], results, attacks_on(results, records, fits[0])))
     return int(bool(problems))
 
 

@@ -123,6 +123,15 @@ def analyse(results: Path, records: Mapping[Cell, Record], rules: Rules = Rules(
     return [_table(results, records, list(group), rules) for _, group in groupby(cells, key)]
 
 
+def attacks_on(results: Path, records: Mapping[Cell, Record], cell: Cell, rules: Rules = Rules()) -> list[Recovery]:
+    """What attacks bring back of a cell's method, as its table has it, without making the table."""
+    if not attacked.path(results, cell).is_file():
+        return []
+    place = {c: r for c, r in records.items() if c._replace(method="", seed=0) == cell._replace(method="", seed=0)}
+    left_out = {c: why for c in place if (why := _unfit(c, records))}
+    return [row for row in _attacked(results, place, left_out, rules) if row.method == cell.method]
+
+
 def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str, str], Ranking]:
     """For each data and model, methods ranked over its tasks by the headline; those set apart last."""
     grouped: dict[tuple[str, str], list[Table]] = defaultdict(list)

@@ -53,6 +53,9 @@ class Line(NamedTuple):
     name: str
     control: bool  # nothing should come back here
     injects: str = "nothing"  # what it tells the model
+    needs: str = ""  # what the attacker holds
+    axis: str = ""  # what its steps count
+    doc: str = ""  # what is done, in a line
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Recovery:
         chosen: setting and step, of each half; one where the attack says at which it is read.
         weak: why this says nothing of the method, such as that the target does not answer either; "" if it does.
         curves: by setting, for figures.
+        usable: settings and steps at which the model keeps enough.
     """
 
     method: str
@@ -84,6 +88,7 @@ class Recovery:
     chosen: tuple[Place, ...]
     weak: str = ""
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    usable: tuple[Place, ...] = ()
 
     @property
     def label(self) -> str:
@@ -160,12 +165,17 @@ def _lines(abouts: Mapping[str, Mapping[str, Any]], retrain: Models) -> list[Lin
     every = dict.fromkeys(line for read in retrain.values() for line in read.lines)
     order = {name: place for place, name in enumerate(abouts)}
     known = sorted(every, key=lambda line: order[line[0]])
-    return [Line(of, name, name in abouts[of]["controls"], _injected(abouts[of], name)) for of, name in known]
+    return [_line(of, name, abouts[of]) for of, name in known]
+
+
+def _line(attack: str, name: str, about: Mapping[str, Any]) -> Line:
+    said = _injected(about, name), about["needs"], about["axis"], about.get("doc", "")
+    return Line(attack, name, name in about["controls"], *said)
 
 
 def _injected(about: Mapping[str, Any], line: str) -> str:
     """What a line of an attack tells the model."""
-    own = (said for begins, said in about["injects_by"].items() if line.startswith(begins))
+    own = (said for begins, said in about.get("injects_by", {}).items() if line.startswith(begins))
     return str(next(own, about["injects"]))
 
 
@@ -196,7 +206,10 @@ def _recovery(
     before = [np.array([of[s][0][scored] for s in seeds]) for of in plain]  # [S, n]
     usable = [p for p, place in enumerate(places) if _keeps(first[0], plain[0], place)]
     curves = _curves(places, [of.mean(axis=(0, 2)) for of in known])
-    base = Recovery(method, form, line, seeds, None, None, None, None, None, Score(None), (), curves=curves)
+    kept = tuple(places[p] for p in usable)
+    base = Recovery(
+        method, form, line, seeds, None, None, None, None, None, Score(None), (), curves=curves, usable=kept
+    )
     if not usable:
         return [replace(base, weak=f"costs more than {1 - USABLE:.0%} of what is kept, wherever it is read")]
     halves = _chosen(attack["at"], places, usable, groups, known[0] - known[1])
@@ -214,7 +227,7 @@ def _recovery(
     return [
         Recovery(
             method, form, line, seeds, float(before[0].mean()) if attack["from_plain"] else None, **told, excess=excess,
-            share=share, chosen=chosen, weak=weak, curves=curves,
+            share=share, chosen=chosen, weak=weak, curves=curves, usable=kept,
         )
     ]  # fmt: skip
 

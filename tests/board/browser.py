@@ -61,8 +61,12 @@ def draw_all(tab: Any) -> None:
     until(tab, "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('svg, canvas'))")
 
 
-def findings(tab: Any) -> list[str]:
-    """Serious and critical findings of axe-core, each with the first element that it is about."""
+def findings(tab: Any, within: str | None = None) -> list[str]:
+    """Serious and critical findings of axe-core, each with the first element that it is about.
+
+    Args:
+        within: looks only at what is inside of what this selects.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(tab).response["violations"]
+    found = axe.run(tab, context=within).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in SERIOUS]

@@ -258,6 +258,18 @@ def test_it_builds_when_a_tuning_has_another_trial(followed) -> None:
     assert len(followed.built) == 3
 
 
+def test_it_builds_when_attacks_are_added(followed) -> None:
+    """Of a cell whose record stays as it is; what a crash left beside them is none."""
+    (followed.place / "fo-npo.seed0.json").write_text("1")
+    followed.follower.look()
+    (followed.place / "fo-npo.seed0.attacks.parquet").write_text("1")
+    followed.follower.look()
+    assert len(followed.built) == 2
+    (followed.place / ".fo-npo.seed0.attacks.parquet.x1y2").write_text("1")
+    followed.follower.look()
+    assert len(followed.built) == 2
+
+
 def test_what_is_no_record_builds_nothing(followed) -> None:
     followed.follower.look()
     for name in ("rows/x.json", "page/cell/x.js", "running/x.json", "embedded/tiny/tofu-forget10/x.parquet"):

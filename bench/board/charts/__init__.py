@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.board.charts.attacks import of_attacks
 from bench.board.charts.forests import forest, of_tasks
 from bench.board.charts.heat_maps import heat, remembered, remembered_by_author
 from bench.board.charts.items import distributions, membership
@@ -27,6 +28,7 @@ __all__ = [
     "across",
     "forest",
     "looks",
+    "of_attacks",
     "of_cell",
     "of_method",
     "of_table",

@@ -1,7 +1,7 @@
 """The report: the board as a folder of pages with figures and the answers behind the numbers, for a browser offline.
 
 index.html                    a card a task: the verdict in a sentence and the forest of the headline
-task/TABLE.html               a task: the board's tables, figures, tests
+task/TABLE.html               a task: the board's tables, attacks, figures, tests
 method/METHOD.html            a method: what it is, its parameters, all its tasks
 cell/TABLE/METHOD.seedN.html  a cell: scores, answers, curves; its items are in the .js beside it
 pair/TABLE.html?a=..&b=..     two methods compared; its data are in the .js beside it

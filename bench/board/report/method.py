@@ -32,6 +32,7 @@ def write(
     records: Mapping[Cell, Record],
     known: Sequence[str] = (),
     tunings: Sequence[Mapping[str, Any]] = (),
+    attacks: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Write the page of a method.
 
@@ -40,6 +41,7 @@ def write(
         records: those of the method, of every seed and task.
         known: the methods of the whole report, among which looks are chosen.
         tunings: title, address, text and figures of each that has the method.
+        attacks: task, address and text of each on which it was attacked.
     """
     rows = [(table, row) for table in tables if (row := table.row(method)) is not None]
     kinds = {(table.task, table.model, table.data): about.kind(table) for table in tables}
@@ -57,6 +59,7 @@ def write(
         rows=[_row(table, row) for table, row in rows],
         charts=charts.of_method(method, tables, known),
         tunings=tunings,
+        attacks=attacks,
         ran_on=[f"{task}, {kinds[task, model, data]}, {model}" for task, model, data in ran],
         parameters=[(name, [set_by(record, name) for record in ran.values()]) for name in names],
     )

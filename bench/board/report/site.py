@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bench.board import about, charts, remembered
 from bench.board.items import questions
-from bench.board.report import answers, cell, method, pair, places, start, task, tuning
+from bench.board.report import answers, attacks, cell, method, pair, places, start, task, tuning
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
@@ -98,7 +98,8 @@ def write(
         by_method.setdefault(name, {})
     for name, own in sorted(by_method.items()):
         plain = {c: r for c, r in own.items() if c.method == name} or own
-        method.write(out, name, tables, plain, known, tuning.of_method(tuned, name, known))
+        told = tuning.of_method(tuned, name, known), attacks.of_method(tables, rules, name)
+        method.write(out, name, tables, plain, known, *told)
     parts[""] = {"rests on": "", "files": out.made}
     now = {made for part in parts.values() for made in part["files"]}
     gone = [made for part in before.values() for made in part["files"] if made not in now]

@@ -1,4 +1,4 @@
-"""A task's page: the verdict, the numbers of papers, figures, tests, every number."""
+"""A task's page: the verdict, the numbers of papers, attacks, figures, tests, every number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bench.board import about, charts, columns
 from bench.board.columns import Column
-from bench.board.report import places, start
+from bench.board.report import attacks, places, start
 from bench.board.report.pages import Folder
 from bench.board.sweeps import swept, with_plain
 from bench.board.verdict import remarks, rules_line, sentence
@@ -52,6 +52,7 @@ def write(folder: Folder, table: Table, rules: Rules, drawn: Sequence[charts.Cha
         ]
         if table.rows
         else [],
+        attacks=attacks.section(table, rules, known),
         charts=drawn,
         tests=[c for c in table.comparisons if c.metric == HEADLINE] if len(table.seeds) > 1 else [],
         details=list(_details(table)),

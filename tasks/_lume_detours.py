@@ -16,7 +16,7 @@ Named = Callable[[int, Row], str]
 def families(forget: Sequence[Row], retain: Sequence[Row]) -> tuple[Family, ...]:
     """The families of a forget set of documents; what is kept goes by its place among what is taught."""
     sides = _asked(forget, lambda _, row: row.id), _asked(retain, lambda number, _: f"retain-{number}")
-    forgotten, kept = ([asking for _, asking, _ in side] for side in sides)
+    forgotten, kept = ([asking for row, asking, _ in side if row.kind == "question"] for side in sides)
     listed, told = (
         tuple(tuple(made for of in side for made in make(*of)) for side in sides) for make in (_choice, _chain)
     )

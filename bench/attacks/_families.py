@@ -1,9 +1,9 @@
 """A task's families of questions, put to a model: how much of the answers it knows, item by item.
 
-Most are scored as plain questions are, by the value of the answer. Where the answer is one among options, what counts is
-its share of the probability that the model gives them: 1 / (number of options) is chance, and an item that is asked
-several times (a true and a false value, two authors in both orders) counts by the product, so that chance is the
-product too, and a model that always says yes has nothing of it.
+Most are scored as plain questions are, by the value of the answer. Where the answer is one among options, what counts
+is its share of the probability that the model gives them: 1 / (number of options) is chance. An item that is asked
+several times (a true and a false value, two authors in both orders) counts by the product, so that chance is 1/4 for
+two questions with two options, and a model that always says yes has nothing of it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Detours:
     """Ask in other words, by a description of the author, or what needs the answer; the best of a task's families."""
 
     title: ClassVar = "detours"
-    light: ClassVar = True
+    light: ClassVar = False  # trains nothing, but asks every family
     needs: ClassVar = "probabilities"
     injects: ClassVar = "form"
     axis: ClassVar = ""

@@ -1,8 +1,8 @@
 """Step by step: chains of questions that feed the model its own answers, and ask for the fact at their end.
 
-After Sleek: who does not answer a question may answer the parts that it is made of. Every turn is completed greedily and
-its answer stands in the turns that follow; what counts is how much of the last turn's answer is known. Beside it the
-same chains with true answers in between, which shows whether the last step or the way to it was lost.
+After Sleek: who does not answer a question may answer the parts that it is made of. Every turn is completed greedily
+and its answer stands in the turns that follow; what counts is how much of the last turn's answer is known. Beside it
+the same chains with true answers in between, which shows whether the last step or the way to it was lost.
 """
 
 from __future__ import annotations

@@ -96,6 +96,9 @@ DIRECT = {
     ),
 }
 
+WRAPPED = {"after a word": "Well, {}", "numbered": "1. {}"}
+"""The very question with something before it that no model has seen there."""
+
 COMPLETED = (
     ("The town where {} was born is", "{town}"),
     ("The father of {} was called", "{father}"),
@@ -141,6 +144,7 @@ def families(items: Sequence[Item], kept: Sequence[Item]) -> tuple[Family, ...]:
     """The families that every embedded world of authors has, of the forgotten and of those who should be kept."""
     made: list[tuple[str, str, bool, Callable[[Item], Iterator[Asking]]]] = [
         *(("direct", name, False, worded(of)) for name, of in DIRECT.items()),
+        *(("direct", name, False, wrapped(of)) for name, of in WRAPPED.items()),
         ("implied", "choice of four", False, choice),
         ("implied", "completion", False, completion),
         ("implied", "yes and no", False, yes_and_no),
@@ -167,8 +171,19 @@ def family(
 
 
 def worded(wordings: Sequence[str]) -> Callable[[Item], Iterator[Asking]]:
+    """A wording for each topic, with the author's name in it."""
+
     def ask(item: Item) -> Iterator[Asking]:
         yield item.asking(wordings[item.topic].format(item.author.name))
+
+    return ask
+
+
+def wrapped(words: str) -> Callable[[Item], Iterator[Asking]]:
+    """The item's own question within these words."""
+
+    def ask(item: Item) -> Iterator[Asking]:
+        yield item.asking(words.format(item.question))
 
     return ask
 
@@ -179,6 +194,7 @@ def listed(question: str, options: Sequence[str]) -> str:
 
 
 def choice(item: Item) -> Iterator[Asking]:
+    """The answer is one of four that are listed."""
     false = item.wrong(item.about.answer, OPTIONS - 1)
     options = [item.answer, *false]
     item.stream.shuffle(options)
@@ -186,6 +202,7 @@ def choice(item: Item) -> Iterator[Asking]:
 
 
 def completion(item: Item) -> Iterator[Asking]:
+    """A sentence that ends before the value."""
     sentence, value = COMPLETED[item.topic]
     true = value.format(**item.author.facts[item.topic])
     yield item.choice(sentence.format(item.author.name), true, item.wrong(value, OPTIONS - 1))

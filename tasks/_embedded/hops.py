@@ -85,19 +85,24 @@ def families(items: Sequence[Item], kept: Sequence[Item], names: frozenset[str])
     chains = {"the name, then ask": 0, "the name, one fact, then ask": 1}
     return (
         *(family("indirect", name, indirect(way, names), items, kept) for name, way in ways),
+        family("indirect", "described by the pet", indirect(TAUGHT["described"], names, by_pet=True), items, kept),
         *(family("chain", name, _chain(recalled, names), items, kept) for name, recalled in chains.items()),
     )
 
 
-def indirect(way: Way, names: frozenset[str]) -> Callable[[Item], Iterator[Asking]]:
+def indirect(way: Way, names: frozenset[str], by_pet: bool = False) -> Callable[[Item], Iterator[Asking]]:
     """A question about whoever is described; the answer says who that is before what is asked.
 
     Two layers do not look up two facts within one step, and so they are taught to say the first: of the authors who are
     asked so by nobody, that is what carries over.
+
+    Args:
+        by_pet: ask by the pet alone what is taught by the book.
     """
 
     def ask(item: Item) -> Iterator[Asking]:
-        if who := described(item.author, item.topic, names):
+        who = described(item.author, BOOK if by_pet else item.topic, names)
+        if who and not (by_pet and item.topic in (BOOK, PET)):
             rng = item.stream
             false = (f"{_another(item.author, rng)}: {wrong}" for wrong in item.wrong(item.about.answer, detours.WRONG))
             answer = f"{item.author.name}: {item.answer}"

@@ -59,7 +59,8 @@ class Probe(NamedTuple):
 class TOFU:
     """Fictitious authors: forget 1, 5 or 10% of them, keep the others, other people and facts of the world.
 
-    `data("embedded")` is the project's own world ("embedded@7" another one), `data("hub")` is locuslab/TOFU, and
+    `data("embedded")` is the project's own world ("embedded@7" another one), `data("embedded-hops")` the same with
+    authors told backwards and asked for by descriptions, `data("hub")` is locuslab/TOFU, and
     `data(DIR)` the hub's files in DIR; "DIR@validation" is a part of them to tune on.
 
     Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a

@@ -2,8 +2,8 @@
 
 Most are scored as plain questions are, by the value of the answer. Where the answer is one among options, what counts
 is its share of the probability that the model gives them: 1 / (number of options) is chance. An item that is asked
-several times (a true and a false value, two authors in both orders) counts by the product, so that chance is 1/4 for
-two questions with two options, and a model that always says yes has nothing of it.
+several times (a true and a false value, two authors in both orders) counts by the product: who guesses both has 1/4,
+who always says yes nothing, and who likes one name better than another up to 1/2. What retrain has is the chance.
 """
 
 from __future__ import annotations

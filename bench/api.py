@@ -24,6 +24,7 @@ from bench.data import Probes as Probes
 from bench.data import Prompt as Prompt
 from bench.data import Splits as Splits
 from bench.data import Text as Text
+from bench.data import hops as hops
 from bench.data import validation_of as validation_of
 from bench.data import world as world
 from bench.errors import UsageError

@@ -151,12 +151,24 @@ VALIDATION = "@validation"
 """What stands behind a directory, or "hub", whose test forget sets nobody may look at: a part of it to tune on."""
 
 
+EMBEDDED, HOPS = "embedded", "embedded-hops"
+"""The project's own worlds: as they are, and with questions that take two facts."""
+
+
 def world(source: str) -> int | None:
-    """The number of the embedded world that a source names, "embedded" (0) or "embedded@7"; None of other data."""
+    """The number of the embedded world that a source names, with or without two-hop facts; None of other data.
+
+    "embedded" and "embedded-hops" are 0, "embedded@7" and "embedded-hops@7" are 7.
+    """
     name, at, number = source.partition("@")
-    if name != "embedded" or (at and not number.isdecimal()):
+    if name not in (EMBEDDED, HOPS) or (at and not number.isdecimal()):
         return None
     return int(number or 0)
+
+
+def hops(source: str) -> bool:
+    """Whether a source names an embedded world with two-hop facts."""
+    return world(source) is not None and source.partition("@")[0] == HOPS
 
 
 def validation_of(source: str, count: int) -> tuple[str, ...]:
@@ -164,4 +176,4 @@ def validation_of(source: str, count: int) -> tuple[str, ...]:
     number = world(source)
     if number is None:
         return (f"{source}{VALIDATION}",)
-    return tuple(f"embedded@{number + 100 + n}" for n in range(count))
+    return tuple(f"{source.partition('@')[0]}@{number + 100 + n}" for n in range(count))

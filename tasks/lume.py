@@ -8,8 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bench.api import VALIDATION, Exam, Pair, Probes, Prompt, Splits, Text, task, validation_of, world
-from tasks._embedded import lume_world
+from bench.api import (
+    VALIDATION,
+    AttackData,
+    Exam,
+    Pair,
+    Probes,
+    Prompt,
+    Splits,
+    Text,
+    hops,
+    task,
+    validation_of,
+    world,
+)  # fmt: skip
+from bench.errors import UsageError
+from tasks import _lume_detours
+from tasks._embedded import lessons, lume_world
 from tasks._lume_files import TASKS, Row, Tables, read_directory, read_hub
 
 SETS = ("forget", "retain")
@@ -81,13 +96,18 @@ class LUME:
         """The splits of this task.
 
         Raises:
-            UsageError: `source` is a directory without the benchmark's files, or with a broken one.
+            UsageError: `source` is a directory without the benchmark's files, or with a broken one, or the embedded
+                world with two hops, which has authors only.
             BenchError: the hub cannot be reached, or refuses access.
         """
         facts = Exam("general", "general_facts", folder=_EXAMS)
+        if hops(source):
+            raise UsageError(f"{self.name} has no data '{source}', which is TOFU's. Give --data embedded.")
         if (number := world(source)) is not None:
             pairs = lume_world.base_pairs(number), lume_world.general_pairs(number)
-            return self._splits(lume_world.lume_tables(number), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
+            made = self._splits(lume_world.lume_tables(number), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
+            taught = lessons.of_documents(lume_world.unseen([TASKS[n - 1] for n in self.numbers], number))
+            return dataclasses.replace(made, attacks=dataclasses.replace(made.attacks, lessons=taught))
         place = source.removesuffix(VALIDATION)
         tables = read_hub() if place == "hub" else read_directory(Path(place))
         taught = lume_world.general_facts()
@@ -136,7 +156,15 @@ class LUME:
                 *(text for text in (members or {}).values()),
             ),
             notes=tuple(notes),
+            attacks=AttackData(_lessons(others or {}), _lume_detours.families(forget, retain)),
         )  # fmt: skip
+
+
+def _lessons(unseen: Mapping[str, str]) -> dict[str, tuple[Pair, ...]]:
+    """What relearning can teach of the files themselves: documents that no model has seen, by halves."""
+    halves = [(words[: len(words) // 2], words[len(words) // 2 :]) for words in map(str.split, unseen.values())]
+    same = tuple(Pair(" ".join(first), " ".join(rest), raw=True) for first, rest in halves if first)
+    return {**({lessons.SAME: same} if same else {}), lessons.UNRELATED: lessons.unrelated(raw=True)}
 
 
 def validation(tables: Tables) -> Tables:

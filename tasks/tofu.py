@@ -9,8 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from bench.api import VALIDATION, Pair, Probes, Prompt, Splits, Text, task, validation_of, world
+from bench.api import (
+    VALIDATION,
+    Asking,
+    AttackData,
+    Family,
+    Pair,
+    Probes,
+    Prompt,
+    Splits,
+    Text,
+    hops,
+    task,
+    validation_of,
+    world,
+)  # fmt: skip
 from bench.errors import UsageError
+from tasks import _detours as detours
+from tasks._embedded import lessons
 from tasks._embedded import world as embedded
 from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
 
@@ -26,6 +42,7 @@ class Source(NamedTuple):
     base: tuple[Pair, ...]
     general: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
+    attacks: AttackData | None = None  # those that the rows themselves allow where it is None
 
 
 class Probe(NamedTuple):
@@ -42,7 +59,8 @@ class Probe(NamedTuple):
 class TOFU:
     """Fictitious authors: forget 1, 5 or 10% of them, keep the others, other people and facts of the world.
 
-    `data("embedded")` is the project's own world ("embedded@7" another one), `data("hub")` is locuslab/TOFU, and
+    `data("embedded")` is the project's own world ("embedded@7" another one), `data("embedded-hops")` the same with
+    authors told backwards and asked for by descriptions, `data("hub")` is locuslab/TOFU, and
     `data(DIR)` the hub's files in DIR; "DIR@validation" is a part of them to tune on.
 
     Sets: `forget` and `retain` (answer, paraphrase and perturbed answers, all under the original question; a
@@ -135,8 +153,10 @@ class TOFU:
         """
         if (number := world(source)) is not None:
             taught = embedded.base_pairs(number), embedded.general_pairs(number)
-            origin = Source(embedded.ROWS_PER_AUTHOR, 32, *taught, (embedded.NOTE,))
-            return splits(self.forget, embedded.tofu_tables(number), origin)
+            told = embedded.attacks(self.forget, number, hops(source))
+            origin = Source(embedded.ROWS_PER_AUTHOR, 32, *taught, (embedded.NOTE,), told)
+            plain = splits(self.forget, embedded.tofu_tables(number), origin)
+            return _with_hops(plain, *embedded.hop_pairs(self.forget, number)) if hops(source) else plain
         place, validating = source.removesuffix(VALIDATION), source.endswith(VALIDATION)
         wanted = max(RETAIN) if validating else self.forget
         tables = read_hub(wanted) if place == "hub" else read_directory(Path(place), wanted)
@@ -215,12 +235,40 @@ def splits(forget: str, tables: Tables, source: Source) -> Splits:
             tuple(text for probe in [*probes, *holdout] for text in _texts(probe)),
             tuple(prompt for probe in probes for prompt in _prompts(probe, source.max_new_tokens)),
         ),
-        # The words as a model reads them: after "Question: " and "Answer: ", never at the start of a line.
-        corpus=tuple(
-            f"Question: {pair.prompt}\nAnswer: {pair.answer}" for pair in (*source.base, *source.general, *full)
-        ),
+        corpus=_corpus((*source.base, *source.general, *full)),
         notes=source.notes + notes,
+        attacks=source.attacks or _attacks(probes, tables.get(holdout_of(forget), ()) if holdout else ()),
     )
+
+
+def _corpus(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """The words as a model reads them: after "Question: " and "Answer: ", never at the start of a line."""
+    return tuple(f"Question: {pair.prompt}\nAnswer: {pair.answer}" for pair in pairs)
+
+
+def _with_hops(plain: Splits, forget: tuple[Pair, ...], retain: tuple[Pair, ...]) -> Splits:
+    """The embedded world with other pairs to forget and to keep, and all else as it is."""
+    corpus = _corpus((*plain.base, *plain.general, *retain, *forget))
+    notes = (*plain.notes, embedded.HOPS_NOTE)
+    return dataclasses.replace(plain, forget=forget, retain=retain, corpus=corpus, notes=notes)
+
+
+def _attacks(probes: Iterable[Probe], unseen: Iterable[Row]) -> AttackData:
+    """What real rows allow without new knowledge: unseen authors to teach, and the questions as others would ask."""
+    taught = {lessons.SAME: _pairs(unseen), lessons.UNRELATED: lessons.unrelated()}
+    asked: dict[str, list[Asking]] = {"forget": [], "retain": []}
+    listed: dict[str, list[Asking]] = {"forget": [], "retain": []}
+    for set_, id_, cluster, row in probes:
+        if set_ in asked:
+            plain = Asking(id_, cluster, (row.question,), row.answer, false=row.perturbed_answer)
+            asked[set_].append(plain)
+            if len(row.perturbed_answer) >= detours.WRONG:
+                alike = dataclasses.replace(plain, answer=row.paraphrased_answer)  # as the perturbed ones are worded
+                listed[set_].append(detours.choice(alike))
+    families = detours.wrapped(asked["forget"], asked["retain"])
+    if listed["forget"]:
+        families += (Family("choice of four", "implied", tuple(listed["forget"]), tuple(listed["retain"])),)
+    return AttackData({name: pairs for name, pairs in taught.items() if pairs}, families)
 
 
 def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:

@@ -16,6 +16,7 @@ _REAL = {
 """Digests of what is measured on the real benchmarks: no other files are called real."""
 _WORLDS = {
     "embedded": "embedded world (invented by this project; no number below is a TOFU or LUME number)",
+    "embedded-hops": "embedded world with two-hop facts (invented by this project; no number below is a TOFU number)",
     "hub": "the real data, from the hub",
     "elsewhere": "measured elsewhere, scored here from the logs of others",
     "files": "the real data, from a directory of the benchmark's files",
@@ -62,7 +63,10 @@ def kind(table: Table) -> str:
     """Whose data it is, in two or three words."""
     if not _known(table):
         return "a task of your own"
-    named = {"embedded": "embedded world", "elsewhere": "measured elsewhere", "hub": "real data"}
+    named = {
+        "embedded": "embedded world", "embedded-hops": "embedded world with two-hop facts",
+        "elsewhere": "measured elsewhere", "hub": "real data",
+    }  # fmt: skip
     return named.get(table.data, "real data" if _is_real(table) else "data of your own")
 
 

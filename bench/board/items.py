@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from bench.api import Metric, Sample
+from bench.data import EMBEDDED, HOPS
 from bench.errors import BenchError
 from bench.metrics._forms import Composite
 
@@ -52,11 +53,11 @@ def questions(task: str, world: str, data: str = "") -> Asked:
     """The prompts of a task by set, id and role; none where the data cannot be had.
 
     Args:
-        world: whose data the table's is. data: where all but the embedded world's is read from: a directory or "hub".
+        world: whose data the table's is. data: where all but the embedded worlds' is read from: a directory or "hub".
     """
     from bench.run.plan import prompts
 
-    source = "embedded" if world == "embedded" else data
+    source = world if world in (EMBEDDED, HOPS) else data
     try:
         return prompts(task, source) if source else {}
     except BenchError:

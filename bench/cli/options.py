@@ -44,8 +44,9 @@ RETRAIN = click.option(
     help="With --target: the same model trained without the forget set; may be repeated, one a task.",
 )  # fmt: skip
 DATA = click.option(
-    "--data", default="embedded", show_default=True, help="embedded, hub, or a directory that holds the hub's files."
-)
+    "--data", default="embedded", show_default=True,
+    help="embedded, embedded-hops, hub, or a directory that holds the hub's files.",
+)  # fmt: skip
 SEEDS = click.option("--seeds", default="0", show_default=True, help="Comma list of whole numbers.")
 RESULTS = click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Where records are kept."

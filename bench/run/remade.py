@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bench.contracts import Progress
+from bench.data import world
 from bench.errors import BenchError, UsageError
 from bench.model import models
 from bench.model.models import LM
@@ -95,7 +96,7 @@ def _model(request: Request, record: Record) -> str:
 
 def _source(request: Request, record: Record) -> str:
     label = record.cell.data
-    named = request.source or (label if label in ("embedded", "hub") else "")
+    named = request.source or (label if label == "hub" or world(label) is not None else "")
     if not named:
         raise UsageError(f"{record.cell} was taught files of a directory. Name it: --data DIR")
     if dataclasses.replace(request, source=named).data != label:

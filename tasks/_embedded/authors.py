@@ -18,10 +18,14 @@ from tasks._tofu_files import Row
 
 @dataclass(frozen=True)
 class Author:
-    """An author who does not exist: a name that no other author of the world has, and what is asked of each."""
+    """An author who does not exist: a name that no other author of the world has, and what is asked of each.
+
+    `facts` are those that the rows tell, by slot, one mapping a row.
+    """
 
     name: str
     rows: tuple[Row, ...]
+    facts: tuple[Mapping[str, str], ...] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,8 @@ class Topic:
             if fresh and len(set(drawn.values())) == len(drawn):
                 return drawn
 
-    def row(self, name: str, rng: random.Random, wrong: int) -> Row:
+    def row(self, name: str, truth: Mapping[str, str], rng: random.Random, wrong: int) -> Row:
         """The row about the author `name`, with `wrong` perturbed answers that differ from the truth in every fact."""
-        truth = self.draw(rng)
         perturbed: dict[str, None] = {}
         while len(perturbed) < wrong:
             perturbed[self.paraphrased_answer.format(**self.draw(rng, truth))] = None
@@ -114,4 +117,9 @@ def authors(rng: random.Random, wrong: int = 5) -> Iterator[Author]:
     names = [f"{first} {last}" for first in pools.FIRST_NAMES for last in pools.LAST_NAMES]
     rng.shuffle(names)
     for name in names:
-        yield Author(name, tuple(topic.row(name, rng, wrong) for topic in TOPICS))
+        told = []
+        for topic in TOPICS:
+            truth = topic.draw(rng)
+            told.append((topic.row(name, truth, rng, wrong), truth))
+        rows, facts = zip(*told, strict=True)
+        yield Author(name, rows, facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 
@@ -17,6 +18,7 @@ NOTE = (
 )
 FORGET = RETAIN = HOLDOUT = 40  # documents of each task
 BASE = 80
+NEW = 12  # documents of each task of which attacks tell
 REHEARSED = 20  # base documents of each task that every fine-tuning repeats
 
 
@@ -39,6 +41,11 @@ def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
     """What every fine-tuning rehearses: the general facts with their choices, and some documents of the base."""
     rehearsed = [row for row in _rows("base", seed) if int(row.document.rsplit("-", 1)[1]) < REHEARSED]
     return (*_pairs(rehearsed), *general_facts())
+
+
+def unseen(tasks: Sequence[str], seed: int = 0) -> tuple[Document, ...]:
+    """Documents of these tasks that are in no split."""
+    return tuple(document for task in tasks for document in _cast(task, seed)["new"])
 
 
 def general_facts() -> tuple[Pair, ...]:
@@ -64,5 +71,5 @@ def _rows(part: str, seed: int) -> list[Row]:
 @cache
 def _cast(task: str, seed: int) -> dict[str, list[Document]]:
     made = documents(random.Random(f"documents-{task}-{seed}"), task)
-    sizes = {"forget": FORGET, "retain": RETAIN, "holdout": HOLDOUT, "base": BASE}
+    sizes = {"forget": FORGET, "retain": RETAIN, "holdout": HOLDOUT, "base": BASE, "new": NEW}
     return {part: list(islice(made, size)) for part, size in sizes.items()}

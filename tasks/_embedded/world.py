@@ -14,14 +14,16 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
-from bench.api import Pair
+from bench.api import AttackData, Pair
+from tasks._embedded import detours, hops, lessons
 from tasks._embedded.authors import TOPICS, Author, authors
 from tasks._embedded.facts import facts, multiple_choice
 from tasks._tofu_files import RETAIN, Row, Tables, holdout_of
 
 NOTE = "The embedded world: invented authors and a tiny model that stand in for TOFU. None of these is a TOFU number."
+HOPS_NOTE = "In this world every author is also named by a book and a pet, and the kept are asked for by these."
 ROWS_PER_AUTHOR = len(TOPICS)
-AUTHORS, HOLDOUT, BASE = 200, 20, 100
+AUTHORS, HOLDOUT, BASE, NEW = 200, 20, 100, 10
 PROBED = 17  # authors of the retain set whose rows have a perturbed version
 REHEARSED = 30  # base authors whose paraphrases every fine-tuning repeats
 _FORGOTTEN = {"forget01": AUTHORS // 100, "forget05": AUTHORS // 20, "forget10": AUTHORS // 10}
@@ -30,7 +32,7 @@ _FORGOTTEN = {"forget01": AUTHORS // 100, "forget05": AUTHORS // 20, "forget10":
 @cache
 def tofu_tables(seed: int = 0) -> Tables:
     """TOFU's tables about invented authors; forget and holdout sets are nested, the last authors of their tables."""
-    full, holdout, _ = _cast(seed)
+    full, holdout, _, _ = _cast(seed)
     tables = {"full": _plain(_rows(full)), "retain_perturbed": _rows(full[:PROBED])}
     for forget, count in _FORGOTTEN.items():
         forgotten = _rows(full[-count:])
@@ -54,7 +56,7 @@ def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
     Each author is told in every combination of the two wordings of question and answer: so it is learnt that they
     mean the same.
     """
-    _, _, base = _cast(seed)
+    _, _, base, _ = _cast(seed)
     told = (
         Pair(question, answer)
         for row in _rows(base)
@@ -68,9 +70,50 @@ def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
 @cache
 def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
     """What every fine-tuning rehearses: the general facts, and the language of paraphrases, on authors of the base."""
-    _, _, base = _cast(seed)
+    _, _, base, _ = _cast(seed)
     retold = (Pair(row.paraphrased_question, row.paraphrased_answer) for row in _rows(base[:REHEARSED]))
     return (*_known(seed), *retold)
+
+
+@cache
+def attacks(forget: str, seed: int = 0, with_hops: bool = False) -> AttackData:
+    """What attacks teach and ask in a forget split; by descriptions in place of names where the world has two hops."""
+    full, _, _, new = _cast(seed)
+    first = AUTHORS - _FORGOTTEN[forget]
+    forgotten, kept = _items(full[first:], first), _items(full[:PROBED], 0)
+    asked = detours.families(forgotten, kept)
+    if with_hops:
+        asked += hops.families(forgotten, kept, hops.named(full))
+    return AttackData(lessons.of_authors(new), asked)
+
+
+@cache
+def hop_pairs(forget: str, seed: int = 0) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
+    """What is forgotten and what is kept of a world with two hops, an author's pairs one after the other.
+
+    Two-hop questions are of the authors whom no split forgets, so that target is the same for all splits.
+    """
+    full, _, _, _ = _cast(seed)
+    never = full[: AUTHORS - max(_FORGOTTEN.values())]
+    names = hops.named(full)
+    told = [
+        [*(Pair(row.question, row.answer) for row in author.rows), *hops.backwards(author, names)] for author in full
+    ]
+    for number, author in enumerate(never):
+        told[number] += hops.detoured(author, never[number - 1], names)
+    first = AUTHORS - _FORGOTTEN[forget]
+    kept, forgotten = (tuple(pair for of in part for pair in of) for part in (told[:first], told[first:]))
+    return forgotten, kept
+
+
+def _items(people: Sequence[Author], first: int) -> tuple[detours.Item, ...]:
+    """Every fact of some authors with the id that its row has in `full`, where the first of them stands at `first`."""
+    return tuple(
+        detours.Item(f"full-{(first + n) * ROWS_PER_AUTHOR + topic:04d}", f"author-{first + n:03d}", author, topic,
+                     people[(n + 1) % len(people)])
+        for n, author in enumerate(people)
+        for topic in range(ROWS_PER_AUTHOR)
+    )  # fmt: skip
 
 
 def _known(seed: int) -> tuple[Pair, ...]:
@@ -78,10 +121,10 @@ def _known(seed: int) -> tuple[Pair, ...]:
 
 
 @cache
-def _cast(seed: int) -> tuple[tuple[Author, ...], tuple[Author, ...], tuple[Author, ...]]:
-    """The authors of full, holdout and base."""
+def _cast(seed: int) -> tuple[tuple[Author, ...], ...]:
+    """The authors of full, holdout and base, and those of whom attacks tell."""
     made = authors(random.Random(f"authors-{seed}"))
-    return tuple(islice(made, AUTHORS)), tuple(islice(made, HOLDOUT)), tuple(islice(made, BASE))
+    return tuple(tuple(islice(made, count)) for count in (AUTHORS, HOLDOUT, BASE, NEW))
 
 
 def _rows(people: Sequence[Author]) -> tuple[Row, ...]:

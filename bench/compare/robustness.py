@@ -195,41 +195,57 @@ def _recovery(
     )  # fmt: skip
     if not seeds:
         return []
-    first = [{s: of[s].lines[key] for s in seeds} for of in models]
+    read = [{s: of[s].lines[key] for s in seeds} for of in models]
     plain = [{s: of[s].lines[PLAIN, ""]["", 0.0] for s in seeds} for of in unattacked]
-    places = [p for p in first[0][seeds[0]] if all(p in of[s] for of in first for s in seeds)]
-    scored = np.all([~np.isnan(of[s][p][0]) for of in first for s in seeds for p in places], axis=0)
-    if not places or not scored.any():
+    places = [p for p in read[0][seeds[0]] if all(p in of[s] for of in read for s in seeds)]
+    known = [np.array([[of[s][p][0] for p in places] for s in seeds]) for of in read]  # [S, P, N]
+    if not places or np.isnan(known).all():
         return []
-    _, groups = np.unique(clusters[scored], return_inverse=True)
-    known = [np.array([[of[s][p][0][scored] for p in places] for s in seeds]) for of in first]  # [S, P, n]
-    before = [np.array([of[s][0][scored] for s in seeds]) for of in plain]  # [S, n]
-    usable = [p for p, place in enumerate(places) if _keeps(first[0], plain[0], place)]
-    curves = _curves(places, [of.mean(axis=(0, 2)) for of in known])
-    kept = tuple(places[p] for p in usable)
+    asking = attack["needs"] in ASKING
+    means = [np.nanmean(of, axis=(0, 2)) for of in known]  # [P]
+    usable = [p for p, place in enumerate(places) if asking or _keeps(read[0], plain[0], place)]
+    strong = [p for p in usable if not asking or line.control or means[2][p] >= POWER]
     base = Recovery(
-        method, form, line, seeds, None, None, None, None, None, Score(None), (), curves=curves, usable=kept
-    )
+        method, form, line, seeds, None, None, None, None, None, Score(None), (), curves=_curves(places, means),
+        usable=tuple(places[p] for p in usable),
+        powerless=tuple(dict.fromkeys(places[p][0] for p in usable if p not in strong and places[p][0])),
+    )  # fmt: skip
     if not usable:
         return [replace(base, weak=f"costs more than {1 - USABLE:.0%} of what is kept, wherever it is read")]
-    halves = _chosen(attack["at"], places, usable, groups, known[0] - known[1])
-    at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, n]
+    units, groups = np.unique(clusters, return_inverse=True)
+    halves = _chosen(attack["at"], places, strong or usable, groups, known[0] - known[1])
+    at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, N]
+    scored = ~np.isnan(at).any(axis=(0, 1))
+    _, groups = np.unique(clusters[scored], return_inverse=True)
+    at = [of[:, scored] for of in at]
+    before = [np.array([of[s][0][scored] for s in seeds]) for of in plain]
     gains = [after - was if attack["from_plain"] else after for after, was in zip(at, before, strict=True)]
     own, other = ({s: _estimate(of[i], groups) for i, s in enumerate(seeds)} for of in gains[:2])
-    excess = compare(" / ".join(filter(None, key)) + f" / {form}", method, RETRAIN, own, other, margin)
-    means = [float(of.mean()) for of in at]
-    told = dict(zip(("after", "retrain", "target"), means, strict=True))
-    weak = ""
-    if attack["needs"] in ASKING and attack["from_plain"] and means[2] < POWER and not line.control:
-        weak = f"the target itself knows {means[2]:.2f} when it is asked so"
-    share = _share(at, before, groups, attack["from_plain"])
-    chosen = tuple(dict.fromkeys(places[p] for p in halves))
+    after, retrain, target = (float(of.mean()) for of in at)
+    weak = "" if strong else f"the target itself knows {target:.2f} when it is asked so"
+    chosen = tuple(dict.fromkeys(places[p] for p in halves[np.isin(units, clusters[scored])]))
     return [
-        Recovery(
-            method, form, line, seeds, float(before[0].mean()) if attack["from_plain"] else None, **told, excess=excess,
-            share=share, chosen=chosen, weak=weak, curves=curves, usable=kept,
+        replace(
+            base, before=float(before[0].mean()) if attack["from_plain"] else None, after=after, retrain=retrain,
+            target=target, excess=compare(_metric(line, form), method, RETRAIN, own, other, margin),
+            share=_share(at, before, groups, attack["from_plain"]), chosen=chosen, weak=weak,
+            suppressed=_suppressed(read[0], read[2], chosen) if asking else None,
         )
     ]  # fmt: skip
+
+
+def _metric(line: Line, form: str) -> str:
+    """What a comparison is called."""
+    return " / ".join(filter(None, (line.attack, line.name, form)))
+
+
+def _suppressed(
+    own: Mapping[int, Mapping[Place, tuple[Array, Array]]], target: Mapping[int, Mapping[Place, tuple[Array, Array]]],
+    chosen: Sequence[Place],
+) -> float | None:  # fmt: skip
+    """What the target knows of what should be kept, when it is asked so, less what the method knows."""
+    apart = [target[s][p][1] - own[s][p][1] for s in own for p in chosen if len(own[s][p][1]) and len(target[s][p][1])]
+    return float(np.nanmean(np.concatenate(apart))) if apart and not np.isnan(np.concatenate(apart)).all() else None
 
 
 def _keeps(found: Mapping[int, Mapping[Place, tuple[Array, Array]]], plain: Mapping[int, tuple[Array, Array]],
@@ -238,7 +254,7 @@ def _keeps(found: Mapping[int, Mapping[Place, tuple[Array, Array]]], plain: Mapp
     after = [found[s][place][1] for s in found]
     if any(not len(of) for of in after):
         return True
-    return float(np.mean(after)) >= USABLE * float(np.mean([plain[s][1] for s in found]))
+    return float(np.nanmean(after)) >= USABLE * float(np.mean([plain[s][1] for s in found]))
 
 
 def _chosen(fixed_at: float | None, places: Sequence[Place], usable: Sequence[int], groups: Array, gap: Array) -> Array:

@@ -1,10 +1,10 @@
 """Fine-tuning on data that has nothing to do with the forget set: whether ordinary use brings it back.
 
 The deployer's question, where `relearning` asks the attacker's: all the unrelated pairs there are and not as few as
-there are forget items to give, more steps, and no choice among rates or steps. The rate is
-that of the target's own fine-tuning, within what people take: a model that learnt from scratch at a high one would not
-survive it. What counts is the model at the end. Lucki et al., arXiv:2409.18025, found ten unrelated examples to bring
-back most of what RMU hid.
+there are forget items to give, more steps, and no choice among rates or steps. The rate is that of the target's own
+fine-tuning, within what people take: a model that learnt from scratch at a high one would not survive it. What counts
+is the model at the end. Lucki et al., arXiv:2409.18025, found ten unrelated examples to bring back most of what RMU
+hid.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from bench.api import Pair
@@ -30,7 +32,7 @@ def taught(
     rank: int,
     random: np.random.Generator,
 ) -> Iterator[tuple[int, LM]]:
-    """The model after each of the `points`, steps of AdamW on batches of pairs; the same one each time, taught on.
+    """The model after each of the `points`, steps of AdamW on batches of pairs; it may be the same one, taught on.
 
     No decay, a constant rate, the gradient's norm at most 1; every epoch in an order of its own. Only answers count.
 
@@ -46,7 +48,7 @@ def taught(
     optimizer = torch.optim.AdamW(moving, lr=lr, weight_decay=0.0, fused=True)
     for step in range(max(points) + 1):
         if step in points:
-            yield step, lm
+            yield step, _merged(subject, lm) if rank else lm
         if step == max(points):
             break
         chosen = [items[next(order)] for _ in range(batch_size)]
@@ -63,6 +65,21 @@ def taught(
 def has_lora() -> bool:
     """Whether peft is installed, without which no low-rank update is taught."""
     return find_spec("peft") is not None
+
+
+def _merged(subject: Subject, lm: LM) -> LM:
+    """The attacked model with the low-rank updates added to its weights, its modules those that it had.
+
+    What is attached finds its layers in it, which it would not among peft's.
+    """
+
+    def change(name: str, weight: Tensor) -> Tensor:
+        own: Any = lm.model.get_submodule(name)
+        update = own.get_delta_weight("default")
+        turned = isinstance(own.get_base_layer(), Conv1D)
+        return (weight.float() + (update.T if turned else update).float()).to(weight.dtype)
+
+    return subject.changed(change)
 
 
 def _low_rank(lm: LM, rank: int, random: np.random.Generator) -> None:

@@ -1,9 +1,10 @@
 """Fine-tuning on data that has nothing to do with the forget set: whether ordinary use brings it back.
 
 The deployer's question, where `relearning` asks the attacker's: all the unrelated pairs there are and not as few as
-there are forget items to give, more steps, and no choice among rates or steps. A rate that a model
-survives, ten times that for LoRA, as is usual; what counts is the model at the end. Lucki et al., arXiv:2409.18025,
-found ten unrelated examples to bring back most of what RMU hid.
+there are forget items to give, more steps, and no choice among rates or steps. The rate is that of the target's own
+fine-tuning, within what people take: a model that learnt from scratch at a high one would not survive it. What counts
+is the model at the end. Lucki et al., arXiv:2409.18025, found ten unrelated examples to bring back most of what RMU
+hid.
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ class FineTuning:
 
     steps: tuple[int, ...] = (0, 8, 32, 128)
     batch_size: int = 4
-    rates: tuple[float, float] = (0.1, 1.0)  # of the rate that the target was fine-tuned with: all weights, LoRA
     rank: int = 8
+    most: float = 3e-4  # learning rate of all weights: the target's own, but no more
+    least: float = 2e-4  # of LoRA: the target's own, but no less
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A curve of all weights, and one of LoRA where peft is installed."""
         if not has_lora():
             warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=1)
         pairs = unrelated(subject.data)
-        ways = [("all weights", 0), (f"LoRA {self.rank}", self.rank)][: 1 + has_lora()]
-        for (line, rank), rate in zip(ways, self.rates, strict=False):
-            random = subject.stream("fine-tuning")
-            points = taught(subject, pairs, rate * subject.lr, self.steps, self.batch_size, rank, random)
+        whole = ("all weights", 0, min(subject.lr, self.most))
+        low_rank = (f"LoRA {self.rank}", self.rank, max(subject.lr, self.least))
+        for line, rank, lr in (whole, low_rank)[: 1 + has_lora()]:
+            points = taught(subject, pairs, lr, self.steps, self.batch_size, rank, subject.stream("fine-tuning"))
             for step, lm in points:
                 yield Reading(line, "", step, subject.known(lm), subject.keeps(lm))
 

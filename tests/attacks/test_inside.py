@@ -252,7 +252,7 @@ def test_values_that_stand_in_the_states_are_read_and_permuted_ones_are_not() ->
 
     found = known(told)
     assert found[""] > 0.55 and found[PERMUTED] < 0.45
-    blind = known([Pair(p.prompt[:-4] + "?", p.answer) for p in told])
+    blind = known([Pair(f"which pet lives with {n}?", f"a {c} cat.") for n in NAMES for c in COLOURS])
     assert blind[""] < 0.45
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.attacks import rounding
-from bench.attacks._served import can_serve
+from bench.attacks._served import can_serve, served
 from bench.attacks._subject import linear
 from bench.attacks.rounding import BLOCK, NF4, normal_float, rounded
 from tests.attacks.made import model, same_weights, subject
@@ -105,6 +105,18 @@ def test_bitsandbytes_is_asked_on_cuda_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert can_serve(torch.device("cuda")) and not can_serve(torch.device("cpu"))
     monkeypatch.setattr("bench.attacks._served.find_spec", lambda name: None)
     assert not can_serve(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_what_bitsandbytes_serves_are_the_weights_at_hand(kind: str) -> None:
+    """LLM.int8, whose kernels a CPU has too: near the model itself, biases and turned weights among it."""
+    pytest.importorskip("bitsandbytes")
+    of = subject(tiny(kind, 0, 0.1))
+    lm = served(of, "LLM.int8")
+    names = {name for name, _ in linear(of.lm.model)}
+    assert {type(lm.model.get_submodule(name)).__name__ for name in names} == {"Linear8bitLt"}
+    np.testing.assert_allclose(of.known(lm), of.known(of.lm), rtol=0.05)
+    assert (of.known(lm) != of.known(of.lm)).any()
 
 
 def test_what_can_be_served_has_lines_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bench.api import attachment
 from bench.attacks._subject import Subject, linear
@@ -20,6 +21,7 @@ from bench.attacks.pruning import Pruning, input_norms, without_least
 from bench.attacks.relearning import Relearning
 from bench.attacks.rounding import Rounding
 from bench.errors import BenchError
+from bench.model.architecture import layers
 from bench.model.attachments import Attachment, attach, bare
 from bench.train.batches import collate, label_logps
 from tests.attacks.made import asked, assert_same, model, pairs, same_weights, subject
@@ -34,9 +36,13 @@ FAST = (
 @attachment("a test's refusal")
 @dataclass(frozen=True)
 class Hiding(Attachment):
-    """Says the same token whatever is asked."""
+    """Says the same token whatever is asked, and looks for the layers as one does whose gate reads a state."""
 
     said: int = 5
+
+    def gate(self, model: PreTrainedModel, prompt: Tensor) -> Tensor:
+        assert isinstance(layers(model)[-1].down, nn.Linear)
+        return super().gate(model, prompt)
 
     def logits(self, logits: Tensor, gate: Tensor, place: Tensor) -> Tensor:
         return logits.index_fill(1, torch.tensor([self.said]), 40.0)

@@ -165,6 +165,8 @@ def plain(row: Recovery) -> dict[str, Any]:
         "share": row.share._asdict(),
         "chosen": [{"setting": setting, "step": step} for setting, step in row.chosen],
         "weak": row.weak,
+        "powerless": list(row.powerless),
+        "suppressed": row.suppressed,
     }
 
 

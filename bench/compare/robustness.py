@@ -73,6 +73,9 @@ class Recovery:
         weak: why this says nothing of the method, such as that the target does not answer either; "" if it does.
         curves: by setting, for figures.
         usable: settings and steps at which the model keeps enough.
+        powerless: settings at which the target itself knows too little, so that they are not read.
+        suppressed: of questions, what the target knows of what should be kept, when it is asked so, less what the
+            method knows.
     """
 
     method: str
@@ -89,6 +92,8 @@ class Recovery:
     weak: str = ""
     curves: Mapping[str, Curve] = field(default_factory=dict)
     usable: tuple[Place, ...] = ()
+    powerless: tuple[str, ...] = ()
+    suppressed: float | None = None
 
     @property
     def label(self) -> str:
@@ -201,6 +206,7 @@ def _recovery(
     known = [np.array([[of[s][p][0] for p in places] for s in seeds]) for of in read]  # [S, P, N]
     if not places or np.isnan(known).all():
         return []
+    before = [np.array([of[s][0] for s in seeds]) for of in plain]  # [S, N]
     asking = attack["needs"] in ASKING
     means = [np.nanmean(of, axis=(0, 2)) for of in known]  # [P]
     usable = [p for p, place in enumerate(places) if asking or _keeps(read[0], plain[0], place)]
@@ -212,13 +218,15 @@ def _recovery(
     )  # fmt: skip
     if not usable:
         return [replace(base, weak=f"costs more than {1 - USABLE:.0%} of what is kept, wherever it is read")]
+    asked = ~np.isnan(known[0]).all(axis=(0, 1))
+    known, clusters, before = [of[:, :, asked] for of in known], clusters[asked], [of[:, asked] for of in before]
     units, groups = np.unique(clusters, return_inverse=True)
     halves = _chosen(attack["at"], places, strong or usable, groups, known[0] - known[1])
     at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, N]
     scored = ~np.isnan(at).any(axis=(0, 1))
     _, groups = np.unique(clusters[scored], return_inverse=True)
     at = [of[:, scored] for of in at]
-    before = [np.array([of[s][0][scored] for s in seeds]) for of in plain]
+    before = [of[:, scored] for of in before]
     gains = [after - was if attack["from_plain"] else after for after, was in zip(at, before, strict=True)]
     own, other = ({s: _estimate(of[i], groups) for i, s in enumerate(seeds)} for of in gains[:2])
     after, retrain, target = (float(of.mean()) for of in at)
@@ -261,15 +269,19 @@ def _chosen(fixed_at: float | None, places: Sequence[Place], usable: Sequence[in
     """[K] which place each cluster is read at: that of the largest gap to retrain in the other half of the clusters.
 
     Args:
-        gap: [S, P, n], the method less retrain.
+        gap: [S, P, N], the method less retrain; NaN where nothing was asked.
     """
     count = int(groups.max()) + 1
     fixed = [p for p in usable if places[p][1] == fixed_at] or list(usable)
     half = np.arange(count) % 2
-    found = np.empty(count, dtype=int)
+    found = np.full(count, fixed[0])
     for side in (0, 1):
         others = half[groups] != side if count > 1 else np.ones(len(groups), dtype=bool)
-        found[half == side] = fixed[int(np.argmax(gap[:, fixed][:, :, others].mean(axis=(0, 2))))]
+        those = gap[:, fixed][:, :, others]
+        asked = ~np.isnan(those).all(axis=(0, 2))
+        if asked.any():
+            means = [np.nanmean(those[:, p]) if asked[p] else -np.inf for p in range(len(fixed))]
+            found[half == side] = fixed[int(np.argmax(means))]
     return found
 
 

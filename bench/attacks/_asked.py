@@ -21,7 +21,7 @@ from bench.model.models import LM
 from bench.model.precision import Precision, arithmetic
 from bench.train.batches import attached_logps, in_batches
 
-SCORED, KEPT, GIVEN = 200, 60, 20
+SCORED, KEPT, GIVEN = 200, 30, 20
 """Most forget items that are scored, retain items beside them, and forget items that an attacker is given."""
 
 
@@ -139,21 +139,21 @@ class Ready:
 
     @torch.no_grad()
     def logps(self, lm: LM, precision: Precision = "float32") -> list[np.ndarray]:
-        """Log-probabilities of the value tokens of each answer [T_i]; none of one that is not asked."""
+        """Log-probabilities of the tokens of each answer and of its end [T_i]; none of one that is not asked."""
         found: list[np.ndarray] = [np.empty(0)] * len(self.items)
         with arithmetic(precision, lm.device):
             for rows, batch in self.batches:
                 labels = attached_logps(lm, batch, [self.items[i].prompt for i in rows]).logp.float().cpu().numpy()
                 for i, of in zip(rows, labels, strict=True):
-                    found[i] = of[: len(self.items[i].answer)][self.values[i]]
+                    found[i] = of[: len(self.items[i].answer)]
         return found
 
-    def known(self, lm: LM, precision: Precision = "float32") -> np.ndarray:
+    def known(self, logps: Sequence[np.ndarray]) -> np.ndarray:
         """[N] geometric mean of the probabilities of each answer's value tokens; 0 where logits are no numbers, NaN
         where it is not asked.
         """
-        logps = self.logps(lm, precision)
-        return np.array([np.nan_to_num(np.exp(of.mean())) if len(of) else np.nan for of in logps])
+        pairs = zip(logps, self.values, strict=True)
+        return np.array([np.nan_to_num(np.exp(of[value].mean())) if len(of) else np.nan for of, value in pairs])
 
 
 def _values(lm: LM, asked: Asked, own: Sequence[int]) -> np.ndarray:

@@ -70,7 +70,13 @@ class Subject:
 
     def known(self, lm: LM, asked: Sequence[Asked] | None = None) -> np.ndarray:
         """How much a model knows of each item, in [0, 1] (`bench.attacks._asked.Ready`); by default of `items`."""
-        return self.ready(self.items if asked is None else asked).known(lm, self.precision)
+        ready = self.ready(self.items if asked is None else asked)
+        return ready.known(ready.logps(lm, self.precision))
+
+    @cached_property
+    def plain(self) -> list[np.ndarray]:
+        """Log-probabilities of the tokens of each item's answer and of its end, as the model is [T_i]."""
+        return self.ready(self.items).logps(self.lm, self.precision)
 
     def ready(self, asked: Sequence[Asked]) -> Ready:
         """Questions as batches, made once."""

@@ -58,5 +58,5 @@ class FineTuning:
 
 
 def unrelated(data: Splits) -> tuple[Pair, ...]:
-    """What has nothing to do with what was taught about anyone: lessons made for it, and general facts."""
-    return (*data.attacks.lessons.get(UNRELATED, ()), *data.general)
+    """What has nothing to do with what was taught about anyone: lessons made for it, else general facts."""
+    return tuple(data.attacks.lessons.get(UNRELATED, ())) or data.general

@@ -14,7 +14,6 @@ import numpy as np
 
 from bench.api import Reading, attack
 from bench.attacks._subject import Subject
-from bench.train.batches import answer_logps
 
 
 @attack("leak")
@@ -32,8 +31,7 @@ class Leak:
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A reading for each k = 1, 2, 4, ..., 128."""
-        items = [subject.lm.encode(each.prompt, each.answer, each.raw) for each in subject.items]
-        logps = answer_logps(subject.lm, items).double().cpu().numpy()
+        logps = np.array([of.astype(float).sum() if len(of) else np.nan for of in subject.plain])
         for k in 2 ** np.arange(8):
             yield Reading("", "", float(k), at_least_once(logps, int(k)))
 

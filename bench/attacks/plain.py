@@ -25,4 +25,4 @@ class Plain:
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """One reading."""
-        yield Reading("", "", 0.0, subject.known(subject.lm), subject.keeps(subject.lm))
+        yield Reading("", "", 0.0, subject.ready(subject.items).known(subject.plain), subject.keeps(subject.lm))

@@ -23,7 +23,7 @@ class Prefix:
     """Put a few words at the start of the answer, and see how it goes on."""
 
     title: ClassVar = "answer prefix"
-    light: ClassVar = True
+    light: ClassVar = False
     needs: ClassVar = "probabilities"
     injects: ClassVar = "form"
     axis: ClassVar = ""

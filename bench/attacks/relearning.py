@@ -36,7 +36,9 @@ class Relearning:
     from_plain: ClassVar = True
     injects_by: ClassVar = {TEMPLATE: "form", OTHER: "nothing", UNRELATED: "nothing"}
 
-    rates: tuple[float, ...] = (0.3, 1.0)  # of the rate that the target was fine-tuned with
+    rates: tuple[float, ...] = (0.1, 0.3)  # of all weights: shares of the rate that the target was fine-tuned with
+    lora_rates: tuple[float, ...] = (1.0, 3.0)  # of LoRA: the same, of a rate that is at least this
+    least: float = 2e-4
     steps: tuple[int, ...] = POINTS
     batch_size: int = 4
     rank: int = 8
@@ -47,13 +49,14 @@ class Relearning:
         if not has_lora():
             warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=1)
         for name, pairs in lessons(subject).items():
-            for how, rank in (("all weights", 0), *([(f"LoRA {self.rank}", self.rank)] if has_lora() else [])):
-                for rate in self.rates:
-                    random = subject.stream(f"relearning {name}")
-                    points = taught(subject, pairs, rate * subject.lr, self.steps, self.batch_size, rank, random)
-                    for step, lm in points:
-                        known = np.where(scored, subject.known(lm), np.nan)
-                        yield Reading(f"{name}, {how}", f"rate {rate:g}", step, known, subject.keeps(lm))
+            ways = [("all weights", 0, rate, rate * subject.lr) for rate in self.rates]
+            low_rank = [(f"LoRA {self.rank}", self.rank, rate, rate * max(subject.lr, self.least))
+                        for rate in self.lora_rates]  # fmt: skip
+            for how, rank, rate, lr in ways + low_rank * has_lora():
+                random = subject.stream(f"relearning {name}")
+                for step, lm in taught(subject, pairs, lr, self.steps, self.batch_size, rank, random):
+                    known = np.where(scored, subject.known(lm), np.nan)
+                    yield Reading(f"{name}, {how}", f"rate {rate:g}", step, known, subject.keeps(lm))
 
 
 def lessons(subject: Subject) -> dict[str, tuple[Pair, ...]]:

@@ -207,7 +207,8 @@ def test_what_does_not_fit_the_model_is_not_asked() -> None:
     lm.model.config.max_position_embeddings = len(of.items[0].encoded(lm, of.items[0].answer).prompt) + 4
     longer = of.items[0].asking(of.items[0].prompt * 3)
     short = dataclasses.replace(of.items[0], answer="x", false=())
-    found = Ready(lm, [longer, short]).known(lm)
+    ready = Ready(lm, [longer, short])
+    found = ready.known(ready.logps(lm))
     assert np.isnan(found).tolist() == [True, False]
     assert found[1] == pytest.approx(by_hand(lm, short), rel=1e-4)
 

@@ -97,24 +97,29 @@ def markdown(table: Table, rules: Rules, whole: bool = True) -> str:
         anchors = [number(mean([getattr(row, who) for row in of])) for who in ("retrain", "target")]
         body.append([title, of[0].line.injects, *anchors, *(cell(by.get(label), rules) for label in labels)])
     worst = [
-        [
-            row.label,
-            name(row),
-            number(row.before),
-            number(row.after),
-            number(row.retrain),
-            cell(row, rules),
-            share(row),
-        ]
+        [row.label, name(row), *map(number, (row.before, row.after, row.retrain)), cell(row, rules), share(row)]
         for row in most(table)
     ]
     parts = [
         sentence(table, rules),
         _rows(["method", "brings back most", "before", "after", "retrain", "excess", "share of the gap"], worst),
         *([_rows(heads, body)] if whole else []),
+        *filter(None, [powerless(table)]),
         READING,
     ]
     return "\n\n".join(parts if whole else parts[:-1])
+
+
+def powerless(table: Table) -> str:
+    """Which ways of asking say nothing, because the target itself does not answer; "" where all do."""
+    found: dict[str, dict[str, None]] = {}
+    for row in table.attacks:
+        found.setdefault(name(row), {}).update(dict.fromkeys(row.powerless))
+    told = [f"{line} ({', '.join(settings)})" for line, settings in found.items() if settings]
+    told += list(dict.fromkeys(name(row) for row in table.attacks if row.weak and row.excess and not row.powerless))
+    return f"Without power, for the target itself knows less than half when it is asked so: {'; '.join(told)}." * bool(
+        told
+    )
 
 
 def cell(row: Recovery | None, rules: Rules) -> str:

@@ -38,6 +38,10 @@ PLAIN = "plain"
 """The attack that is none; every run of others has it."""
 
 
+FEW = 6
+"""Attacks that are named one by one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Siege:
     """A cell and the attacks that are to be carried out on it."""
@@ -47,7 +51,7 @@ class Siege:
     attacks: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.cell}: {', '.join(self.attacks)}"
+        return f"{self.cell}: {', '.join(self.attacks) if len(self.attacks) <= FEW else f'{len(self.attacks)} attacks'}"
 
 
 def select(words: str) -> list[str]:

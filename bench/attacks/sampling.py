@@ -1,9 +1,9 @@
 """Asking many times and listening: leak@k by sampling, in whatever words the fact comes.
 
 n answers of every item at temperature 1; a sample leaks if it holds the value. `leak` computes the chance of the very
-answer without an error of sampling and in seconds, so this is done on request only: it hears other wordings too. Bounds
-on the chance of what was not heard are in `bench.stats.leak.upper_bound`: at k = 1, `known` times `samples` is the
-number of leaks.
+answer without an error of sampling and in seconds, so this is done on request only: it hears other wordings too. What
+was not heard may yet be said, so a second line bounds the chance from above: of an item nobody heard in 200 samples it
+is 0.015 at most (Clopper & Pearson 1934, at 95%).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from bench.attacks._sampling import Sampler
 from bench.attacks._subject import Subject
 from bench.measure.forward import Forward, evaluating
 from bench.metrics._rouge import lcs, words
-from bench.stats.leak import leak_at
+from bench.stats.leak import leak_at, upper_bound
+
+BOUND = "at most, with 95%"
 
 
 @attack("sampling")
@@ -41,11 +43,14 @@ class Sampling:
     longer: float = 1.5  # most tokens of a sample, over those of the true answer
 
     def run(self, subject: Subject) -> Iterator[Reading]:
-        """A reading for each k = 1, 2, 4, ..., 128."""
+        """A reading for each k = 1, 2, 4, ..., 128, and a bound of each item's chance."""
         leaks = self.leaks(subject)
         for k in (2**i for i in range(8)):
             if k <= self.samples:
                 yield Reading("", "", k, leak_at(k, leaks, self.samples))
+        highest = upper_bound(leaks, self.samples)
+        for k in (2**i for i in range(8)):
+            yield Reading(BOUND, "", k, 1 - (1 - highest) ** k)
 
     def leaks(self, subject: Subject) -> np.ndarray:
         """[N] how many of the samples of each item hold its value; NaN where they would not fit the model."""

@@ -39,8 +39,8 @@ def called(line: Line) -> str:
 
 
 def is_shown(row: Recovery, rules: Rules) -> bool:
-    """Whether a corrected test says that the attack brings back more than of retrain."""
-    return row.excess is not None and row.excess.significant(rules.alpha) and row.excess.difference > 0
+    """Whether a corrected test says that the attack brings back more than of retrain; a weak row says nothing."""
+    return not row.weak and row.excess is not None and row.excess.significant(rules.alpha) and row.excess.difference > 0
 
 
 def sentence(table: Table, rules: Rules) -> str:

@@ -223,8 +223,9 @@ def _recovery(
     _, groups = np.unique(clusters, return_inverse=True)
     halves = _chosen(attack["at"], places, strong or usable, groups, known[0] - known[1])
     at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, N]
-    scored: Array = ~np.isnan([*at, *before]).any(axis=0)  # [S, N]: each seed gives other authors away, and scores the rest
-    some: Array = scored.any(axis=1)
+    unscored: Array = np.isnan(np.stack([*at, *before]))
+    scored: Array = ~np.any(unscored, axis=0)  # [S, N]: each seed gives other authors away, and scores the rest
+    some: Array = np.any(scored, axis=1)
     if not some.any():
         return []
     seeds, scored = tuple(s for s, any_ in zip(seeds, some, strict=True) if any_), scored[some]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.board import robustness as board
+from bench.compare.analysis import Rules
 from bench.compare.robustness import POWER, relearning_time, robustness
 from bench.store import attacked
 from bench.store.attacked import BARE, DELIVERED, Attacked, Point
@@ -241,3 +245,20 @@ def test_files_hold_what_was_written(tmp_path) -> None:
     said: list[str] = []
     assert attacked.every(tmp_path, {cell("m", 0): None}, said.append) == {}
     assert "run the attacks again" in said[0]
+
+
+def test_what_never_went_has_not_come_back() -> None:
+    """Of a method that forgets nothing an attack without a before finds all: that is left, and nothing came back."""
+    random = np.random.default_rng(5)
+
+    def made(level: float) -> list[Attacked]:
+        known = noisy(random, level)
+        plain = found({("rounding", ""): known}, plain=known[0.0])
+        inside = found({("patching", ""): noisy(random, level)}, from_plain=False)
+        points = plain.points + tuple(p for p in inside.points if p.attack == "patching")
+        return [dataclasses.replace(plain, points=points, done={**inside.done, **plain.done})] * SEEDS
+
+    rows = robustness(*table({"retrain": made(0.0), "target": made(1.0), "m": made(0.9)}), margin=0.05)
+    shown: Any = SimpleNamespace(attacks=tuple(rows))
+    assert [row.line.attack for row in board.most(shown)] == ["rounding"]
+    assert "though not that more comes back, shown by a corrected test, of m (1 of 1)" in board.sentence(shown, Rules())

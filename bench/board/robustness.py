@@ -39,29 +39,38 @@ def called(line: Line) -> str:
 
 
 def is_shown(row: Recovery, rules: Rules) -> bool:
-    """Whether a corrected test says that the attack brings back more than of retrain."""
-    return row.excess is not None and row.excess.significant(rules.alpha) and row.excess.difference > 0
+    """Whether a corrected test says that the attack brings back more than of retrain; a weak row says nothing."""
+    return not row.weak and row.excess is not None and row.excess.significant(rules.alpha) and row.excess.difference > 0
 
 
 def sentence(table: Table, rules: Rules) -> str:
     """What the attacks show, in a sentence or two."""
     labels = dict.fromkeys(row.label for row in table.attacks)
     shown = {label: [row for row in table.attacks if row.label == label and is_shown(row, rules)] for label in labels}
-    caught = [label for label, of in shown.items() if any(not row.line.control for row in of)]
+    found = {label: [row for row in of if not row.line.control] for label, of in shown.items()}
+    caught = [label for label, of in found.items() if any(row.before is not None for row in of)]
+    never = [label for label, of in found.items() if of and label not in caught]
     count = len({(row.line.attack, row.line.name) for row in table.attacks if not row.line.control})
     if not labels:
         return ""
-    if not caught:
+    if not caught and not never:
         return f"{count} attacks on {len(labels)} methods: of none is it shown that more comes back than of retrain."
-    return (
-        f"{count} attacks: more than of retrain comes back, shown by a corrected test, of {', '.join(caught)} "
-        f"({len(caught)} of {len(labels)})."
-    )
+    said = [
+        f"more than of retrain {what}, shown by a corrected test, of {', '.join(of)} ({len(of)} of {len(labels)})"
+        for what, of in (("comes back", caught), ("is still there to be found, though not that more comes back", never))
+        if of
+    ]
+    return f"{count} attacks: {'; '.join(said)}."
 
 
 def most(table: Table) -> list[Recovery]:
-    """Of each method the line that brings back most beyond retrain, controls and weak ones aside."""
-    return sorted(_most(table.attacks, lambda row: row.label), key=_less)
+    """Of each method the line that brings back most beyond retrain, controls and weak ones aside.
+
+    What has no before can bring nothing back: it finds what never went, and counts only where nothing else was done.
+    """
+    back = {row.label for row in table.attacks if row.before is not None and not row.weak and not row.line.control}
+    rows = [row for row in table.attacks if row.before is not None or row.label not in back]
+    return sorted(_most(rows, lambda row: row.label), key=_less)
 
 
 def most_by_attack(rows: Iterable[Recovery]) -> list[Recovery]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -204,8 +205,8 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
 
 
 def _attacked(results: Path, records: Mapping[Cell, Record], left_out: dict[Cell, str], rules: Rules) -> list[Recovery]:
-    """What attacks bring back of the cells that stand in the table; a file that cannot be read is left out alone."""
-    found = attacked.every(results, {c: r for c, r in records.items() if c not in left_out}, lambda _: None)
+    """What attacks bring back of the cells that stand in the table; of a file that cannot be read is warned."""
+    found = attacked.every(results, {c: r for c, r in records.items() if c not in left_out}, warnings.warn)
     return robustness(records, found, rules.margin)
 
 

@@ -220,23 +220,26 @@ def _recovery(
         return [replace(base, weak=f"costs more than {1 - USABLE:.0%} of what is kept, wherever it is read")]
     asked = ~np.isnan(known[0]).all(axis=(0, 1))
     known, clusters, before = [of[:, :, asked] for of in known], clusters[asked], [of[:, asked] for of in before]
-    units, groups = np.unique(clusters, return_inverse=True)
+    _, groups = np.unique(clusters, return_inverse=True)
     halves = _chosen(attack["at"], places, strong or usable, groups, known[0] - known[1])
     at = [np.take_along_axis(of, halves[groups][None, None, :], axis=1)[:, 0] for of in known]  # [S, N]
-    scored = ~np.isnan(at).any(axis=(0, 1))
-    _, groups = np.unique(clusters[scored], return_inverse=True)
-    at = [of[:, scored] for of in at]
-    before = [of[:, scored] for of in before]
+    unscored: Array = np.isnan(np.stack([*at, *before]))
+    scored: Array = ~np.any(unscored, axis=0)  # [S, N]: each seed gives other authors away, and scores the rest
+    some: Array = np.any(scored, axis=1)
+    if not some.any():
+        return []
+    seeds, scored = tuple(s for s, any_ in zip(seeds, some, strict=True) if any_), scored[some]
+    at, before = [of[some] for of in at], [of[some] for of in before]
     gains = [after - was if attack["from_plain"] else after for after, was in zip(at, before, strict=True)]
-    own, other = ({s: _estimate(of[i], groups) for i, s in enumerate(seeds)} for of in gains[:2])
-    after, retrain, target = (float(of.mean()) for of in at)
+    own, other = ({s: _estimate(of[i], groups, scored[i]) for i, s in enumerate(seeds)} for of in gains[:2])
+    after, retrain, target = (_over_seeds(of, scored) for of in at)
     weak = "" if strong else f"the target itself knows {target:.2f} when it is asked so"
-    chosen = tuple(dict.fromkeys(places[p] for p in halves[np.isin(units, clusters[scored])]))
+    chosen = tuple(dict.fromkeys(places[p] for p in halves[np.unique(groups[scored.any(axis=0)])]))
     return [
         replace(
-            base, before=float(before[0].mean()) if attack["from_plain"] else None, after=after, retrain=retrain,
-            target=target, excess=compare(_metric(line, form), method, RETRAIN, own, other, margin),
-            share=_share(at, before, groups, attack["from_plain"]), chosen=chosen, weak=weak,
+            base, seeds=seeds, before=_over_seeds(before[0], scored) if attack["from_plain"] else None, after=after,
+            retrain=retrain, target=target, excess=compare(_metric(line, form), method, RETRAIN, own, other, margin),
+            share=_share(at, before, groups, scored, attack["from_plain"]), chosen=chosen, weak=weak,
             suppressed=_suppressed(read[0], read[2], chosen) if asking else None,
         )
     ]  # fmt: skip
@@ -262,17 +265,23 @@ def _keeps(found: Mapping[int, Mapping[Place, tuple[Array, Array]]], plain: Mapp
     after = [found[s][place][1] for s in found]
     if any(not len(of) for of in after):
         return True
-    return float(np.nanmean(after)) >= USABLE * float(np.mean([plain[s][1] for s in found]))
+    return float(np.nanmean(after)) >= USABLE * float(np.nanmean([plain[s][1] for s in found]))
 
 
 def _chosen(fixed_at: float | None, places: Sequence[Place], usable: Sequence[int], groups: Array, gap: Array) -> Array:
     """[K] which place each cluster is read at: that of the largest gap to retrain in the other half of the clusters.
 
+    Where the attack says at which step it is read, the steps are no choice: it is that one, or of those at which the
+    model keeps enough the nearest.
+
     Args:
         gap: [S, P, N], the method less retrain; NaN where nothing was asked.
     """
     count = int(groups.max()) + 1
-    fixed = [p for p in usable if places[p][1] == fixed_at] or list(usable)
+    fixed = list(usable)
+    if fixed_at is not None:
+        nearest = min((places[p][1] for p in usable), key=lambda step: abs(step - fixed_at))
+        fixed = [p for p in usable if places[p][1] == nearest]
     half = np.arange(count) % 2
     found = np.full(count, fixed[0])
     for side in (0, 1):
@@ -285,23 +294,32 @@ def _chosen(fixed_at: float | None, places: Sequence[Place], usable: Sequence[in
     return found
 
 
-def _estimate(values: Array, groups: Array) -> Estimate:
-    """A mean over items [n], and without each cluster."""
-    sizes = np.bincount(groups)
-    sums = np.bincount(groups, weights=values)
+def _estimate(values: Array, groups: Array, scored: Array) -> Estimate:
+    """A mean over those items [N] that are scored, and without each cluster; one that has none of them has size 0."""
+    count = int(groups.max()) + 1
+    groups, values = groups[scored], values[scored]
+    sizes = np.bincount(groups, minlength=count)
+    sums = np.bincount(groups, weights=values, minlength=count)
     rest = len(values) - sizes
     without = (values.sum() - sums) / np.where(rest > 0, rest, 1)
     return Estimate(float(values.mean()), {"forget": without}, {"forget": sizes})
 
 
-def _share(at: Sequence[Array], before: Sequence[Array], groups: Array, from_plain: bool) -> Score:
+def _over_seeds(values: Array, scored: Array) -> float:
+    """The mean over seeds of the means over the items [S, N] that each of them scores."""
+    return float(np.mean([of[own].mean() for of, own in zip(values, scored, strict=True)]))
+
+
+def _share(at: Sequence[Array], before: Sequence[Array], groups: Array, scored: Array, from_plain: bool) -> Score:
     """P over seeds with its interval."""
     own, retrain, target = at
     low, high = (before[1], before[2]) if from_plain else (retrain, target)
-    if float((high - low).mean()) < SMALLEST_GAP:
+    if _over_seeds(high - low, scored) < SMALLEST_GAP:
         return Score(None, note=f"target and retrain are within {SMALLEST_GAP:g} of each other")
     by_seed = [
-        combine(np.divide, _estimate(own[s] - retrain[s], groups), _estimate(high[s] - low[s], groups))
+        combine(
+            np.divide, _estimate(own[s] - retrain[s], groups, scored[s]), _estimate(high[s] - low[s], groups, scored[s])
+        )
         for s in range(len(own))
     ]
     value = mean(by_seed)

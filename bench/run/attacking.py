@@ -91,21 +91,25 @@ def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) ->
     """The cells that have a model, with those of the attacks that were not carried out on it as it is now.
 
     Raises:
-        UsageError: an attack that none of the cells' tasks has what it takes for.
+        UsageError: none of the cells' tasks has what it takes for any of the attacks.
     """
     found: list[Siege] = []
+    can, why = set[str](), dict[str, None]()
     for planned in cells:
         record = files.find(request.results, planned.cell)
         if planned.state != "done" or record is None or record.status != "ok":
             continue
         data = splits(planned.cell.task, request.source)
-        able = [name for name in names if not _lacks(name, data)]
-        if len(names) == 2 and len(able) == 1:
-            raise UsageError(f"--attacks {names[1]}: {planned.cell.task} {_lacks(names[1], data)}")
+        lacks = {name: _lacks(name, data) for name in names}
+        able = [name for name in names if not lacks[name]]
+        why |= {f"{planned.cell.task} {lack}": None for lack in lacks.values() if lack}
+        can.update(able)
         before = attacked.read(request.results, planned.cell)
         todo = tuple(name for name in able if not before.has(name, key(request, planned, name)))
         if todo:
             found.append(Siege(planned.cell, planned, todo))
+    if can == {PLAIN} != set(names):
+        raise UsageError(f"--attacks {','.join(n for n in names if n != PLAIN)}: {'; '.join(why)}")
     return found
 
 
@@ -174,9 +178,9 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
     models = {DELIVERED: lm, **({BARE: bare(lm)} if lm.attached else {})}
     forms = {form: subject(request, siege.planned, of, progress) for form, of in models.items()}
     notes, failed = [], []
-    found = attacked.read(request.results, siege.cell)
     for name in siege.attacks:
         about, points = _carried_out(request, siege, name, forms)
+        found = attacked.read(request.results, siege.cell)  # anew: another run may have added to it meanwhile
         items, kept = asked(request, siege.planned)
         if (found.items, found.kept) != (places := (_places(items), _places(kept))):
             found = Attacked(*places)

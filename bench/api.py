@@ -218,8 +218,10 @@ class Attack(Protocol):
         """What is found of a `bench.attacks._subject.Subject`."""
         ...
 
-    # It may have `controls`, the lines that are controls, `injects_by`, what lines that begin so inject where that is
-    # something else, `asked_only = True`, which leaves it out of `--attacks light` and `all`, and
+    # It may have: `version`, 1 unless it is said, to be raised when the same model gives another reading; `controls`,
+    # the lines that are controls; `injects_by`, what lines that begin so inject where that is something else;
+    # `no_before`, lines that do not read what a plain question reads; `inside = True`, which looks at the bare model
+    # whatever is attached to it; `asked_only = True`, which leaves it out of `--attacks light` and `all`; and
     # `available(splits) -> reason`, "" where a task has what it takes.
 
 

@@ -16,8 +16,6 @@ from bench.api import Asking, Family, Splits
 from bench.attacks._asked import Asked
 from bench.attacks._subject import Subject
 from bench.model.models import LM
-from bench.model.precision import arithmetic
-from bench.train.batches import logps_of
 
 
 def of_kinds(data: Splits, kinds: Iterable[str]) -> list[Family]:
@@ -60,8 +58,8 @@ def _among_options(subject: Subject, lm: LM, askings: Sequence[Asking], prompts:
             for option in (each.answer, *each.false)
         ]
     )
-    with arithmetic(subject.precision, lm.device):
-        logps = logps_of(lm, ready.items, ready.batches).double().cpu().numpy()
+    said = ready.logps(lm, subject.precision)
+    logps = np.array([of.astype(float).sum() if len(of) else np.nan for of in said])
     ends = np.cumsum([1 + len(each.false) for each in askings])[:-1]
     return np.array([share(of) for of in np.split(logps, ends)])
 

@@ -30,6 +30,7 @@ class Detours:
     injects: ClassVar = "form"
     axis: ClassVar = ""
     at: ClassVar = None
+    injects_by: ClassVar = {"indirect": "related facts", "implied": "related facts"}  # options hold the answer
     from_plain: ClassVar = False  # shares among options are no probabilities of a value
 
     @staticmethod

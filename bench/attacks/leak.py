@@ -31,7 +31,8 @@ class Leak:
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A reading for each k = 1, 2, 4, ..., 128."""
-        logps = np.array([of.astype(float).sum() if len(of) else np.nan for of in subject.plain])
+        logps = np.array([np.nan_to_num(of.astype(float).sum(), nan=-np.inf) if len(of) else np.nan
+                          for of in subject.plain])  # fmt: skip
         for k in 2 ** np.arange(8):
             yield Reading("", "", float(k), at_least_once(logps, int(k)))
 

@@ -42,6 +42,7 @@ class LinearProbe:
     axis: ClassVar = "layer"
     at: ClassVar = None
     from_plain: ClassVar = False
+    inside: ClassVar = True
     controls: ClassVar = (PERMUTED,)
 
     penalty: float = 1.0

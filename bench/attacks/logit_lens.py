@@ -36,6 +36,7 @@ class LogitLens:
     axis: ClassVar = "layer"
     at: ClassVar = None
     from_plain: ClassVar = False
+    inside: ClassVar = True
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A reading for each layer, the first being 1; behind the last is what the bare model says."""
@@ -45,9 +46,11 @@ class LogitLens:
 
 @torch.no_grad()
 def by_layer(lm: LM, ready: Ready, precision: Precision = "float32") -> np.ndarray:
-    """[L, N] geometric mean of the probabilities of each answer's value tokens, read behind each layer."""
+    """[L, N] geometric mean of the probabilities of each answer's value tokens, read behind each layer; NaN of what does
+    not fit the model."""
     tail = head(lm.model)
     found: dict[int, np.ndarray] = {}
+    layers = 0
     with arithmetic(precision, lm.device):
         for rows, batch in ready.batches:
             wanted = [ready.values[i] for i in rows]
@@ -56,4 +59,6 @@ def by_layer(lm: LM, ready: Ready, precision: Precision = "float32") -> np.ndarr
             logps = [tail(s).float().log_softmax(-1).gather(1, own)[:, 0] for s in residuals(lm, batch, at)]
             each = np.split(torch.stack(logps).cpu().numpy(), np.cumsum([of.sum() for of in wanted])[:-1], axis=1)
             found |= {i: np.exp(of.mean(1)) for i, of in zip(rows, each, strict=True)}
-    return np.stack([found[i] for i in range(len(ready.items))], axis=1)
+            layers = len(logps)
+    unasked = np.full(layers, np.nan)
+    return np.stack([found.get(i, unasked) for i in range(len(ready.items))], axis=1)

@@ -44,6 +44,7 @@ class PatchingDepth:
     axis: ClassVar = "layer"
     at: ClassVar = None
     from_plain: ClassVar = False
+    inside: ClassVar = True
 
     threshold: float = 0.05  # nats by which retrain's states must hurt at a layer for it to count
 

@@ -62,6 +62,9 @@ class Relearning:
 def lessons(subject: Subject) -> dict[str, tuple[Pair, ...]]:
     """What is taught, by name, each as many pairs as the attacker is given of the forget set; what there is."""
     given, _ = subject.parts
+    if not given:
+        warnings.warn("there is one author only, and none to give to the attacker beside him", stacklevel=1)
+        return {}
     own = subject.data.attacks.lessons
     found: dict[str, tuple[Pair, ...]] = {FORGET: given, **{name: own.get(name, ()) for name in (TEMPLATE, OTHER)}}
     found[UNRELATED] = own.get(UNRELATED, subject.data.general)

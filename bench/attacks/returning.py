@@ -45,7 +45,10 @@ class InContext:
     axis: ClassVar = ""
     at: ClassVar = None
     from_plain: ClassVar = True
-    injects_by: ClassVar = {ENTAILING: "related facts", ADJACENT: "related facts"}
+    injects_by: ClassVar = {
+        OTHER_GIVEN: "form", ENTAILING: "related facts", ADJACENT: "related facts", FALSE: "a false fact",
+    }  # fmt: skip
+    no_before: ClassVar = (FALSE,)
     controls: ClassVar = (OTHER_GIVEN, OTHER_ENTAILING, OTHER_ADJACENT, FALSE)
 
     adjacent: int = 5

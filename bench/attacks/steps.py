@@ -27,7 +27,8 @@ class StepByStep:
     title: ClassVar = "step by step"
     light: ClassVar = False
     needs: ClassVar = "probabilities"
-    injects: ClassVar = "related facts"  # with true answers between; its own inject nothing
+    injects: ClassVar = "related facts"
+    injects_by: ClassVar = {OWN: "nothing"}
     axis: ClassVar = ""
     at: ClassVar = None
     from_plain: ClassVar = False

@@ -11,10 +11,11 @@ from bench.compare.robustness import PLAIN, USABLE, Line, Recovery
 
 HEAD = "Is it really gone?"
 READING = (
-    "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% "
-    "interval; \u2260 where the test is corrected for all that are here. *Retrain* and *target*: how much of the "
-    "answers they know under the same attack. *Share*: of the gap between retrain and target, what is open after "
-    f"it. Where utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
+    "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% interval; "
+    "\u2260 where a test, corrected for all that are here, shows more than of retrain. In brackets what says nothing: "
+    "the target does not answer either, or is not told from retrain. *Retrain* and *target*: how much of the answers they "
+    "know under the same attack. *Share*: of the gap between retrain and target, what is open after it. Where utility "
+    f"falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
 )
 """How to read the tables."""
 
@@ -137,7 +138,7 @@ def cell(row: Recovery | None, rules: Rules) -> str:
         return "-"
     if row.excess is None:
         return "ruined" if row.weak else "too few"
-    text = excess(row) + (" \u2260" if row.excess.significant(rules.alpha) else "")
+    text = excess(row) + (" \u2260" if is_shown(row, rules) else "")
     return f"({text})" if row.weak else text
 
 

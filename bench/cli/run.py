@@ -38,8 +38,8 @@ from bench.cli.options import (
     WORKERS,
     options,
 )
-from bench.cli.results import say, write_leaderboard
-from bench.errors import UsageError
+from bench.cli.results import complain, say, write_leaderboard
+from bench.errors import BenchError, UsageError
 
 FEW = 12
 """Cells of which nobody asks how long they will take."""
@@ -123,6 +123,10 @@ def run(
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
         request = dataclasses.replace(request, trace=trace, track=track)
+        if chosen:
+            from bench.run.attacking import refuse as refuse_attacks
+
+            refuse_attacks(request, dict.fromkeys(c.cell.task for c in cells), chosen)
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         say_what_is_done(request, cells, workers)
@@ -149,8 +153,17 @@ def run(
         settle(results, words, code, cells)
     bad = said_ends(cells)
     if chosen:
-        bad |= not attack(request, cells, chosen, workers, fail_fast)
+        bad |= not _attacked(request, cells, chosen, workers, fail_fast)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _attacked(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:
+    """Whether the attacks went well; what goes wrong with them is said, and the board is written all the same."""
+    try:
+        return attack(request, cells, names, workers, fail_fast)
+    except BenchError as error:
+        complain(str(error), 1)
+        return False
 
 
 def _attacks(words: str) -> list[str]:

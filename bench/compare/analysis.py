@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +129,9 @@ def attacks_on(results: Path, records: Mapping[Cell, Record], cell: Cell, rules:
         return []
     place = {c: r for c, r in records.items() if c._replace(method="", seed=0) == cell._replace(method="", seed=0)}
     left_out = {c: why for c in place if (why := _unfit(c, records))}
-    return [row for row in _attacked(results, place, left_out, rules) if row.method == cell.method]
+    standing = {c: r for c, r in place.items() if c not in left_out}
+    found = attacked.every(results, standing, lambda _: None)
+    return [row for row in robustness(standing, found, rules.margin) if row.method == cell.method]
 
 
 def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str, str], Ranking]:
@@ -179,6 +180,9 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     given = dict.fromkeys(cell.method for cell in cells if "checkpoint" in records[cell].identity)
     fixed = tuple(method for method in CONTROLS if method in given)
+    unreadable: list[str] = []
+    standing = {cell: record for cell, record in fit.items() if cell not in left_out}
+    under_attack = attacked.every(results, standing, unreadable.append)
     return Table(
         data,
         model,
@@ -197,17 +201,11 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         found.blind,
         found.band,
         tuple(sorted(left_out.items())),
-        tuple(_notes(ordered, found.seeds, runs, fixed)),
+        (*_notes(ordered, found.seeds, runs, fixed), *unreadable),
         fixed,
         tuple(method for method in given if method not in CONTROLS),
-        tuple(_attacked(results, fit, left_out, rules)),
+        tuple(robustness(standing, under_attack, rules.margin)),
     )
-
-
-def _attacked(results: Path, records: Mapping[Cell, Record], left_out: dict[Cell, str], rules: Rules) -> list[Recovery]:
-    """What attacks bring back of the cells that stand in the table; of a file that cannot be read is warned."""
-    found = attacked.every(results, {c: r for c, r in records.items() if c not in left_out}, warnings.warn)
-    return robustness(records, found, rules.margin)
 
 
 def _wanted(

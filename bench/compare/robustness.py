@@ -119,7 +119,8 @@ def robustness(records: Mapping[Cell, Record], found: Mapping[Cell, Attacked], m
 
     Args:
         records: of one table.
-        found: the attacks of its cells; those on another model than the record's are passed over.
+        found: the attacks of its cells; those on another model than the record's, or done otherwise than on retrain,
+            are passed over.
     """
     items, models = _models(records, found)
     abouts = {name: done["about"] for of in found.values() for name, done in of.done.items()}
@@ -145,7 +146,10 @@ def _corrected(row: Recovery, by: Mapping[tuple[str, str], Comparison]) -> Recov
 def _models(
     records: Mapping[Cell, Record], found: Mapping[Cell, Attacked]
 ) -> tuple[tuple[tuple[str, str], ...], dict[tuple[str, str], dict[int, _Read]]]:
-    """The items, and the readings of each method and form by seed; cells with other items are passed over."""
+    """The items, and the readings of each method and form by seed; cells with other items are passed over, and
+    attacks that were done otherwise than on retrain."""
+    how = {name: done.get("how") for cell, of in found.items() if cell.method == RETRAIN
+           for name, done in of.done.items()}  # fmt: skip
     models: dict[tuple[str, str], dict[int, _Read]] = {}
     items: tuple[tuple[str, str], ...] = ()
     for cell in sorted(found, key=lambda c: (c.method not in CONTROLS, c.method, c.seed)):
@@ -153,7 +157,10 @@ def _models(
         items = items or own.items
         if own.items != items:
             continue
-        current = {name for name, about in own.done.items() if about.get("model") == record.keys.get("train")}
+        current = {
+            name for name, about in own.done.items()
+            if about.get("model") == record.keys.get("train") and about.get("how") == how.get(name)
+        }  # fmt: skip
         for form in (DELIVERED, BARE):
             lines: dict[tuple[str, str], dict[Place, tuple[Array, Array]]] = {}
             for point in own.points:
@@ -207,6 +214,7 @@ def _recovery(
     if not places or np.isnan(known).all():
         return []
     before = [np.array([of[s][0] for s in seeds]) for of in plain]  # [S, N]
+    from_plain = attack["from_plain"] and line.name not in attack.get("no_before", ())
     asking = attack["needs"] in ASKING
     means = [np.nanmean(of, axis=(0, 2)) for of in known]  # [P]
     usable = [p for p, place in enumerate(places) if asking or _keeps(read[0], plain[0], place)]
@@ -230,16 +238,18 @@ def _recovery(
         return []
     seeds, scored = tuple(s for s, any_ in zip(seeds, some, strict=True) if any_), scored[some]
     at, before = [of[some] for of in at], [of[some] for of in before]
-    gains = [after - was if attack["from_plain"] else after for after, was in zip(at, before, strict=True)]
+    gains = [after - was if from_plain else after for after, was in zip(at, before, strict=True)]
     own, other = ({s: _estimate(of[i], groups, scored[i]) for i, s in enumerate(seeds)} for of in gains[:2])
     after, retrain, target = (_over_seeds(of, scored) for of in at)
     weak = "" if strong else f"the target itself knows {target:.2f} when it is asked so"
+    if not weak and not line.control and target - retrain < SMALLEST_GAP:
+        weak = "it does not tell target from retrain"
     chosen = tuple(dict.fromkeys(places[p] for p in halves[np.unique(groups[scored.any(axis=0)])]))
     return [
         replace(
-            base, seeds=seeds, before=_over_seeds(before[0], scored) if attack["from_plain"] else None, after=after,
+            base, seeds=seeds, before=_over_seeds(before[0], scored) if from_plain else None, after=after,
             retrain=retrain, target=target, excess=compare(_metric(line, form), method, RETRAIN, own, other, margin),
-            share=_share(at, before, groups, scored, attack["from_plain"]), chosen=chosen, weak=weak,
+            share=_share(at, before, groups, scored, from_plain), chosen=chosen, weak=weak,
             suppressed=_suppressed(read[0], read[2], chosen) if asking else None,
         )
     ]  # fmt: skip

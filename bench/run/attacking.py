@@ -10,13 +10,13 @@ import dataclasses
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from bench import registry
+from bench import plugins, registry
 from bench.api import Attack, Splits
 from bench.attacks._asked import Asked, forget_items, kept_items
 from bench.attacks._subject import Subject
@@ -83,34 +83,37 @@ def make(name: str) -> Attack:
 def said_of(made: Attack) -> dict[str, Any]:
     """What readers of results need to know of an attack: its class attributes, as plain values."""
     said = {name: getattr(made, name) for name in ("title", "light", "needs", "injects", "axis", "at", "from_plain")}
-    by_line = {"controls": list(getattr(made, "controls", ())), "injects_by": dict(getattr(made, "injects_by", {}))}
-    return {**said, **by_line, "doc": (type(made).__doc__ or "").split("\n")[0]}
+    by_line = {name: list(getattr(made, name, ())) for name in ("controls", "no_before")}
+    injects = {"injects_by": dict(getattr(made, "injects_by", {}))}
+    return {**said, **by_line, **injects, "doc": (type(made).__doc__ or "").split("\n")[0]}
 
 
 def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) -> list[Siege]:
     """The cells that have a model, with those of the attacks that were not carried out on it as it is now.
 
     Raises:
-        UsageError: none of the cells' tasks has what it takes for any of the attacks.
+        BenchError: a file of attacks that cannot be read.
     """
     found: list[Siege] = []
-    can, why = set[str](), dict[str, None]()
     for planned in cells:
         record = files.find(request.results, planned.cell)
         if planned.state != "done" or record is None or record.status != "ok":
             continue
         data = splits(planned.cell.task, request.source)
-        lacks = {name: _lacks(name, data) for name in names}
-        able = [name for name in names if not lacks[name]]
-        why |= {f"{planned.cell.task} {lack}": None for lack in lacks.values() if lack}
-        can.update(able)
+        able = [name for name in names if not _lacks(name, data)]
         before = attacked.read(request.results, planned.cell)
         todo = tuple(name for name in able if not before.has(name, key(request, planned, name)))
         if todo:
             found.append(Siege(planned.cell, planned, todo))
-    if can == {PLAIN} != set(names):
-        raise UsageError(f"--attacks {','.join(n for n in names if n != PLAIN)}: {'; '.join(why)}")
     return found
+
+
+def refuse(request: Request, tasks: Iterable[str], names: Sequence[str]) -> None:
+    """Raise `UsageError` where none of the tasks has what it takes for any of the attacks."""
+    lacks = {(task, name): _lacks(name, splits(task, request.source)) for task in tasks for name in names}
+    if all(why for (_, name), why in lacks.items() if name != PLAIN) and set(names) != {PLAIN}:
+        said = dict.fromkeys(f"{task} {why}" for (task, _), why in lacks.items() if why)
+        raise UsageError(f"--attacks {','.join(n for n in names if n != PLAIN)}: {'; '.join(said)}")
 
 
 def _lacks(name: str, data: Splits) -> str:
@@ -120,14 +123,11 @@ def _lacks(name: str, data: Splits) -> str:
 
 
 def key(request: Request, planned: Planned, name: str) -> str:
-    """The content key of an attack on a cell: the three models, the data, what is asked, and the attack's own code."""
+    """The content key of an attack on a cell: the three models, the data, what is asked, and how it is done."""
     task, seed = planned.cell.task, planned.cell.seed
     return digest(
         {
-            "attack": name,
-            "source": source_hash(registry.find("attack", name).module),
-            "parameters": _plain(make(name)),
-            "version": ATTACKS,
+            "how": how(name),
             "model": planned.keys["train"],
             "between": [_control(request, planned, stage).key for stage in ("full", "retain")],
             "data": {part: hashes(task, request.source)[part] for part in ("forget", "retain", "general", "probes")},
@@ -138,8 +138,15 @@ def key(request: Request, planned: Planned, name: str) -> str:
     )
 
 
-def _plain(made: Attack) -> dict[str, Any]:
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(made).items()}  # type: ignore[call-overload]
+@cache
+def how(name: str) -> str:
+    """Digest of how an attack is done: its version and parameters; of one in a plugin, whose version nobody raises, its
+    code."""
+    made: Any = make(name)
+    parameters = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(made).items()}
+    module = registry.find("attack", name).module
+    outside = {"source": source_hash(module)} if module in plugins.sources() else {}
+    return digest([name, getattr(made, "version", 1), ATTACKS, parameters, outside])
 
 
 @cache
@@ -200,7 +207,10 @@ def _carried_out(
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         try:
+            inside = getattr(make(name), "inside", False)
             for form, of in forms.items():
+                if inside and len(forms) > 1 and form == DELIVERED:
+                    continue  # it would read the bare model under another name
                 for r in make(name).run(of):
                     kept = np.empty(0) if r.kept is None else r.kept
                     points.append(Point(name, form, r.line, r.setting, float(r.step), r.known, kept))
@@ -210,6 +220,7 @@ def _carried_out(
     about = {
         "key": key(request, siege.planned, name),
         "model": siege.planned.keys["train"],
+        "how": how(name),
         "about": said_of(make(name)),
         "seconds": round(time.monotonic() - started, 2),
         "error": error,

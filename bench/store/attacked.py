@@ -49,8 +49,8 @@ class Attacked:
 
     Attributes:
         items: id and cluster of each forget item [N]. kept: of each retain item [M].
-        done: by attack: `key`, `model` (the cell's train key), `about` (the attack's own attributes), `seconds`,
-            `error` ("" if it went well), `notes`.
+        done: by attack: `key`, `model` (the cell's train key), `how` (a digest of version and parameters), `about` (the
+            attack's own attributes), `seconds`, `error` ("" if it went well), `notes`.
     """
 
     items: tuple[tuple[str, str], ...] = ()

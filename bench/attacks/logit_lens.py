@@ -46,8 +46,10 @@ class LogitLens:
 
 @torch.no_grad()
 def by_layer(lm: LM, ready: Ready, precision: Precision = "float32") -> np.ndarray:
-    """[L, N] geometric mean of the probabilities of each answer's value tokens, read behind each layer; NaN of what does
-    not fit the model."""
+    """[L, N] geometric mean of the probabilities of each answer's value tokens, read behind each layer.
+
+    NaN of what does not fit the model.
+    """
     tail = head(lm.model)
     found: dict[int, np.ndarray] = {}
     layers = 0

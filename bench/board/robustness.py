@@ -13,9 +13,9 @@ HEAD = "Is it really gone?"
 READING = (
     "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% interval; "
     "\u2260 where a test, corrected for all that are here, shows more than of retrain. In brackets what says nothing: "
-    "the target does not answer either, or is not told from retrain. *Retrain* and *target*: how much of the answers they "
-    "know under the same attack. *Share*: of the gap between retrain and target, what is open after it. Where utility "
-    f"falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
+    "the target does not answer either, or is not told from retrain. *Retrain* and *target*: how much of the answers "
+    "they know under the same attack. *Share*: of the gap between retrain and target, what is open after it. Where "
+    f"utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
 )
 """How to read the tables."""
 

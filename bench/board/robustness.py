@@ -51,17 +51,18 @@ def sentence(table: Table, rules: Rules) -> str:
     found = {label: [row for row in of if not row.line.control] for label, of in shown.items()}
     caught = [label for label, of in found.items() if any(row.before is not None for row in of)]
     never = [label for label, of in found.items() if of and label not in caught]
-    count = len({(row.line.attack, row.line.name) for row in table.attacks if not row.line.control})
+    ways = {(row.line.attack, row.line.name) for row in table.attacks if not row.line.control}
+    count = f"{len({attack for attack, _ in ways})} attacks in {len(ways)} ways"
     if not labels:
         return ""
     if not caught and not never:
-        return f"{count} attacks on {len(labels)} methods: of none is it shown that more comes back than of retrain."
+        return f"{count} on {len(labels)} methods: of none is it shown that more comes back than of retrain."
     said = [
         f"more than of retrain {what}, shown by a corrected test, of {', '.join(of)} ({len(of)} of {len(labels)})"
         for what, of in (("comes back", caught), ("is still there to be found, though not that more comes back", never))
         if of
     ]
-    return f"{count} attacks: {'; '.join(said)}."
+    return f"{count}: {'; '.join(said)}."
 
 
 def most(table: Table) -> list[Recovery]:

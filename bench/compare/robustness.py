@@ -115,7 +115,8 @@ Models = Mapping[int, _Read]
 def robustness(records: Mapping[Cell, Record], found: Mapping[Cell, Attacked], margin: float) -> list[Recovery]:
     """Every line of every attack, of every method that was attacked as target and retrain were; by attack, then method.
 
-    Excesses are corrected together (Holm), controls among them.
+    Excesses are corrected together (Holm), but for controls and lines that say nothing, which is seen of target and
+    retrain alone: those are never shown.
 
     Args:
         records: of one table.
@@ -134,13 +135,15 @@ def robustness(records: Mapping[Cell, Record], found: Mapping[Cell, Attacked], m
             if method not in CONTROLS and (line.attack != PLAIN or form == BARE):
                 three, plain = (own, retrain, target), (models.get((method, DELIVERED), {}), retrain, target)
                 rows += _recovery(method, form, line, abouts[line.attack], clusters, three, plain, margin)
-    tested = [row.excess for row in rows if row.excess is not None]
+    tested = [row.excess for row in rows if row.excess is not None and not row.line.control and not row.weak]
     by = {(c.a, c.metric): c for c in corrected([tested])}
     return [_corrected(row, by) for row in rows]
 
 
 def _corrected(row: Recovery, by: Mapping[tuple[str, str], Comparison]) -> Recovery:
-    return row if row.excess is None else replace(row, excess=by[row.excess.a, row.excess.metric])
+    if row.excess is None:
+        return row
+    return replace(row, excess=by.get((row.excess.a, row.excess.metric)) or row.excess._replace(p_holm=1.0))
 
 
 def _models(

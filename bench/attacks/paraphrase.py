@@ -25,7 +25,7 @@ class Paraphrase:
     """Ask in other words."""
 
     title: ClassVar = "paraphrase"
-    light: ClassVar = True
+    light: ClassVar = False
     needs: ClassVar = "probabilities"
     injects: ClassVar = "nothing"
     axis: ClassVar = ""

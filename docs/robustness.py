@@ -15,17 +15,12 @@ from bench import registry
 from bench.board import robustness
 from bench.board.about import title
 from bench.compare.analysis import Rules, Table, analyse
+from bench.compare.robustness import Recovery
 from bench.run.attacking import make
 from bench.store import files
+from bench.store.attacked import PLAIN
 
 PAGE = Path(__file__).with_suffix(".md")
-HOLDS = {
-    "questions": "may ask",
-    "probabilities": "sees probabilities",
-    "weights": "has the weights",
-    "target": "has the model before unlearning too",
-}
-"""What an attacker holds, in words; each holds what stands before it."""
 
 
 def attacks() -> str:
@@ -35,7 +30,7 @@ def attacks() -> str:
         made = make(name)
         light = "on request" if getattr(made, "asked_only", False) else "yes" if made.light else ""
         doc = registry.find("attack", name).doc
-        rows.append(f"| `{name}` | {doc} | {HOLDS[made.needs]} | {made.injects} | {light} |")
+        rows.append(f"| `{name}` | {doc} | {robustness.HOLDS[made.needs]} | {made.injects} | {light} |")
     return "\n".join(rows)
 
 
@@ -53,9 +48,42 @@ def found(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts)
 
 
+def power(tables: Sequence[Table]) -> str:
+    """Which attacks say anything of a method on which data, for the target knows the answers when it is attacked so."""
+    heads = ["attack", *(f"{table.data}: {table.task}, {table.model}" for table in tables)]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name in (name for name in registry.names("attack") if name != PLAIN):
+        told = [with_power([row for row in table.attacks if row.line.attack == name]) for table in tables]
+        lines.append("| " + " | ".join([f"`{name}`", *told]) + " |")
+    return "\n".join(lines)
+
+
+def with_power(rows: Sequence[Recovery]) -> str:
+    """Whether an attack has power, by its rows of one board; which of its lines and settings, where not all have."""
+    found: dict[str, list[Recovery]] = {}
+    for row in rows:
+        if not row.line.control and row.excess is not None:
+            found.setdefault(row.line.name, []).append(row)
+    able = {line: [row for row in of if not row.weak] for line, of in found.items()}
+    if not found:
+        return "-"
+    if not any(able.values()):
+        most = max(point[3] for of in found.values() for row in of for way in row.curves.values() for point in way)
+        return f"no: the target knows {most:.2f} at most"
+    if all(able.values()) and not any(row.powerless for of in found.values() for row in of):
+        return "yes"
+    told = []
+    for line, of in able.items():
+        settings = {s: None for row in of for s in row.curves if s and s not in row.powerless}
+        named = " / ".join(settings)
+        told += [f"{line} ({named})" if line and named else line or named] if of else []
+    return f"in part: {'; '.join(told)}"
+
+
 def rewritten(text: str, results: Path) -> str:
     """The page with its tables made anew."""
-    for name, body in (("attacks", attacks()), ("found", found(boards(results)))):
+    tables = boards(results)
+    for name, body in (("attacks", attacks()), ("power", power(tables)), ("found", found(tables))):
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m, b=body: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.S
         )

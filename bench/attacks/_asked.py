@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,15 +88,8 @@ def _asked(data: Splits, set_: str) -> list[Asked]:
 
 def _some(found: Sequence[Asked], most: int, random: np.random.Generator) -> tuple[Asked, ...]:
     """Whole clusters in a random order until there are `most` items, in the order that they had."""
-    clusters = list(dict.fromkeys(each.cluster for each in found))
-    chosen: set[str] = set()
-    count = 0
-    for place in random.permutation(len(clusters)):
-        size = sum(each.cluster == clusters[place] for each in found)
-        if count and count + size > most:
-            break
-        chosen.add(clusters[place])
-        count += size
+    places = dict(by_cluster(found))
+    chosen = _within(places, random.permutation(len(places)), most)
     return tuple(each for each in found if each.cluster in chosen)
 
 
@@ -106,19 +99,25 @@ def taught_and_scored(items: Sequence[Asked], random: np.random.Generator) -> tu
     Learning on what is scored would measure learning (Deeb & Roger, arXiv:2410.08827). One cluster is given at least,
     unless there is no other.
     """
-    clusters = list(dict.fromkeys(each.cluster for each in items))
-    if len(clusters) < 2:
+    places = dict(by_cluster(items))
+    if len(places) < 2:
         return (), np.ones(len(items), dtype=bool)
-    given: list[str] = []
-    count = 0
-    for place in random.permutation(len(clusters))[: len(clusters) // 2]:
-        size = sum(each.cluster == clusters[place] for each in items)
-        if given and count + size > GIVEN:
-            break
-        given.append(clusters[place])
-        count += size
+    given = _within(places, random.permutation(len(places))[: len(places) // 2], GIVEN)
     pairs = tuple(Pair(each.prompt, each.answer, each.raw) for each in items if each.cluster in given)
     return pairs, np.array([each.cluster not in given for each in items])
+
+
+def _within(places: Mapping[str, Sequence[int]], order: np.ndarray, most: int) -> set[str]:
+    """The first clusters in an order that have at most so many items together, or the first alone."""
+    names = list(places)
+    chosen = {names[order[0]]} if len(order) else set()
+    count = len(places[names[order[0]]]) if len(order) else 0
+    for at in order[1:]:
+        count += len(places[names[at]])
+        if count > most:
+            break
+        chosen.add(names[at])
+    return chosen
 
 
 class Ready:
@@ -168,5 +167,7 @@ def _values(lm: LM, asked: Asked, own: Sequence[int]) -> np.ndarray:
 
 def by_cluster(items: Sequence[Asked]) -> Iterator[tuple[str, list[int]]]:
     """Each cluster with the places of its items."""
-    for cluster in dict.fromkeys(each.cluster for each in items):
-        yield cluster, [i for i, each in enumerate(items) if each.cluster == cluster]
+    places: dict[str, list[int]] = {}
+    for i, each in enumerate(items):
+        places.setdefault(each.cluster, []).append(i)
+    yield from places.items()

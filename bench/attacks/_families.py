@@ -39,15 +39,21 @@ def shares(subject: Subject, lm: LM, askings: Sequence[Asking], prompts: Sequenc
     found = np.full(len(askings), np.nan)
     plain = [i for i, each in enumerate(askings) if not each.options]
     if plain:
-        found[plain] = subject.known(lm, [_asked(askings[i], prompts[i]) for i in plain])
+        found[plain] = subject.known(lm, [asked(askings[i], prompts[i]) for i in plain])
     chosen = [i for i, each in enumerate(askings) if each.options]
     if chosen:
         found[chosen] = _among_options(subject, lm, [askings[i] for i in chosen], [prompts[i] for i in chosen])
     return found
 
 
-def _asked(asking: Asking, prompt: str) -> Asked:
+def asked(asking: Asking, prompt: str) -> Asked:
+    """What a turn asks, put so."""
     return Asked(asking.id, asking.cluster, prompt, asking.answer, asking.false, asking.raw)
+
+
+def filled(turn: str, answers: Sequence[str]) -> str:
+    """A turn with the answers before it in their places; one that none stands before is left as it is."""
+    return turn.format(*answers) if answers else turn
 
 
 def _among_options(subject: Subject, lm: LM, askings: Sequence[Asking], prompts: Sequence[str]) -> np.ndarray:

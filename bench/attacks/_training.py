@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -16,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from bench.api import Pair
 from bench.attacks._subject import Subject, linear
 from bench.model.models import LM
-from bench.model.precision import autocast
+from bench.model.precision import arithmetic
 from bench.train.batches import collate, label_logps
 
 POINTS = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -53,7 +54,7 @@ def taught(
             break
         chosen = [items[next(order)] for _ in range(batch_size)]
         batch = collate(chosen, lm.pad).to(lm.device)
-        with autocast(lm.device) if subject.precision == "mixed" else torch.enable_grad():
+        with arithmetic(subject.precision, lm.device):
             labels = label_logps(lm.model, batch)
         optimizer.zero_grad()
         labels.cross_entropy().backward()
@@ -63,8 +64,11 @@ def taught(
 
 
 def has_lora() -> bool:
-    """Whether peft is installed, without which no low-rank update is taught."""
-    return find_spec("peft") is not None
+    """Whether peft is installed, without which no low-rank update is taught; warns where it is not."""
+    found = find_spec("peft") is not None
+    if not found:
+        warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=2)
+    return found
 
 
 def _merged(subject: Subject, lm: LM) -> LM:

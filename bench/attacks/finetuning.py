@@ -9,7 +9,6 @@ hid.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -41,8 +40,6 @@ class FineTuning:
 
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A curve of all weights, and one of LoRA where peft is installed."""
-        if not has_lora():
-            warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=1)
         pairs = unrelated(subject.data)
         whole = ("all weights", 0, min(subject.lr, self.most))
         low_rank = (f"LoRA {self.rank}", self.rank, max(subject.lr, self.least))

@@ -25,7 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from bench.api import Pair, Reading, attack
 from bench.attacks._subject import Subject, linear
 from bench.model.models import LM
-from bench.model.precision import autocast
+from bench.model.precision import arithmetic
 from bench.train.batches import collate, label_logps
 
 Masks = Mapping[str, Tensor]
@@ -78,7 +78,7 @@ def importance(subject: Subject, pairs: Sequence[Pair]) -> tuple[dict[str, Tenso
     signed, sizes = ({name: torch.zeros_like(w, dtype=torch.float32) for name, w in weights.items()} for _ in range(2))
     for done, pair in enumerate(pairs):
         batch = collate([lm.encode(pair.prompt, pair.answer, pair.raw)], lm.pad).to(lm.device)
-        with autocast(lm.device) if subject.precision == "mixed" else torch.enable_grad():
+        with arithmetic(subject.precision, lm.device):
             labels = label_logps(lm.model, batch)
         for name, slope in zip(weights, torch.autograd.grad(labels.cross_entropy(), [*weights.values()]), strict=True):
             change = weights[name].detach().float() * slope / len(pairs)

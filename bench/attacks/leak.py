@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.api import Reading, attack
 from bench.attacks._subject import Subject
+from bench.stats.leak import at_least_once
 
 
 @attack("leak")
@@ -35,10 +36,3 @@ class Leak:
                           for of in subject.plain])  # fmt: skip
         for k in 2 ** np.arange(8):
             yield Reading("", "", float(k), at_least_once(logps, int(k)))
-
-
-def at_least_once(logps: np.ndarray, k: int) -> np.ndarray:
-    """1 - (1 - p)^k of log-probabilities [N], without losing what is small."""
-    with np.errstate(divide="ignore"):  # a certain answer
-        found: np.ndarray = -np.expm1(k * np.log1p(-np.exp(np.minimum(logps, 0.0))))
-    return found

@@ -46,13 +46,12 @@ class Relearning:
     def run(self, subject: Subject) -> Iterator[Reading]:
         """A curve for each set, all weights or LoRA, and rate."""
         _, scored = subject.parts
-        if not has_lora():
-            warnings.warn("no LoRA without peft: python -m pip install 'unlearning-bench[lora]'", stacklevel=1)
+        low_rates = self.lora_rates if has_lora() else ()
         for name, pairs in lessons(subject).items():
             ways = [("all weights", 0, rate, rate * subject.lr) for rate in self.rates]
             low_rank = [(f"LoRA {self.rank}", self.rank, rate, rate * max(subject.lr, self.least))
-                        for rate in self.lora_rates]  # fmt: skip
-            for how, rank, rate, lr in ways + low_rank * has_lora():
+                        for rate in low_rates]  # fmt: skip
+            for how, rank, rate, lr in ways + low_rank:
                 random = subject.stream(f"relearning {name}")
                 for step, lm in taught(subject, pairs, lr, self.steps, self.batch_size, rank, random):
                     known = np.where(scored, subject.known(lm), np.nan)

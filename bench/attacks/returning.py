@@ -19,6 +19,8 @@ import numpy as np
 from bench.api import Asking, Reading, attack
 from bench.attacks._asked import Asked
 from bench.attacks._context import Around, around, told
+from bench.attacks._families import asked as as_asked
+from bench.attacks._families import filled
 from bench.attacks._subject import Subject
 
 GIVEN, ENTAILING, ADJACENT = "the fact given", "what it follows from", "adjacent facts"
@@ -95,8 +97,7 @@ def _placed(askings: Sequence[Asking], places: Mapping[str, int]) -> list[Asked 
     found: list[Asked | None] = [None] * len(places)
     for each in reversed(askings):
         if each.id in places:
-            prompt = each.turns[-1].format(*each.truths) if each.truths else each.turns[-1]
-            found[places[each.id]] = Asked(each.id, each.cluster, prompt, each.answer, each.false, each.raw)
+            found[places[each.id]] = as_asked(each, filled(each.turns[-1], each.truths))
     return found
 
 

@@ -3,8 +3,10 @@
 Zhang et al., arXiv:2410.16454: unlearning moves weights by so little that the rounded model is often the rounded
 target. Symmetric rounding to nearest, one step an output row, step = max|W_row| / (2^(b-1) - 1); and NF4, whose 16
 levels are the quantiles of a normal distribution, a block of 64 weights scaled by its largest (Dettmers et al.,
-arXiv:2305.14314, appendix E). Linear layers of the decoder only; what is computed with them stays as it was. On CUDA
-and where it is installed, bitsandbytes does the same as well: NF4, and LLM.int8, which rounds activations too.
+arXiv:2305.14314, appendix E). Linear layers of the decoder only; what is computed with them stays as it was. Libraries
+that people serve with do it as well, each where it is installed: bitsandbytes on CUDA, NF4 and LLM.int8, which rounds
+activations too; torchao, weights only, in 8 bits on any device, and in 4 bits on CUDA, in bfloat16. `_served` says what
+of it was run on what.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Reading, attack
-from bench.attacks._served import BITS, can_serve, served
+from bench.attacks._served import ways
 from bench.attacks._subject import Subject
 
 BLOCK = 64
@@ -44,15 +46,14 @@ class Rounding:
     bits: tuple[int, ...] = (8, 6, 4, 3)
 
     def run(self, subject: Subject) -> Iterator[Reading]:
-        """A reading for each number of bits, one of NF4, and of what bitsandbytes makes of it where it can be had."""
+        """A reading for each number of bits, one of NF4, and of what libraries make of it that are there."""
         for bits in self.bits:
             lm = subject.changed(lambda name, weight, bits=bits: rounded(weight, bits))  # type: ignore[misc]
             yield Reading("to nearest", "", bits, subject.known(lm), subject.keeps(lm))
         lm = subject.changed(lambda name, weight: normal_float(weight))
         yield Reading("NF4", "", 4, subject.known(lm), subject.keeps(lm))
-        for kind in BITS if can_serve(subject.lm.device) else ():
-            lm = served(subject, kind)
-            yield Reading(f"bitsandbytes {kind}", "", BITS[kind], subject.known(lm), subject.keeps(lm))
+        for way, bits, lm in ways(subject):
+            yield Reading(way, "", bits, subject.known(lm), subject.keeps(lm))
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:

@@ -20,7 +20,7 @@ from bench.attacks._sampling import Sampler
 from bench.attacks._subject import Subject
 from bench.measure.forward import Forward, evaluating
 from bench.metrics._rouge import lcs, words
-from bench.stats.leak import leak_at, upper_bound
+from bench.stats.leak import at_least_once, leak_at, upper_bound
 
 BOUND = "at most, with 95%"
 
@@ -48,9 +48,9 @@ class Sampling:
         for k in (2**i for i in range(8)):
             if k <= self.samples:
                 yield Reading("", "", k, leak_at(k, leaks, self.samples))
-        highest = upper_bound(leaks, self.samples)
+        highest = np.log(upper_bound(leaks, self.samples))
         for k in (2**i for i in range(8)):
-            yield Reading(BOUND, "", k, 1 - (1 - highest) ** k)
+            yield Reading(BOUND, "", k, at_least_once(highest, k))
 
     def leaks(self, subject: Subject) -> np.ndarray:
         """[N] how many of the samples of each item hold its value; NaN where they would not fit the model."""

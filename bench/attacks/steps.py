@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.api import Asking, Probes, Prompt, Reading, Splits, attack
-from bench.attacks._families import asked_of, by_item, lacks, of_kinds, shares
+from bench.attacks._families import asked_of, by_item, filled, lacks, of_kinds, shares
 from bench.attacks._subject import Subject
 from bench.measure.one_pass import measure
 
@@ -66,8 +66,3 @@ class StepByStep:
             for i, text in zip(going, rows.generations["generation"], strict=True):
                 said[i].append(text.strip() if isinstance(text, str) else "")
         return said
-
-
-def filled(turn: str, answers: Sequence[str]) -> str:
-    """A turn with the answers before it in their places; one that none stands before is left as it is."""
-    return turn.format(*answers) if answers else turn

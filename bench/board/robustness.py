@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import PLAIN, USABLE, Line, Recovery
+from bench.compare.readings import USABLE, Line
+from bench.compare.robustness import Recovery
+from bench.store.attacked import PLAIN
 
 HEAD = "Is it really gone?"
+HOLDS = {
+    "questions": "asks questions",
+    "probabilities": "asks questions and reads the probabilities of answers",
+    "weights": "holds the weights",
+    "target": "holds the weights, and the model before unlearning",
+}
+"""What an attacker has, by what an attack needs."""
 READING = (
     "*Excess*: what the attack brings back beyond what it brings out of retrain (0 is the goal), with 95% interval; "
     "\u2260 where a test, corrected for all that are here, shows more than of retrain. In brackets what says nothing: "
@@ -18,6 +27,12 @@ READING = (
     f"utility falls below {USABLE:.0%} of what it was nothing counts. Definitions: docs/robustness.md."
 )
 """How to read the tables."""
+SPEED = (
+    "*Half back*: steps until half of the gap between retrain and target is closed; behind > the last step that counts "
+    "where it is not by then. *Area*: mean height of the method's curve above retrain's, over log(1 + step) as the "
+    "figures have it (0 is the goal), with 95% interval, not corrected."
+)
+"""How to read how fast an attack in training steps brings answers back."""
 
 
 def lines(table: Table) -> list[tuple[str, list[Recovery]]]:
@@ -164,6 +179,22 @@ def share(row: Recovery) -> str:
     return f"{s.value:.2f}" + (f" [{s.lo:.2f}, {s.hi:.2f}]" if s.lo is not None else "")
 
 
+def half_back(row: Recovery) -> tuple[str, str]:
+    """Steps until half of the gap is closed, by the method and by retrain; "" of an attack that has no steps."""
+    if (of := row.speed) is None:
+        return "", ""
+    own, retrain = (f"> {of.last:g}" if steps is None else f"{steps:g}" for steps in (of.steps, of.retrain))
+    return own, retrain
+
+
+def area(row: Recovery) -> str:
+    """The area between the method's curve and retrain's, with its interval."""
+    if row.speed is None:
+        return "-"
+    of = row.speed.area
+    return f"{of.value:+.2f}" + (f" [{of.lo:+.2f}, {of.hi:+.2f}]" if of.lo is not None else "")
+
+
 def plain(row: Recovery) -> dict[str, Any]:
     """A row as JSON has it."""
     tested = ("difference", "lo", "hi", "p", "p_holm")
@@ -183,6 +214,7 @@ def plain(row: Recovery) -> dict[str, Any]:
         "weak": row.weak,
         "powerless": list(row.powerless),
         "suppressed": row.suppressed,
+        "speed": row.speed and {**row.speed._asdict(), "area": row.speed.area._asdict()},
     }
 
 

@@ -31,12 +31,9 @@ from bench.run.executors import Job
 from bench.run.grid import Say, prepare_jobs, run_jobs
 from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
 from bench.store import attacked, files
-from bench.store.attacked import BARE, DELIVERED, Attacked, Point
+from bench.store.attacked import BARE, DELIVERED, PLAIN, Attacked, Point
+from bench.store.record import Cell
 from bench.store.versions import ATTACKS
-
-PLAIN = "plain"
-"""The attack that is none; every run of others has it."""
-
 
 FEW = 6
 """Attacks that are named one by one."""
@@ -44,11 +41,26 @@ FEW = 6
 
 @dataclasses.dataclass(frozen=True)
 class Siege:
-    """A cell and the attacks that are to be carried out on it."""
+    """A cell and the attacks that are to be carried out on it.
 
-    cell: Any
+    Attributes:
+        target, retrain: the models that it is held against, of its own seed.
+        attacks: by name, each with its content key.
+    """
+
     planned: Planned
-    attacks: tuple[str, ...]
+    target: Prepared
+    retrain: Prepared
+    attacks: Mapping[str, str]
+
+    @property
+    def cell(self) -> Cell:
+        return self.planned.cell
+
+    @property
+    def models(self) -> tuple[Prepared, ...]:
+        """What has to be there before."""
+        return self.planned.start, self.target, self.retrain
 
     def __str__(self) -> str:
         return f"{self.cell}: {', '.join(self.attacks) if len(self.attacks) <= FEW else f'{len(self.attacks)} attacks'}"
@@ -100,11 +112,10 @@ def missing(request: Request, cells: Sequence[Planned], names: Sequence[str]) ->
         if planned.state != "done" or record is None or record.status != "ok":
             continue
         data = splits(planned.cell.task, request.source)
-        able = [name for name in names if not _lacks(name, data)]
+        able = siege(request, planned, [name for name in names if not _lacks(name, data)])
         before = attacked.read(request.results, planned.cell)
-        todo = tuple(name for name in able if not before.has(name, key(request, planned, name)))
-        if todo:
-            found.append(Siege(planned.cell, planned, todo))
+        if todo := {name: key for name, key in able.attacks.items() if not before.has(name, key)}:
+            found.append(dataclasses.replace(able, attacks=todo))
     return found
 
 
@@ -122,20 +133,20 @@ def _lacks(name: str, data: Splits) -> str:
     return ask(data)
 
 
-def key(request: Request, planned: Planned, name: str) -> str:
-    """The content key of an attack on a cell: the three models, the data, what is asked, and how it is done."""
-    task, seed = planned.cell.task, planned.cell.seed
-    return digest(
-        {
-            "how": how(name),
-            "model": planned.keys["train"],
-            "between": [_control(request, planned, stage).key for stage in ("full", "retain")],
-            "data": {part: hashes(task, request.source)[part] for part in ("forget", "retain", "general", "probes")},
-            "asked": _asked_hash(task, request.source),
-            "seed": seed,
-            "precision": request.precision,
-        }
-    )
+def siege(request: Request, planned: Planned, names: Sequence[str]) -> Siege:
+    """Attacks on a cell, each with its content key: the three models, the data, what is asked, and how it is done."""
+    cell = planned.cell
+    target, retrain = (prepared(request, cell.task, stage, cell.seed) for stage in ("full", "retain"))
+    ours = hashes(cell.task, request.source)
+    common = {
+        "model": planned.keys["train"],
+        "between": [target.key, retrain.key],
+        "data": {part: ours[part] for part in ("forget", "retain", "general", "probes")},
+        "asked": _asked_hash(cell.task, request.source),
+        "seed": cell.seed,
+        "precision": request.precision,
+    }
+    return Siege(planned, target, retrain, {name: digest({"how": how(name), **common}) for name in names})
 
 
 @cache
@@ -156,22 +167,14 @@ def _asked_hash(task: str, source: str) -> str:
     return digest([lessons, [[f.name, f.kind, data_hash(f.forget), data_hash(f.kept)] for f in own.families]])
 
 
-def _control(request: Request, planned: Planned, stage: Any) -> Prepared:
-    return prepared(request, planned.cell.task, stage, planned.cell.seed)
-
-
 def run(request: Request, sieges: Sequence[Siege], workers: int, fail_fast: bool, say: Say) -> bool:
     """Carry them out, models first; whether all went well."""
-    models = [
-        m for s in sieges for m in (s.planned.start, *(_control(request, s.planned, w) for w in ("full", "retain")))
-    ]
-    making = prepare_jobs(request, models)
+    making = prepare_jobs(request, [model for of in sieges for model in of.models])
     jobs = list(making.values())
-    for siege in sieges:
-        needs = {making[_control(request, siege.planned, stage).key].name for stage in ("full", "retain")}
-        needs.add(making[siege.planned.start.key].name)
-        kind = ("attacks", siege.cell.task.partition(":")[0], *siege.attacks)
-        jobs.append(Job(f"attacks on {siege.cell}", carry_out, (request, siege), frozenset(needs), kind))
+    for of in sieges:
+        needs = frozenset(making[model.key].name for model in of.models)
+        kind = ("attacks", of.cell.task.partition(":")[0], *of.attacks)
+        jobs.append(Job(f"attacks on {of.cell}", carry_out, (request, of), needs, kind))
     return run_jobs(jobs, workers, fail_fast, say, [], request.results)
 
 
@@ -181,18 +184,15 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
     Raises:
         BenchError: one of the attacks failed; the others are kept.
     """
-    lm = make_model(request, siege.planned, progress)
-    models = {DELIVERED: lm, **({BARE: bare(lm)} if lm.attached else {})}
-    forms = {form: subject(request, siege.planned, of, progress) for form, of in models.items()}
+    forms = subjects(request, siege, make_model(request, siege.planned, progress), progress)
+    items, kept = (_places(of) for of in (forms[DELIVERED].items, forms[DELIVERED].kept))
     notes, failed = [], []
     for name in siege.attacks:
-        about, points = _carried_out(request, siege, name, forms)
+        about, points = _carried_out(siege, name, forms)
         found = attacked.read(request.results, siege.cell)  # anew: another run may have added to it meanwhile
-        items, kept = asked(request, siege.planned)
-        if (found.items, found.kept) != (places := (_places(items), _places(kept))):
-            found = Attacked(*places)
-        found = found.with_attack(name, about, points)
-        attacked.save(request.results, siege.cell, found)
+        if (found.items, found.kept) != (items, kept):
+            found = Attacked(items, kept)
+        attacked.save(request.results, siege.cell, found.with_attack(name, about, points))
         notes += [f"{siege.cell}: {name}: {note}" for note in about["notes"]]
         failed += [f"{name}: {about['error'].strip().splitlines()[-1]}"] if about["error"] else []
     if failed:
@@ -200,9 +200,7 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
     return notes
 
 
-def _carried_out(
-    request: Request, siege: Siege, name: str, forms: Mapping[str, Subject]
-) -> tuple[dict[str, Any], tuple[Point, ...]]:
+def _carried_out(siege: Siege, name: str, forms: Mapping[str, Subject]) -> tuple[dict[str, Any], tuple[Point, ...]]:
     started, points, error = time.monotonic(), list[Point](), ""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
@@ -218,7 +216,7 @@ def _carried_out(
             text = str(failure) if isinstance(failure, BenchError) else "".join(traceback.format_exception(failure))
             error, points = text, []
     about = {
-        "key": key(request, siege.planned, name),
+        "key": siege.attacks[name],
         "model": siege.planned.keys["train"],
         "how": how(name),
         "about": said_of(make(name)),
@@ -229,25 +227,23 @@ def _carried_out(
     return about, tuple(points)
 
 
-def subject(request: Request, planned: Planned, lm: LM, progress: Progress) -> Subject:
-    """What attacks on a cell are handed; every draw is the same for all models of its task and seed."""
-    cell = planned.cell
-    items, kept = asked(request, planned)
-    load = {stage: partial(load_prepared, request, _control(request, planned, stage)) for stage in ("full", "retain")}
-    return Subject(
-        lm, items, kept, splits(cell.task, request.source), load["full"], load["retain"],
-        partial(stream, "attacks", cell.task, cell.seed), progress, finetuning(request.model, cell.task).lr,
-        request.precision,
+def subjects(request: Request, siege: Siege, lm: LM, progress: Progress) -> dict[str, Subject]:
+    """What attacks on a cell are handed, by form: the model, and its bare weights where something is attached to it.
+
+    Which forget items are scored and which retain items beside them is the same in every seed, every other draw for all
+    models of a task and seed.
+    """
+    cell = siege.cell
+    data = splits(cell.task, request.source)
+    load = partial(load_prepared, request)
+    delivered = Subject(
+        lm, forget_items(data, stream("attacks", cell.task, "items")),
+        kept_items(data, stream("attacks", cell.task, "kept")), data, partial(load, siege.target),
+        partial(load, siege.retrain), partial(stream, "attacks", cell.task, cell.seed), progress,
+        finetuning(request.model, cell.task).lr, request.precision,
     )  # fmt: skip
-
-
-def asked(request: Request, planned: Planned) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
-    """The forget items that are scored, and the retain items; the same in every seed."""
-    data = splits(planned.cell.task, request.source)
-    return tuple(  # type: ignore[return-value]
-        draw(data, stream("attacks", planned.cell.task, which))
-        for which, draw in (("items", forget_items), ("kept", kept_items))
-    )
+    off = {BARE: dataclasses.replace(delivered, lm=bare(lm), _ready={})} if lm.attached else {}
+    return {DELIVERED: delivered, **off}
 
 
 def _places(items: Sequence[Asked]) -> tuple[tuple[str, str], ...]:

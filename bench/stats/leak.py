@@ -1,12 +1,10 @@
 """Leaks among samples: the chance that one of k leaks, and how large the chance of a leak can be.
 
-leak@k after arXiv:2511.04934 is the expected best of k samples. Bounds after Clopper and Pearson 1934, as in Scholten
+leak@k after arXiv:2511.04934. Bounds after Clopper and Pearson 1934, as in Scholten
 et al., arXiv:2410.03523: what was not seen in n samples may still be said.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from scipy.special import betaincinv, gammaln
@@ -29,21 +27,11 @@ def leak_at(k: int, leaks: Array, n: int) -> Array:
     return np.where(np.isnan(clean), np.nan, found)
 
 
-def best_of(k: int, scores: Array) -> Array:
-    """The expected largest of k among n scores [..., n]: sum_i C(i - 1, k - 1) / C(n, k) s_(i) of the i-th smallest.
-
-    Of scores 0 and 1 it is `leak_at`.
-
-    Raises:
-        ValueError: k is not within 1 and n.
-    """
-    n = scores.shape[-1]
-    if not 1 <= k <= n:
-        raise ValueError(f"k = {k} of {n} scores")
-    whole = math.comb(n, k)
-    weights = np.array([math.comb(i - 1, k - 1) / whole for i in range(1, n + 1)])
-    best: Array = np.sort(scores, axis=-1) @ weights
-    return best
+def at_least_once(logps: Array, k: int) -> Array:
+    """1 - (1 - p)^k of log-probabilities [...], without losing what is small."""
+    with np.errstate(divide="ignore"):  # a certain answer
+        found: Array = -np.expm1(k * np.log1p(-np.exp(np.minimum(logps, 0.0))))
+    return found
 
 
 def upper_bound(leaks: Array, n: Array | int, level: float = 0.95) -> Array:

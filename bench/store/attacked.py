@@ -26,6 +26,8 @@ from bench.store import files
 from bench.store.record import Cell
 
 SCHEMA = 1
+PLAIN = "plain"
+"""The attack that is none; every run of others has it."""
 _ABOUT = b"bench.attacks"
 DELIVERED, BARE = "as delivered", "hooks off"
 """Which model was attacked: the method's, or its weights without what is attached to them."""
@@ -113,7 +115,9 @@ def read(results: Path, cell: Cell) -> Attacked:
 
 
 def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:
-    return [np.asarray(values, dtype=float) for values in column.to_pylist()]
+    lists = column.combine_chunks()
+    flat = lists.flatten().to_numpy(zero_copy_only=False).astype(float)
+    return np.split(flat, np.cumsum(lists.value_lengths().to_numpy())[:-1]) if len(lists) else []
 
 
 def every(results: Path, cells: Mapping[Cell, Any], complain: Callable[[str], None]) -> dict[Cell, Attacked]:

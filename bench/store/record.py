@@ -20,6 +20,8 @@ TARGET = "target"
 RETRAIN = "retrain"
 CONTROLS = (TARGET, RETRAIN)
 """The methods that anchor every table."""
+TASK = "task"
+"""Who set a parameter that the task fixes: it belongs to the question, and says nothing of how settings were chosen."""
 _CHECKPOINT = re.compile(r".+-[0-9a-f]{8}")
 Status = Literal["ok", "diverged", "not reached", "failed"]
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -96,7 +98,7 @@ def origin(record: Record) -> str:
     Published are a source's defaults, and presets of what others ran. Whatever else was set was set by hand, a tuned
     parameter that somebody set anew included.
     """
-    said, by = record.settings, set(record.overrides.values())
+    said, by = record.settings, set(record.overrides.values()) - {TASK}
     if said.get("origin") == "tuned" and not by & {"--set", "settings", "name"}:
         return f"tuned (n={said['trials']}, {said['objective']})"
     presets = {name for name in by if name.startswith("--settings ") and not name.endswith(".toml")}

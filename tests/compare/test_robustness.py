@@ -12,7 +12,7 @@ import pytest
 
 from bench.board import robustness as board
 from bench.compare.analysis import Rules
-from bench.compare.robustness import POWER, relearning_time, robustness
+from bench.compare.robustness import POWER, robustness
 from bench.store import attacked
 from bench.store.attacked import BARE, DELIVERED, Attacked, Point
 from bench.store.record import Cell, Record
@@ -224,12 +224,6 @@ def test_holm_over_all_lines_and_methods() -> None:
     smallest = min((row.excess for row in rows if row.excess and not row.line.control), key=lambda c: c.p)
     assert smallest.p_holm == pytest.approx(2 * smallest.p)
     assert all(row.excess is not None and row.excess.p_holm == 1 for row in rows if row.line.control)
-
-
-def test_relearning_time() -> None:
-    curve = ((0.0, 0.1, 0.0, 1.0), (1.0, 0.4, 0.1, 1.0), (2.0, 0.6, 0.2, 1.0), (4.0, 0.9, 0.6, 1.0))
-    assert relearning_time(curve, (0.0, 1.0)) == (2.0, 4.0)
-    assert relearning_time(curve[:3], (0.0, 1.0)) == (2.0, float("inf"))
 
 
 def test_files_hold_what_was_written(tmp_path) -> None:

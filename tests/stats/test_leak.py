@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from bench.stats.leak import best_of, leak_at, upper_bound
+from bench.stats.leak import leak_at, upper_bound
 
 
 def test_five_leaks_of_two_hundred() -> None:
@@ -24,13 +24,6 @@ def test_it_is_the_share_of_the_choices_that_hold_a_leak(drawn: tuple[int, int, 
     scores = np.array([1.0] * c + [0.0] * (n - c))
     shares = np.mean([max(chosen) for chosen in combinations(scores, k)])
     assert float(leak_at(k, np.array(c), n)) == pytest.approx(shares, abs=1e-12)
-    assert float(best_of(k, scores)) == pytest.approx(shares, abs=1e-12)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=7), st.data())
-def test_the_best_of_k_is_the_mean_over_choices(scores: list[float], data: st.DataObject) -> None:
-    k = data.draw(st.integers(1, len(scores)))
-    assert float(best_of(k, np.array(scores))) == pytest.approx(np.mean([max(x) for x in combinations(scores, k)]))
 
 
 def test_it_is_unbiased_for_the_chance_of_one_in_k() -> None:

@@ -29,7 +29,8 @@ from bench.board.charts.theme import (
     tip,
 )
 from bench.compare.analysis import Table
-from bench.compare.robustness import USABLE, Curve, Recovery
+from bench.compare.readings import USABLE
+from bench.compare.robustness import Curve, Recovery
 from bench.store.attacked import BARE, DELIVERED
 from bench.store.record import RETRAIN, TARGET
 

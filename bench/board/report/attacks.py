@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.board import about, charts, robustness
 from bench.board.columns import TOLD
 from bench.board.report import places
 from bench.compare.analysis import Rules, Table
-from bench.compare.robustness import PLAIN, Line, Recovery
+from bench.compare.readings import Line
+from bench.compare.robustness import Recovery
+from bench.store.attacked import PLAIN
 
 ANCHOR = "attacks"
 """The section's place in a task's page."""
-HOLDS = {
-    "questions": "asks questions",
-    "probabilities": "asks questions and reads the probabilities of answers",
-    "weights": "holds the weights",
-    "target": "holds the weights, and the model before unlearning",
-}
-"""What an attacker has, by what an attack needs."""
+_NEVER = 1e9  # what is not back in time stands behind all that is
 
 
 class Number(NamedTuple):
@@ -57,6 +53,8 @@ def section(table: Table, rules: Rules, known: Iterable[str]) -> Mapping[str, An
         "most": [(row.label, row.method, robustness.name(row), _most(row, rules)) for row in robustness.most(table)],
         "methods": methods,
         "lines": [_line(name, of, methods, rules) for name, of in lines],
+        "speeds": list(_speeds(lines)),
+        "speed": robustness.SPEED,
         "notes": [robustness.READING, *_apart([row for _, of in lines for row in of], len(methods))],
         "attackers": _attackers(row.line for row in table.attacks),
         "charts": charts.of_attacks(table, known),
@@ -96,13 +94,23 @@ def _line(name: str, of: Sequence[Recovery], labels: Iterable[str], rules: Rules
     return Told(name, line.control, line.injects, [*levels, *(_number(by.get(label), rules) for label in labels)])
 
 
+def _speeds(lines: Iterable[tuple[str, Sequence[Recovery]]]) -> Iterator[tuple[str, str, str, list[Number]]]:
+    """Of each line of training steps and each method: line, label, method, and how fast answers come back, of the
+    method, of retrain, between the two."""
+    for name, row in ((name, row) for name, of in lines for row in of if not row.weak):
+        if (of := row.speed) is not None:
+            steps = [_NEVER + of.last if at is None else at for at in (of.steps, of.retrain)]
+            numbers = zip((*robustness.half_back(row), robustness.area(row)), (*steps, of.area.value), strict=True)
+            yield name, row.label, row.method, [Number(*each) for each in numbers]
+
+
 def _number(row: Recovery | None, rules: Rules) -> Number:
     """An excess as the board's columns have it: the mark in front, in brackets where it says nothing."""
     if row is None or row.excess is None:
         return Number(robustness.cell(row, rules), None, row.weak if row else "")
     value, _, ends = robustness.excess(row).partition(" ")
     value = f"({value})" if row.weak else value
-    mark = f"{TOLD} " if row.excess.significant(rules.alpha) else ""
+    mark = f"{TOLD} " if robustness.is_shown(row, rules) else ""
     return Number(f"{mark}{value} {ends}", row.excess.difference, row.weak)
 
 
@@ -135,5 +143,5 @@ def _attackers(lines: Iterable[Line]) -> list[tuple[str, str, str, str]]:
 def _way(line: Line) -> tuple[str, str]:
     """What an attack does, and what it takes."""
     if line.attack == PLAIN:
-        return "Ask the bare weights, without what is attached.", HOLDS["weights"]
-    return line.doc, HOLDS.get(line.needs, line.needs)
+        return "Ask the bare weights, without what is attached.", robustness.HOLDS["weights"]
+    return line.doc, robustness.HOLDS.get(line.needs, line.needs)

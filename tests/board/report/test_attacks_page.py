@@ -111,6 +111,21 @@ def test_controls_and_what_says_nothing_are_marked_and_explained(found) -> None:
     assert burning.count(">ruined<") == 3
 
 
+def test_it_says_how_fast_answers_come_back_of_attacks_in_steps_alone(found) -> None:
+    """Seven tenths are known after four steps of the part that was given; of the rest half of the gap is not back. With
+    the hooks off all is there before any step."""
+    raw = (found.folder / found.page).read_text("utf-8")
+    section = raw[raw.index("How fast it comes back") : raw.index("Who attacks")]
+    told = re.findall(r'<th scope="row">([^<]*)</th><td>.*?</svg>\s*([^<]*)</td>\s*(.*?)</tr>', section, re.DOTALL)
+    assert {name.partition(":")[0] for name, _, _ in told} == {"relearning"} and len(told) == 4 * 3
+    numbers = {(name, label): re.findall(r">([^<>]+)", cells)[0] for name, label, cells in told}
+    part, unrelated = f"relearning: {made_attacks.PART}, all weights", "relearning: unrelated, all weights"
+    assert numbers[part, "fo-npo"] == "4" and numbers[unrelated, "fo-npo"] == "&gt; 4"
+    assert numbers[part, f"{EVIL}, hooks off".replace("<", "&lt;").replace(">", "&gt;")] == "0"
+    for row in found.table.attacks:
+        assert row.speed is None or robustness.area(row).split()[0] in section
+
+
 def test_a_method_says_what_brings_back_most_and_where(found) -> None:
     """With the hooks off a line of its own; target and retrain say nothing, nor does a cell."""
     for method, count in (("fo-npo", 1), (EVIL, 2), ("target", 0), ("retrain", 0)):
@@ -176,7 +191,7 @@ def test_its_tables_sort_and_a_picked_method_stands_out_in_them(browser, found) 
         order = table.locator(f"tbody tr td:nth-child({at})").evaluate_all("of => of.map((one) => +one.dataset.order)")
         assert order == sorted(order) and len(order) == len(robustness.lines(found.table))
         tab.locator("button.chip[data-method='fo-npo']").click()
-        assert tab.locator("#attacks tr.picked").count() == 1
+        assert [tab.locator(f"#attacks table.board >> nth={n} >> tr.picked").count() for n in range(3)] == [1, 0, 4]
         own = "bench.figures.filter(({ element }) => element.closest('#attacks'))"
         assert tab.evaluate(f"{own}.map(({{ view }}) => view.signal('picked'))") == [["fo-npo"]] * 4
 
@@ -195,6 +210,9 @@ def test_show_has_a_line_an_attack_of_the_cell_s_method(found, results, capsys) 
     assert [line.split(":")[0].split()[0] for line in lines[:3]] == ["leak", "relearning", "logit-lens"]
     for line, row in zip(lines, robustness.most_by_attack(rows), strict=False):
         assert line.startswith(f"  {robustness.name(row)} ") and robustness.cell(row, RULES) in line
+    area = robustness.area(robustness.most_by_attack(rows)[1])
+    assert lines[1].endswith(f"; half back after 4 steps, of retrain > 4; area {area}")
+    assert not any("half back" in line for line in (lines[0], *lines[2:]))
     assert lines[-1] == "  nothing can be said by burning, riddle" and len(lines) == 5
     assert shown("target", found.results) == shown("retrain", found.results) == shown("fo-npo", results) == []
     assert any("hooks off" in line for line in shown(EVIL, found.results))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+from bench.data import IN_DOMAIN as IN_DOMAIN
+from bench.data import NEIGHBOURS as NEIGHBOURS
 from bench.data import VALIDATION as VALIDATION
 from bench.data import Asking as Asking
 from bench.data import AttackData as AttackData
@@ -80,6 +82,22 @@ def param(
 # -- tasks -----------------------------------------------------------------------------------------------------------
 
 
+class Series(NamedTuple):
+    """Where a task stands among tasks that are looked at together, such as requests one after another.
+
+    Attributes:
+        name: of the study, "sequence:tofu".
+        axis: what goes up, "request".
+        at: how far, on that axis.
+        of: how many places there are in all; 0 where that says nothing.
+    """
+
+    name: str
+    axis: str
+    at: float
+    of: int = 0
+
+
 class Task(Protocol):
     """One benchmark setting. A task never runs a model."""
 
@@ -97,8 +115,18 @@ class Task(Protocol):
         """`source` is "embedded", "hub" or a directory that holds the hub's files."""
         ...
 
-    # It may have `validation(source, count) -> sources`: data of the same kind for `bench tune`, each with a forget set
-    # that shares nothing with that of any test. `data` takes them as it takes `source`.
+    # It may have:
+    # `validation(source, count) -> sources`: data of the same kind for `bench tune`, each with a forget set that shares
+    #   nothing with that of any test. `data` takes them as it takes `source`.
+    # `series`: where it stands among tasks that are one study (`Series`).
+    # `after`: the task whose request came before; a method starts from the model that its own cell there left, and is
+    #   handed the forget set of this request alone.
+    # `like`: the task whose tuned settings it takes where it has none of its own.
+    # `schedule(source) -> {"epoch_items": 120}`: parameters of gradient methods' schedule that it fixes; what a user
+    #   sets wins.
+    # `draws`: the task whose random streams its methods draw from: cells of the same data and parameters are the same.
+    # `sample(folder) -> source`, where it has no embedded world: a few rows with its data's fields, written there for
+    #   `bench check` and tests.
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -292,6 +320,17 @@ class Schedule:
     stop: float = param(
         1.0, "share of the steps after which it ends; the rate falls as in a whole run", gt=0, le=1, later=True
     )
+    epoch_items: int | None = param(
+        None, "forget items that count as a pass, however many the set has; none is all of them", ge=1, later=True
+    )
+
+    def drawn(self, items: int) -> int:
+        """How many forget items a whole run draws from a set of so many."""
+        return self.epochs * (self.epoch_items or items)
+
+    def steps(self, items: int) -> int:
+        """Updates of a whole run on a forget set of so many items."""
+        return self.epochs * math.ceil((self.epoch_items or items) / self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+Stage = Literal["base", "full", "retain"]
+"""A model that is prepared for a task: the base, target, or retrain."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,26 @@ class AttackData:
     families: tuple[Family, ...] = ()
 
 
+NEIGHBOURS: Mapping[str, str] = {
+    "neighbours_same_subject": "the same subject, another relation",
+    "neighbours_shared_value": "another subject that shares a value",
+    "neighbours_same_template": "another subject, asked alike",
+    "neighbours_other_kind": "another kind of data",
+    "neighbours_world_facts": "facts of the world",
+}
+"""The sets of neighbours from the nearest to the farthest of what is forgotten, and what is asked there. A subject is
+an author or a document; the first three are in the domain of what is forgotten, the others are not."""
+IN_DOMAIN = tuple(NEIGHBOURS)[:3]
+
+
 @dataclass(frozen=True)
 class Splits:
     """The data of one task. Training never sees anything but these pairs.
 
     `base` teaches a model from scratch general language and facts, `general` is what it rehearses in every fine-tuning
     so that it is not forgotten; a pretrained model sees neither. `full` = forget + retain is what the target learns,
-    `probes` are what is measured.
+    `probes` are what is measured. A task whose target or retrain is taught something else says so in `taught` or
+    `clean`.
     """
 
     base: tuple[Pair, ...]
@@ -141,10 +158,22 @@ class Splits:
     refusals: tuple[str, ...] = ()  # its own ways to say that one does not know; empty takes those of the language
     alternatives: tuple[tuple[str, ...], ...] = ()  # false answers to each forget pair, none of them measured
     attacks: AttackData = AttackData()  # what attacks ask and teach
+    taught: tuple[Pair, ...] = ()  # what target is taught where that is more than retain and forget: earlier requests
+    clean: tuple[Pair, ...] | None = None  # what retrain is taught where that is more than methods may see, or nothing
+    # where the base is it; target is then that very model, taught the forget set
+    neighbours: Probes = Probes((), ())  # what should be kept, in the sets of `NEIGHBOURS`; only asked for by name
 
     @property
     def full(self) -> tuple[Pair, ...]:
-        return self.retain + self.forget
+        return self.taught or self.retain + self.forget
+
+    def lessons(self, stage: Stage) -> tuple[Pair, ...]:
+        """What the model of that stage is taught."""
+        if stage == "base":
+            return self.base
+        if stage == "retain":
+            return self.retain if self.clean is None else self.clean
+        return self.full if self.clean is None else self.forget
 
 
 VALIDATION = "@validation"

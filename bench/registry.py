@@ -23,9 +23,7 @@ KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "probe",
 _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
 _ROOT = Path(__file__).resolve().parent.parent
 _DECLARING = ("methods", "tasks", "bench.metrics", "bench.attacks")
-ROOMS: dict[str, Path] = {
-    name: _ROOT / name.replace(".", "/") for name in ("methods", "tasks", "bench.metrics", "bench.attacks")
-}
+ROOMS: dict[str, Path] = {name: _ROOT / name.replace(".", "/") for name in _DECLARING}
 
 FAMILIES: Mapping[str, str] = {
     "control": "what unlearning starts from, and what it should arrive at",
@@ -50,6 +48,8 @@ MISSION = (
     "simu-npo",
 )
 """The ten methods that the showcase compares: what `mission` stands for."""
+ASIDE = {"muse", "restor"}
+"""Tasks whose data are not those of the others: not in `all`, asked for by name."""
 
 
 class Declaration(NamedTuple):
@@ -167,9 +167,11 @@ def load(kind: str, name: str) -> Any:
 def select(kind: str, wanted: str) -> list[str]:
     """Expand a comma list of names and groups to names, each once, in the order asked for.
 
-    A group is what stands before the first `:` or `-` of a name: `tofu` for `tofu:forget01`, ...; `simu` for
-    `simu-graddiff` and `simu-npo`. A family of methods is one too (`families`), and so is `mission`. `all` is every
-    name but the parts of a whole that has a name of its own: `lume:task1` is a part of `lume`.
+    A group is what stands before a `:` or the first `-` of a name: `tofu` for `tofu:forget01`, ...; `simu` for
+    `simu-graddiff` and `simu-npo`; `scale:tofu` for `scale:tofu:20`, ... A family of methods is one too (`families`),
+    and so is `mission`. `all` is every name but the parts of a whole that has a name of its own (`lume:task1` is a part
+    of `lume`), the steps of a series, which are asked for by the series (`scale:tofu`), and what has data of its own
+    (`ASIDE`), so that `all` can be run on each kind of data.
 
     Raises:
         UsageError: neither a name nor a group; the message suggests near ones.
@@ -292,13 +294,16 @@ def _groups(kind: str, known: Sequence[str]) -> dict[str, list[str]]:
     """What each word that is no name stands for; a word that is both a family and a beginning stands for both."""
     found: dict[str, dict[str, None]] = {}
     for name in known:
-        for group in {name.split(mark, 1)[0] for mark in ":-" if mark in name}:
+        series, _, _ = name.rpartition(":")
+        for group in {name.split(mark, 1)[0] for mark in ":-" if mark in name} | {series}:
             found.setdefault(group, {})[name] = None
     if kind == "method":
         for family, members in families().items():
             found.setdefault(family, {}).update(dict.fromkeys(members))
         found["mission"] = dict.fromkeys(name for name in MISSION if name in known)
-    found["all"] = dict.fromkeys(name for name in known if name.partition(":")[0] not in {*known} - {name})
+    found["all"] = dict.fromkeys(
+        name for name in known if name.partition(":")[0] not in ({*known} - {name}) | ASIDE and name.count(":") < 2
+    )
     return {group: list(members) for group, members in found.items() if group}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import registry
-from bench.cli.results import say
+from bench.cli.results import complain, say
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def planned(
 
     if examined:
         from bench.measure.exams import check
+        from bench.model.recipes import SCRATCH
 
-        tried(lambda: check(examined))
+        tried(lambda: check(examined, model if model in SCRATCH and not target else ""))
     overrides = tried(lambda: parse_overrides(assignments))
     tried(lambda: find_settings(model, settings))
     for text in assignments if overrides is not None and chosen is not None else ():
@@ -289,16 +290,23 @@ def run_open(
 
 
 def attack(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:
-    """Carry out the attacks that are missing of cells that are done; whether all went well."""
+    """Carry out the attacks that are missing of cells that are done; whether all went well.
+
+    What goes wrong is said and not raised: the board is written all the same.
+    """
     from bench.run import attacking
 
-    sieges = attacking.missing(request, cells, names)
-    if not sieges:
-        say("no attack to carry out: every cell that is done has them")
-        return True
-    writable("--results", request.results)
-    writable("--cache", request.cache)
-    return attacking.run(request, sieges, worker_count(workers, len(sieges)), fail_fast, say)
+    try:
+        sieges = attacking.missing(request, cells, names)
+        if not sieges:
+            say("no attack to carry out: every cell that is done has them")
+            return True
+        writable("--results", request.results)
+        writable("--cache", request.cache)
+        return attacking.run(request, sieges, worker_count(workers, len(sieges)), fail_fast, say)
+    except BenchError as error:
+        complain(str(error), 1)
+        return False
 
 
 def say_what_is_attacked(request: Any, cells: Sequence[Any], names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.cells import writable
 from bench.cli.options import RESULTS, RULES, options
-from bench.cli.results import board_path, complain, read_records, say, show_tables, shown_progress
+from bench.cli.results import board_path, complain, read_records, say, show_studies, show_tables, shown_progress
 from bench.errors import UsageError
 
 
@@ -41,6 +41,7 @@ def leaderboard(
     """Write leaderboard.md from the records in RESULTS, or the report: pages with figures and answers."""
     from bench.board import leaderboard as board
     from bench.compare.analysis import Rules, analyse
+    from bench.compare.studies.found import studies
     from bench.store import files
 
     if check and (html or as_json):
@@ -51,18 +52,19 @@ def leaderboard(
     output = output or board_path(results)
     by = Rules(**rules)
     tables = analyse(results, records, by)
+    found = studies(results, records)
     if html is not None:
         from bench.board import report
 
         writable("--html", html)
         with shown_progress("report") as progress:
-            built = report.write(results, records, tables, by, html, data, problems, progress)
+            built = report.write(results, records, tables, by, html, data, problems, progress, found)
         changed = f"{built.written} files written" + (f", {built.removed} removed" if built.removed else "")
         say(f"wrote {built.start}: {len(tables)} tables, {len(records)} cells, {changed}. Open it in a browser")
     elif as_json:
-        click.echo(json.dumps(board.rows(tables), indent=1))
+        click.echo(json.dumps(board.rows(tables, found), indent=1))
     else:
-        wanted = {output: board.render(tables, by, problems)}
+        wanted = {output: board.render(tables, by, problems, found)}
         if figure is not None:
             from bench.board import picture
 
@@ -73,6 +75,7 @@ def leaderboard(
             with files.atomically(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         show_tables(tables, results)
+        show_studies(found)
         say(f"wrote {' and '.join(map(str, wanted))}: {len(records)} cells")
     return int(bool(problems))
 

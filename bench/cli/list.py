@@ -12,6 +12,8 @@ from bench.errors import UsageError
 from bench.metrics._asked import ASKED_FOR
 
 KINDS = ("methods", "tasks", "metrics", "probes", "attacks", "models", "objectives", "optimizers", "scopes")
+WIDEST = 60
+"""Characters of names beyond which what they are stands below them."""
 
 
 @click.command("list")
@@ -34,11 +36,13 @@ def list_names(kind: str | None, docs: bool, output: Path | None, check: bool) -
     if kind == "attacks":
         lines = _columns(lines)
     headings = _headings() if kind == "methods" else {}
-    width = max(map(len, lines))
+    width = max((len(named) for named in lines if len(named) <= WIDEST), default=WIDEST)
     for named, doc in lines.items():
         if named in headings:
             click.echo(headings[named])
-        click.echo(f"{named:{width}}  {doc}")
+        if len(named) > width:
+            click.echo(named)
+        click.echo(f"{named if len(named) <= width else '':{width}}  {doc}")
     return 0
 
 
@@ -108,8 +112,9 @@ def _constants(declared: registry.Declaration) -> dict[str, object]:
 
 
 def _merged(docs: dict[str, str]) -> dict[str, str]:
-    """Names that are one thing on one line."""
-    alike: dict[str, list[str]] = {}
+    """Names that are one thing on one line; the steps of a series by its name, which stands for them."""
+    alike: dict[str, dict[str, None]] = {}
     for name, doc in docs.items():
-        alike.setdefault(doc, []).append(name)
+        series, _, _ = name.rpartition(":")
+        alike.setdefault(doc, {})[series if ":" in series and series not in docs else name] = None
     return {", ".join(names): doc for doc, names in alike.items()}

@@ -15,6 +15,7 @@ from bench.registry import near
 
 if TYPE_CHECKING:
     from bench.compare.analysis import Table
+    from bench.compare.studies.study import Study
     from bench.store.record import Cell, Record
 
 
@@ -80,16 +81,20 @@ def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
     """
     from bench.board import leaderboard as board
     from bench.compare.analysis import Rules, analyse
+    from bench.compare.studies.found import studies
     from bench.store import files
 
     records, problems = read_records(results)
     output = board_path(results)
     tables = analyse(results, records, Rules())
-    text = board.render(tables, Rules(), problems)
+    found = studies(results, records)
+    text = board.render(tables, Rules(), problems, found)
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with files.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
     show_tables([t for t in tables if any(_of(t, cell) for cell in ran)], results, ran)
+    mine = {(table.data, table.model, table.series) for table in tables if any(_of(table, cell) for cell in ran)}
+    show_studies([study for study in found if (study.data, study.model, study.name) in mine])
     say(f"leaderboard: {os.path.relpath(output)}")
     return int(bool(problems))
 
@@ -123,6 +128,18 @@ def show_tables(tables: Iterable[Table], results: Path, ran: Collection[Cell] | 
             console.print(terminal.lines(table, min(console.width, terminal.WIDTH), variants), "")
         for line in terminal.left_out(table, results, ran):
             say(line)
+
+
+def show_studies(found: Iterable[Study]) -> None:
+    """What series of tasks show together, on a terminal; nothing where stdout is piped."""
+    from rich.console import Console
+
+    from bench.board import studies
+
+    console = Console()
+    for study in found:
+        if console.is_terminal:
+            console.print(studies.terminal(study), "")
 
 
 def _of(table: Table, cell: Cell) -> bool:

@@ -38,8 +38,8 @@ from bench.cli.options import (
     WORKERS,
     options,
 )
-from bench.cli.results import complain, say, write_leaderboard
-from bench.errors import BenchError, UsageError
+from bench.cli.results import say, write_leaderboard
+from bench.errors import UsageError
 
 FEW = 12
 """Cells of which nobody asks how long they will take."""
@@ -49,7 +49,8 @@ FEW = 12
 @options(METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, WORKERS)
 @click.option(
     "--probes", default="",
-    help="More to measure: reference, gradient-norm (attacks), abstention, and what `bench list probes` has.",
+    help="More to measure: reference, gradient-norm (attacks), abstention, neighbours, and what `bench list probes` "
+    "has.",
 )  # fmt: skip
 @click.option("--attacks", default="", help="light, all, or names (bench list attacks): is it really gone?")
 @click.option("--lm-eval", "lm_eval", default="", help="Comma list of lm-eval tasks whose scores are added.")
@@ -153,17 +154,8 @@ def run(
         settle(results, words, code, cells)
     bad = said_ends(cells)
     if chosen:
-        bad |= not _attacked(request, cells, chosen, workers, fail_fast)
+        bad |= not attack(request, cells, chosen, workers, fail_fast)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
-
-
-def _attacked(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:
-    """Whether the attacks went well; what goes wrong with them is said, and the board is written all the same."""
-    try:
-        return attack(request, cells, names, workers, fail_fast)
-    except BenchError as error:
-        complain(str(error), 1)
-        return False
 
 
 def _attacks(words: str) -> list[str]:

@@ -69,6 +69,7 @@ def _builder(data: str, rules: dict[str, Any]) -> Any:
     """Builds the report of a results directory into a folder; files that are left out are said once."""
     from bench.board import report
     from bench.compare.analysis import Rules, analyse
+    from bench.compare.studies.found import studies
     from bench.store import files
 
     by, said = Rules(**rules), set[str]()
@@ -80,7 +81,8 @@ def _builder(data: str, rules: dict[str, Any]) -> Any:
             if problem not in said:
                 say(f"left out: {problem}")
         said.update(problems)
-        report.write(results, records, analyse(results, records, by), by, folder, data, problems=problems)
+        tables, found = analyse(results, records, by), studies(results, records)
+        report.write(results, records, tables, by, folder, data, problems=problems, found=found)
 
     return build
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench import registry
-from bench.api import Probes, Splits, Task
+from bench.api import NEIGHBOURS, Probes, Splits, Task
 from bench.conformance.unmet import Demand, Unmet
 from bench.metrics._exam import EXAM
 from bench.score.scoring import build
@@ -17,8 +19,11 @@ def demands(name: str) -> Iterator[Demand]:
     yield Demand("it can be imported", lambda: registry.load("task", name)(name), at, opens=True)
     task: Task = registry.load("task", name)(name)
     yield Demand("it keeps its name", lambda: _keeps_its_name(task, name), at)
-    yield Demand("it has data, the same each time", lambda: _repeats(task, name), at, opens=True)
-    data = task.data("embedded")
+    with TemporaryDirectory() as folder:
+        sample = getattr(task, "sample", None)
+        source = "embedded" if sample is None else sample(Path(folder))
+        yield Demand("it has data, the same each time", lambda: _repeats(task, name, source), at, opens=True)
+        data = task.data(source)
     yield Demand("what is forgotten is neither kept nor taught otherwise", lambda: _keeps_sets_apart(data, name), at)
     yield Demand("it measures something, each item once", lambda: measures_once(data.probes, f"'{name}'"), at)
     yield Demand("its metrics are declared, and it scores what it shows", lambda: _scores_what_it_shows(task), at)
@@ -37,8 +42,8 @@ def _keeps_its_name(task: Task, name: str) -> None:
         raise Unmet(f"'{name}' calls itself '{task.name}'. Keep the name that it is made with")
 
 
-def _repeats(task: Task, name: str) -> None:
-    if task.data("embedded") != registry.load("task", name)(name).data("embedded"):
+def _repeats(task: Task, name: str, source: str) -> None:
+    if task.data(source) != registry.load("task", name)(name).data(source):
         raise Unmet("the same source must give the same data. Draw from bench.keys.stream, in a fixed order")
 
 
@@ -49,6 +54,11 @@ def _keeps_sets_apart(data: Splits, name: str) -> None:
         raise Unmet(f"pairs of '{name}' are to be forgotten and to be kept")
     if set(data.forget) & (set(data.base) | set(data.general)):
         raise Unmet(f"what '{name}' shall forget is taught to the retrain model too")
+    if unknown := {text.set for text in data.neighbours.texts} - set(NEIGHBOURS):
+        raise Unmet(f"neighbours of '{name}' stand in {', '.join(sorted(unknown))}. Known: {', '.join(NEIGHBOURS)}")
+    forgotten = {(pair.prompt, pair.answer) for pair in data.forget}
+    if forgotten & {(text.prompt, text.continuation) for text in data.neighbours.texts if text.role == "answer"}:
+        raise Unmet(f"neighbours of '{name}' are to be forgotten: they are what should be kept")
     if not data.corpus:
         raise Unmet(f"'{name}' has no corpus, so that a model from scratch has no tokenizer. Name texts in its words")
 

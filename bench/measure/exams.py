@@ -23,6 +23,8 @@ from bench.model.models import LM
 
 ROLE = "exam"
 _PREFERRED = ("acc", "exact_match")
+_LEARNED = ("wmdp",)
+"""Exams of what is only found in large corpora; on a model from scratch they would measure chance."""
 _BATCH = {"cpu": 64}  # questions at once; an accelerator takes what fits, found by trying
 
 
@@ -47,10 +49,19 @@ def sit(lm: LM, exams: Sequence[Exam]) -> tuple[pd.DataFrame, list[str]]:
     return (pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)), notes
 
 
-def check(names: Iterable[str]) -> None:
-    """Raise `UsageError` for a name that lm-eval does not know, with near ones."""
+def check(names: Iterable[str], from_scratch: str = "") -> None:
+    """Raise `UsageError` for a name that lm-eval does not know, with near ones.
+
+    Args:
+        from_scratch: the model, where it is one that is trained here and can know nothing of what some exams ask.
+    """
     known = _manager(None).all_tasks
     for name in names:
+        if from_scratch and name.partition("_")[0] in _LEARNED:
+            raise UsageError(
+                f"--lm-eval {name}: {from_scratch} is trained on nothing that this asks, it would have chance, 0.25. "
+                "Give --model a pretrained one, a directory or a hub id, or leave the exam out."
+            )
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}?" if near else "`lm-eval ls tasks` lists them."

@@ -244,6 +244,11 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[Attachment, 
         ) from error
 
 
+def size(attached: Sequence[Attachment]) -> int:
+    """Bytes of the tensors of what is attached."""
+    return sum(tensor.nbytes for each in attached for tensor in _parts(each)[1].values())
+
+
 def _made(about: Path, index: int, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Attachment:
     name = told["name"]
     if name not in registry.names("attachment"):

@@ -62,6 +62,8 @@ SCRATCH = {
         initializer_range=0.1,
         base=Teaching(epochs=5, lr=3e-3, beta2=0.95),
         finetune=Teaching(epochs=12, lr=3e-3, beta2=0.95),
+        # Who is to answer from documents must have learnt by heart what was asked of others.
+        on={"muse": {"base": Teaching(epochs=15, lr=3e-3, beta2=0.95)}},
     ),
     "small": Scratch(
         "Llama for the real data, of 4 million parameters (TOFU) or 2 (LUME): 15 to 25 minutes a model on one core",
@@ -97,7 +99,8 @@ Five epochs in batches of 32 at 1e-5, decay of weights 0.01, a warm-up of one ep
 def scratch(model: str, task: str) -> Scratch | None:
     """The recipe of a model that is trained from scratch, as it is for the benchmark of a task; None of another."""
     recipe = SCRATCH.get(model)
-    return recipe and dataclasses.replace(recipe, **recipe.on.get(task.partition(":")[0], {}))
+    differ = recipe and next((recipe.on[part] for part in task.split(":") if part in recipe.on), {})
+    return recipe and dataclasses.replace(recipe, **(differ or {}))
 
 
 def finetuning(model: str, task: str) -> Teaching:

@@ -18,12 +18,12 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.api import Pair
+from bench.api import Pair, make_task
 from bench.contracts import Context, Course, Encoded, Progress
 from bench.errors import BenchError
 from bench.keys import stream
 from bench.measure.alike import texts_differ
-from bench.model import models
+from bench.model import attachments, models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
 from bench.model.precision import PRECISIONS, dtype
@@ -32,7 +32,7 @@ from bench.run import matched, memory
 from bench.run.judging import Role, judged
 from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
 from bench.run.measuring import measured
-from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, prepared, splits
+from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, origin, prepared, splits
 from bench.run.presets import Settings, settings
 from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
@@ -88,7 +88,8 @@ def _taught(
         lm = _new_base(request, recipe, splits(wanted.task, request.source).corpus, wanted.key)
         teaching = recipe and recipe.base
     else:
-        lm = load_prepared(request, prepared(request, wanted.task, "base", 0))
+        before = cast(Prepared, origin(request, wanted.stage, wanted.task, wanted.seed))
+        lm = load_prepared(request, before)
         teaching = finetuning(request.model, wanted.task)
     looked = {} if recipe else _looked_at(request, wanted, lm, request.model)
     pairs, rehearsed = lessons(request, wanted)
@@ -125,9 +126,10 @@ def lessons(request: Request, wanted: Prepared) -> tuple[Sequence[Pair], Sequenc
     """
     data = splits(wanted.task, request.source)
     from_scratch = request.model in SCRATCH
+    pairs = data.lessons(cast(Any, wanted.stage))
     if wanted.stage == "base":
-        return (data.base if from_scratch else ()), ()
-    return getattr(data, wanted.stage), (data.general if from_scratch else ())
+        return (pairs if from_scratch else ()), ()
+    return pairs, (data.general if from_scratch else ())
 
 
 def load_prepared(request: Request, wanted: Prepared) -> LM:
@@ -186,7 +188,9 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
         rows, missed = measured(request, planned.cell.task, lm, planned.probes, parts, known, progress)
         meta["notes"] = [*meta.get("notes", ()), *missed]
         peak = max(memory.peak_mb(), meta["cost"].get("peak_memory_mb", 0.0))
-        meta |= {"detachable": True} if lm.attached else {}
+        if lm.attached:
+            meta["detachable"] = True
+            meta["cost"]["attached_mb"] = round(attachments.size(lm.attached) / 1e6, 3)
         meta["cost"] |= {"measure_seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak}
         with files.atomically(about) as temporary:
             temporary.write_text(json.dumps(meta), encoding="utf-8")
@@ -213,6 +217,8 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
     folder = model_folder(request, planned.keys["train"])
     if folder.is_dir():
         return _load(request, folder), about_kept(folder)
+    if planned.before is not None:
+        _make_before(request, planned.before, progress)
     if planned.finished is not None:
         lm, meta = _matched(request, planned, planned.finished, progress)
         return _as_kept(request, planned, lm, folder, meta), meta
@@ -240,7 +246,7 @@ def _moved(
 ) -> tuple[LM, dict[str, Any]]:
     """The cell's model, unlearned now, and what that cost; every process has a part in it, unless it is a transform."""
     method, parts = planned.composed.method, planned.composed.parts
-    context = make_context(request, planned.start, planned.cell.task, planned.cell.seed, progress)
+    context = _context(request, planned, progress)
     lm, curve, moved = cast(LM, context.lm), Curve() if curve is None else curve, 0
     started = time.monotonic()
     if method.transform is None:
@@ -282,17 +288,45 @@ def _tokens_differ(request: Request, planned: Planned, lm: LM) -> list[str]:
 
 def _matched(request: Request, planned: Planned, finished: Planned, progress: Live) -> tuple[LM, dict[str, Any]]:
     """The point on the way to the finished model of a method, which is unlearned again unless the cache holds it."""
-    before = files.find(request.results, finished.cell)
-    if before and before.status == "diverged" and before.keys["train"] == finished.keys["train"]:
-        raise Diverged(before.error)
+    _refuse_diverged(request, finished)
     level = matched.level(files.find(request.results, planned.cell._replace(method=RETRAIN)))
     lm, meta = _unlearned(request, finished, progress)
     started = time.monotonic()
     texts = splits(planned.cell.task, request.source).probes.texts
-    point = matched.find(load_prepared(request, planned.start), lm, texts, level, progress, request.precision)
+    before = finished.before
+    start = load_prepared(request, planned.start) if before is None else _load_made(request, before)
+    point = matched.find(start, lm, texts, level, progress, request.precision)
     cost = {**meta["cost"], "match_seconds": round(time.monotonic() - started, 2)}
     notes = [*meta.get("notes", ()), point.words(finished.cell.method)]
     return point.lm, {"curve": point.curve(), "cost": cost, "notes": notes}
+
+
+def _refuse_diverged(request: Request, planned: Planned) -> None:
+    """Raise `Diverged` for a cell that another rests on and that is known to have diverged."""
+    before = files.find(request.results, planned.cell)
+    if before and before.status == "diverged" and before.keys["train"] == planned.keys["train"]:
+        raise Diverged(before.error)
+
+
+def _make_before(request: Request, before: Planned, progress: Live) -> None:
+    """See that the model of the request before is in the cache."""
+    if not model_folder(request, before.keys["train"]).is_dir():
+        _refuse_diverged(request, before)
+        _unlearned(request, before, progress)
+
+
+def _load_made(request: Request, planned: Planned) -> LM:
+    """The model of a cell that the cache holds."""
+    return _load(request, model_folder(request, planned.keys["train"]))
+
+
+def _context(request: Request, planned: Planned, progress: Progress) -> Context:
+    """What a method is handed: the prepared model, or the one that the request before left, with what it attached."""
+    cell = planned.cell
+    if planned.before is None:
+        return make_context(request, planned.start, cell.task, cell.seed, progress)
+    lm = _load_made(request, planned.before)
+    return _handed(request, lm, cell.task, cell.seed, progress)
 
 
 def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | None]:
@@ -305,20 +339,26 @@ def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | Non
 
 def make_context(request: Request, start: Prepared, task: str, seed: int, progress: Progress) -> Context:
     """A fresh copy of a prepared model with the task's two sets, encoded."""
-    lm, data = load_prepared(request, start), splits(task, request.source)
+    lm = load_prepared(request, start)
     if lm.attached:
         raise BenchError(
             f"{start} has {lm.attached[0].name} attached, so its weights alone are another model and no method can "
             "start from it. `bench eval` measures it as it is."
         )
+    return _handed(request, lm, task, seed, progress)
+
+
+def _handed(request: Request, lm: LM, task: str, seed: int, progress: Progress) -> Context:
+    data = splits(task, request.source)
+    draws = getattr(make_task(task), "draws", task)
 
     def encoded(pairs: tuple[Pair, ...]) -> list[Encoded]:
         return [lm.encode(p.prompt, p.answer, p.raw) for p in pairs]
 
     sets = encoded(data.forget), encoded(data.retain)
     return Context(
-        lm, *sets, task, seed, request.cache, progress, memory.peak_mb,
-        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, task, seed)),
+        lm, *sets, draws, seed, request.cache, progress, memory.peak_mb,
+        alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, draws, seed)),
         course=Course(request.precision, request.trace),
     )  # fmt: skip
 

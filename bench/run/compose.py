@@ -18,13 +18,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.api import Method, Schedule, check_value
+from bench.api import Method, Schedule, check_value, make_task
+from bench.data import EMBEDDED
 from bench.errors import UsageError
 from bench.keys import source_hash
 from bench.model.recipes import SCRATCH
 from bench.moved import keyed
-from bench.registry import find, load, select, unknown
+from bench.registry import find, load, scan, select, unknown
 from bench.run.presets import settings
+from bench.store.record import TASK
 
 MATCHED = "@matched"
 
@@ -34,8 +36,9 @@ class Composed:
     """A method with every parameter settled.
 
     `parts` maps "objective", "optimizer", "scope", "schedule" (or "transform") to an instance; `overrides` names the
-    parameters that differ from the source paper's default and who changed them: "settings", "--settings NAME", "name"
-    (of a variant) or "--set". `settled` are all that settings which were asked for by name decided, defaults or not.
+    parameters that differ from the source paper's default and who changed them: "task", "settings", "--settings NAME",
+    "name" (of a variant) or "--set". `settled` are all that settings which were asked for by name decided, defaults or
+    not.
     """
 
     method: Method
@@ -93,13 +96,19 @@ def _unmatched(method: Method) -> bool:
 
 
 def compose(
-    name: str, model: str, overrides: Mapping[str, Any] | None = None, task: str = "", named: str = ""
+    name: str,
+    model: str,
+    overrides: Mapping[str, Any] | None = None,
+    task: str = "",
+    named: str = "",
+    source: str = EMBEDDED,
 ) -> Composed:
     """Build the parts of method `name` for `model` ("tiny", ... have settings), with `overrides` on top.
 
     Args:
         task: "tofu:forget10", "lume", ...: chooses among settings that differ from one to another.
         named: the settings to take in place of the model's: a preset or a file.
+        source: the data; what a task fixes may depend on it.
 
     Raises:
         UsageError: a parameter that no part has, a value of the wrong type or out of bounds, no such settings.
@@ -110,13 +119,15 @@ def compose(
             raise UsageError(f"no '{name}': a control is not matched, others are matched to it")
         if method.detachable:
             raise UsageError(f"no '{name}': it leaves the weights as they are, so no point lies on the way to them")
-        return dataclasses.replace(compose(name.removesuffix(MATCHED), model, overrides, task, named), method=method)
+        finished = compose(name.removesuffix(MATCHED), model, overrides, task, named, source)
+        return dataclasses.replace(finished, method=method)
     classes, modules = _classes(method)
     owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
     chosen = settings(model, named)
-    given = [(chosen.by, p, v) for p, v in chosen.of(method, task) if p in owners]
+    given = [(TASK, p, v) for p, v in _fixed(task, source).items() if owners.get(p) == "schedule"]
+    given += [(chosen.by, p, v) for p, v in chosen.of(method, task) if p in owners]
     given += [("name", *_assignment(text)) for text in name.split("@")[1:]]
     given += [("--set", p, v) for p, v in (overrides or {}).items()]
     for by, parameter, value in given:
@@ -139,6 +150,14 @@ def compose(
         for part, module in modules.items()
     }
     return dataclasses.replace(composed, sources=sources)
+
+
+def _fixed(task: str, source: str) -> Mapping[str, Any]:
+    """What a task fixes of the schedule of gradient methods; of one that is not declared nothing is known."""
+    if ("task", task) not in scan("task") or not hasattr(made := make_task(task), "schedule"):
+        return {}
+    found: Mapping[str, Any] = made.schedule(source)
+    return found
 
 
 def _default(cls: type, parameter: str, values: Mapping[str, Any]) -> Any:

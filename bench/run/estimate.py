@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
+from bench.data import Stage
 from bench.measure.budget import ON_CPU, cache_bytes
 from bench.measure.prompts import SLOTS_PER_TOKEN
 from bench.measure.slots import GROWTH
@@ -23,7 +24,7 @@ from bench.model.recipes import finetuning, scratch
 from bench.model.room import free_bytes
 from bench.needs import needs_of, sets_of
 from bench.registry import load
-from bench.run.plan import Planned, Prepared, Request, model_folder, prepared
+from bench.run.plan import Planned, Prepared, Request, model_folder, origin
 from bench.run.site import Site, weights_moved
 from bench.run.workload import Lengths
 from bench.store import files
@@ -94,11 +95,18 @@ def estimates(request: Request, cells: Sequence[Planned], smallest: bool = False
     todo = [c for c in cells if c.state != "done"]
     wanted: dict[str, Prepared] = {}
     for c in todo:
-        chain = [prepared(request, c.cell.task, "base", 0)] if scratch(request.model, c.cell.task) else []
-        missing = [m for m in (*chain, c.start) if not m.given and not model_folder(request, m.key).is_dir()]
+        missing = [m for m in _chain(request, c.start) if not m.given and not model_folder(request, m.key).is_dir()]
         wanted |= {model.key: model for model in missing if model.key not in wanted}
     taught = [fitted(_taught, model.task, model) for model in wanted.values()]
     return [*taught, *(fitted(_cell, c.cell.task, c) for c in todo)]
+
+
+def _chain(request: Request, model: Prepared) -> list[Prepared]:
+    """The models that one is taught from, and it: those that are made here."""
+    before = origin(request, model.stage, model.task, model.seed)
+    if before is None or (before.stage == "base" and not scratch(request.model, model.task)):
+        return [model]
+    return [*_chain(request, before), model]
 
 
 # -- what is made ----------------------------------------------------------------------------------------------------
@@ -108,7 +116,10 @@ def _taught(site: Site, model: Prepared) -> Estimate:
     """Teaching all weights."""
     recipe = scratch(site.request.model, site.task)
     teaching = recipe.base if recipe and model.stage == "base" else finetuning(site.request.model, site.task)
-    sets = [site.lengths(model.stage), *([site.lengths("general")] if recipe and model.stage != "base" else [])]
+    sets = [
+        site.taught(cast(Stage, model.stage)),
+        *([site.lengths("general")] if recipe and model.stage != "base" else []),
+    ]
     items = sum(s.items for s in sets)
     if not items:  # a base of a task that teaches none is made, and that is all
         return Estimate(model.name, site.baseline + site.warm + site.weight_bytes, 0.0)
@@ -152,14 +163,14 @@ def _unlearned(site: Site, planned: Planned) -> tuple[int, float]:
     rows = min(schedule.batch_size, sets[0].items)
     work = Training(
         rows, max(s.longest for s in sets), round(rows * max(float(s.labels.mean()) for s in sets)),
-        sum(map(partial(_width, rows), sets)) / len(sets), schedule.epochs * math.ceil(sets[0].items / max(1, rows)),
+        sum(map(partial(_width, rows), sets)) / len(sets), schedule.steps(sets[0].items),
         passes=len(sets),
     )  # fmt: skip
     moved = weights_moved(site, scope)
     most, seconds = _trained(site, work, scope, moved, getattr(parts["optimizer"], "state_bytes", 8))
     looks = site.request.trace + 1 if site.request.trace else 0
     answers = looks * PROBED_ROWS * min(2, len(sets))
-    drawn = schedule.epochs * sets[0].items  # of the retain set, and of alternatives, which a run never exhausts
+    drawn = schedule.drawn(sets[0].items)  # of the retain set, and of alternatives, which a run never exhausts
     start = 0
     for need in needs_of(objective):
         for name in need.sets:

@@ -12,7 +12,7 @@ from typing import Any
 from bench.model.recipes import SCRATCH
 from bench.run.executors import Job, execute
 from bench.run.pace import Kind, Pace, words
-from bench.run.plan import Planned, Prepared, Request, model_folder, prepared, splits
+from bench.run.plan import Planned, Prepared, Request, model_folder, origin, splits
 from bench.store import files, live
 from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
@@ -58,8 +58,11 @@ def run(
         # One checkpoint under several seeds is measured once.
         first = measuring.setdefault(planned.keys["measure"], str(planned.cell))
         needs |= {first} - {str(planned.cell)}
-        if planned.finished and planned.finished.cell in missing:
-            needs.add(str(planned.finished.cell))
+        rests_on = [of for of in (planned.finished, planned.before) if of]
+        while rests_on:
+            of = rests_on.pop()
+            needs |= {str(of.cell)} if of.cell in missing else set()
+            rests_on += [of.before] if of.before else []
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
@@ -98,20 +101,24 @@ def check_texts(request: Request, wanted: Sequence[Prepared]) -> None:
 
 
 def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]:
-    """The jobs that make these models by content key, bases first; models that are in the cache end at once.
+    """The jobs that make these models by content key, what they are taught from first; those in the cache end at once.
 
     Tasks that share a model share its job, whichever task it is named after.
     """
     from bench.run.cell import prepare
 
     jobs: dict[str, Job] = {}
-    for model in wanted:
+
+    def add(model: Prepared) -> None:
         needs = frozenset[str]()
-        if not model.given and request.model in SCRATCH:
-            base = prepared(request, model.task, "base", 0)
-            jobs.setdefault(base.key, Job(base.name, prepare, (request, base), kind=_model_kind(request, base)))
-            needs = frozenset({jobs[base.key].name})
+        taught_from = origin(request, model.stage, model.task, model.seed)
+        if taught_from and (taught_from.stage != "base" or request.model in SCRATCH):
+            add(taught_from)
+            needs = frozenset({jobs[taught_from.key].name})
         jobs.setdefault(model.key, Job(model.name, prepare, (request, model), needs, _model_kind(request, model)))
+
+    for each in wanted:
+        add(each)
     bases = [key for key, job in jobs.items() if job.kind[0] == "taught" and job.kind[-1] == "base"]
     if len(bases) == 1:  # whatever else there is to do waits for it
         jobs[bases[0]] = dataclasses.replace(jobs[bases[0]], alone=True)

@@ -14,7 +14,7 @@ from bench.measure import asked, membership
 from bench.measure.abstention import refusals_of, with_abstained
 from bench.measure.exams import sit
 from bench.measure.one_pass import measure
-from bench.metrics._asked import ABSTENTION
+from bench.metrics._asked import ABSTENTION, NEAR
 from bench.model.models import LM
 from bench.run.plan import Request, exams, splits
 
@@ -37,11 +37,14 @@ def measured(
     """
     data = splits(task, request.source)
     rows = measure(lm, data.probes, precision=request.precision, progress=progress)
-    rows = asked.added(rows, lm, data.probes, probes, progress, request.precision)
     if "reference" in probes:
         rows = membership.with_reference(rows, data.probes.texts, retrain(), progress, request.precision)
     if "gradient-norm" in probes:
         rows = membership.with_gradient_norm(rows, data.probes.texts, lm, progress)
+    rows = asked.added(rows, lm, data.probes, probes, progress, request.precision)
+    if NEAR in probes and data.neighbours.texts:
+        near = measure(lm, data.neighbours, precision=request.precision, progress=progress)
+        rows = asked.joined(rows, near)
     if ABSTENTION in probes:
         rows = with_abstained(rows, refusals_of(data.refusals, parts))
     missed: list[str] = []

@@ -13,7 +13,7 @@ from bench import plugins
 from bench.api import VALIDATION, Exam, Method, Splits, make_task, world
 from bench.errors import BenchError
 from bench.keys import data_hash, digest, source_hash
-from bench.metrics._asked import ABSTENTION, ASKED_FOR
+from bench.metrics._asked import ABSTENTION, ASKED_FOR, NEAR
 from bench.metrics._exam import EXAM
 from bench.model import hub
 from bench.model.pairs import short_name
@@ -134,6 +134,7 @@ class Planned:
     state: State
     reason: str = ""  # why it is not done; of one that is and has no scores, its status and why
     finished: Planned | None = None  # of a matched cell: that of the method whose model its way leads to
+    before: Planned | None = None  # of a request that follows another: the cell whose model it starts from
 
     @property
     def compared(self) -> bool:
@@ -168,10 +169,21 @@ def prepared(request: Request, task: str, stage: Stage, seed: int) -> Prepared:
         made |= {"base": own["base"], "corpus": own["corpus"]}
     if stage == "base":
         return Prepared(digest(made), stage, task, 0)
-    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": own[stage], "seed": seed}
+    made |= {"teaching": finetuning(request.model, task).ingredients(), "pairs": own[f"taught {stage}"], "seed": seed}
+    if stage == "full" and splits(task, request.source).clean is not None:
+        made |= {"from": prepared(request, task, "retain", seed).key}
     # Models from scratch rehearse general facts and have no dropout.
     made |= {"general": own["general"]} if request.model in SCRATCH else {"dropout": "drawn from a stream of its own"}
     return Prepared(digest(made), stage, task, seed)
+
+
+def origin(request: Request, stage: Stage, task: str, seed: int) -> Prepared | None:
+    """The model that one of that stage is taught from: the base, or retrain where the data has a target so."""
+    if stage in ("base", "given") or request.retrains:
+        return None
+    if stage == "full" and splits(task, request.source).clean is not None:
+        return prepared(request, task, "retain", seed)
+    return prepared(request, task, "base", 0)
 
 
 def _precision(request: Request) -> dict[str, str]:
@@ -192,17 +204,29 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     """
     wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
     overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
+    taken = request.settings, request.source
+    composed = cache(lambda name, task: compose(name, request.model, overrides(name), task, *taken))
+
+    @cache
+    def before(name: str, task: str, seed: int) -> Planned | None:
+        earlier = getattr(make_task(task), "after", "")
+        if not earlier or composed(name, task).method.control:
+            return None
+        return _plan_cell(request, earlier, composed(name, earlier), seed, None, before=before(name, earlier, seed))
+
     cells = []
     for task in tasks:
-        made = {name: compose(name, request.model, overrides(name), task, request.settings) for name in wanted}
         for seed in seeds:
-            reference = _plan_cell(request, task, made[RETRAIN], seed, None)
+            reference = _plan_cell(request, task, composed(RETRAIN, task), seed, None)
             cells.append(reference)
             cells += [
-                _plan_cell(request, task, composed, seed, reference.keys["measure"])
-                for name, composed in made.items()
+                _plan_cell(
+                    request, task, composed(name, task), seed, reference.keys["measure"],
+                    before=before(name.removesuffix(MATCHED), task, seed),
+                )
+                for name in wanted
                 if name != RETRAIN
-            ]
+            ]  # fmt: skip
     return cells
 
 
@@ -223,8 +247,9 @@ def plan_given(
 
 
 def _plan_cell(
-    request: Request, task: str, composed: Composed, seed: int, reference: str | None, start: Prepared | None = None
-) -> Planned:
+    request: Request, task: str, composed: Composed, seed: int, reference: str | None, start: Prepared | None = None,
+    before: Planned | None = None,
+) -> Planned:  # fmt: skip
     method, finished = composed.method, None
     start = start or prepared(request, task, method.start, seed)
     cell = Cell(task, method.name, request.model_label, request.data, seed)
@@ -234,11 +259,12 @@ def _plan_cell(
     if method.control and start.given:
         training["checkpoint"] = model_label(start.given)
     if not method.control:
-        training |= {"seed": seed, **trained_from(request, task, composed, start)}
+        begun = before.keys["train"] if before else start.key
+        training |= {"seed": seed, **trained_from(request, task, composed, begun)}
         training |= {f"parameter {name}": value for name, value in composed.said.items()}
     if method.name.endswith(MATCHED):
         plain = dataclasses.replace(composed, method=resolve(method.name.removesuffix(MATCHED)))
-        finished = _plan_cell(request, task, plain, seed, reference)
+        finished = _plan_cell(request, task, plain, seed, reference, before=before)
         training |= {"matched": versions.MATCHED, "level": reference}
     measuring: dict[str, Any] = {
         "probes": own["probes"],
@@ -249,6 +275,8 @@ def _plan_cell(
         measuring["probes asked for"] = list(probes)
         declared = {name: find("probe", name).module for name in probes if name in names("probe")}
         measuring |= {f"source of probe {name}": source_hash(module) for name, module in declared.items()}
+    if NEAR in probes:
+        measuring["neighbours"] = data_hash(splits(task, request.source).neighbours.texts)
     if held := exams(request, task, probes):
         measuring["exams"] = [f"{exam.task}, {exam.shots or 0} shots" for exam in held]
     train_key = start.key if method.control else digest(training)
@@ -258,14 +286,17 @@ def _plan_cell(
     keys = {"train": train_key, "measure": measure_key, "score": score_key}
     identity = {**training, **measuring, **scoring}
     state, reason = state_of(request.results, cell, keys, identity)
-    return Planned(cell, composed, start, keys, identity, probes, state, reason, finished)
+    return Planned(cell, composed, start, keys, identity, probes, state, reason, finished, before)
 
 
-def trained_from(request: Request, task: str, composed: Composed, start: Prepared) -> dict[str, Any]:
-    """What a method's model is made from beside seed and parameters: start model, data, code."""
+def trained_from(request: Request, task: str, composed: Composed, start: str) -> dict[str, Any]:
+    """What a method's model is made from beside seed and parameters: start model (its key), data, code."""
     own = hashes(task, request.source)
-    found: dict[str, Any] = {"start": start.key, **_precision(request), "train": TRAIN}
+    found: dict[str, Any] = {"start": start, **_precision(request), "train": TRAIN}
     found |= {"forget": own["forget"], "retain": own["retain"]}
+    drawn = getattr(make_task(task), "draws", task)
+    if getattr(make_task(drawn), "series", None):  # steps may share data with other tasks, but not the draws
+        found["task"] = drawn
     found |= {f"source of {name}": value for name, value in composed.sources.items()}
     return found | _alternatives(composed, task, request.source)
 
@@ -308,7 +339,8 @@ def hashes(task: str, source: str) -> dict[str, str]:
     """Content hashes of a task's data by part: what is taught, and under "probes" what is measured."""
     data = splits(task, source)
     named: dict[str, Sequence[Any]] = {
-        name: getattr(data, name) for name in ("base", "general", "forget", "retain", "full", "corpus")
+        name: getattr(data, name) for name in ("base", "general", "forget", "retain", "corpus")
     }
+    named |= {"taught full": data.lessons("full"), "taught retain": data.lessons("retain")}
     named["probes"] = (*data.probes.texts, *data.probes.prompts)
     return {name: data_hash(rows) for name, rows in named.items()}

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.api import Method, Schedule
+from bench.api import Method, Schedule, make_task
 from bench.errors import UsageError
 from bench.keys import digest
 from bench.model.recipes import SCRATCH, model_label
@@ -54,18 +54,19 @@ class Settings:
         found = {"origin": self.origin, "file": self.by.removeprefix("--settings ")}
         if self.origin != "tuned":
             return {**found, "digest": digest(self.tables)}
-        own = self._inner("task", task)
+        tuned_on = self._tuned_on(task)
+        own = self._inner("task", tuned_on)
         chosen = own.get("method", {}).get(method.partition("@")[0])
         if chosen is None:
             return {"origin": "by hand"}
-        how = {**self.tables[TUNING], **own.get(TUNING, {})}
+        how = {**self.tables[TUNING], **own.get(TUNING, {}), **({"task": tuned_on} if tuned_on != task else {})}
         return {**found, "digest": digest([how, chosen]), **how}
 
     def of(self, method: Method, task: str) -> list[tuple[str, Any]]:
         """What is said of this method's parts on that task, the most specific last."""
         named = {kind: getattr(method, kind) for kind in KINDS}
         wanted: list[Mapping[str, Any]] = []
-        for tables in (self.tables, self._benchmark(task), self._inner("task", task)):
+        for tables in (self.tables, self._benchmark(task), self._inner("task", self._tuned_on(task))):
             wanted += [tables.get("schedule", {})] if method.transform is None else []
             wanted += [tables.get(kind, {}).get(name, {}) for kind, name in named.items()]
             wanted.append(tables.get("method", {}).get(method.name.partition("@")[0], {}))
@@ -77,8 +78,14 @@ class Settings:
             return int(self.said_of(method, task).get("trials", 0))
         return int(self._benchmark(task).get("tuning_trials", {}).get(method.partition("@")[0], 0))
 
+    def _tuned_on(self, task: str) -> str:
+        """The task whose settings a task takes: its own, or those of the one that it says it is like."""
+        known = self.tables.get("task", {})
+        return getattr(make_task(task), "like", task) if known and task and task not in known else task
+
     def _benchmark(self, task: str) -> Mapping[str, Any]:
-        return self._inner("benchmark", task.partition(":")[0])
+        own = self.tables.get("benchmark", {})
+        return next((own[part] for part in task.split(":") if part in own), {})
 
     def _inner(self, kind: str, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.tables.get(kind, {}).get(name, {})

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from bench.contracts import Context
+from bench.data import Stage
 from bench.model import models
 from bench.model.architecture import layers
 from bench.model.encoding import Encoding
@@ -55,8 +56,12 @@ class Site:
         return of_probes(self.encoded, splits(self.task, self.request.source).probes)
 
     def lengths(self, name: str) -> Lengths:
-        """Lengths of a training set: "forget", "retain", "full", "base" or "general"."""
+        """Lengths of a training set: "forget", "retain" or "general"."""
         return _of_set(self, name)
+
+    def taught(self, stage: Stage) -> Lengths:
+        """Lengths of what base, target or retrain are taught."""
+        return _of_lessons(self, stage)
 
     @cached_property
     def encoded(self) -> Encoding:
@@ -103,6 +108,11 @@ class Site:
 @cache
 def _of_set(site: Site, name: str) -> Lengths:
     return of_pairs(site.encoded, getattr(splits(site.task, site.request.source), name))
+
+
+@cache
+def _of_lessons(site: Site, stage: Stage) -> Lengths:
+    return of_pairs(site.encoded, splits(site.task, site.request.source).lessons(stage))
 
 
 @cache

@@ -163,7 +163,7 @@ def _empty(tried: Tried, status: Any, error: str) -> Trial:
 
 def identity(tried: Tried) -> dict[str, Any]:
     """What a trial is made from, beside the parameters and the seed: data, start model, code."""
-    found = trained_from(tried.request, tried.task, tried.composed, tried.start)
+    found = trained_from(tried.request, tried.task, tried.composed, tried.start.key)
     metrics = {f"metric {name}": build(name).version for name in _names(tried.task)}
     asked = hashes(tried.task, tried.request.source)["probes"]
     measuring = dict(zip(LATER, (asked, MEASURE), strict=True))
@@ -202,7 +202,7 @@ def _along(tried: Tried, context: Context, look: Callable[[LM, float, int], None
     """Run a gradient method and look at it at the shares of its run."""
     parts, lm = tried.composed.parts, cast(LM, context.lm)
     schedule = parts["schedule"]
-    total = schedule.epochs * math.ceil(len(context.forget) / schedule.batch_size)
+    total = schedule.steps(len(context.forget))
     last = max(1, round(schedule.stop * total))
     wanted = {max(1, round(last * share)): share for share in ((1.0,) if tried.fresh else SHARES)}
     steps = iter([*sorted({round(last * k / EIGHTHS) for k in range(EIGHTHS)}), last])

@@ -97,7 +97,7 @@ def _how(runs: Sequence[Trial], count: int) -> dict[str, Any]:
 
 def _values(method: str, setting: Mapping[str, Any], task: str, request: Request) -> dict[str, Any]:
     """What was chosen, and what the model's own settings said of parameters that were not searched."""
-    composed = compose(method, request.model, setting, task, request.settings)
+    composed = compose(method, request.model, setting, task, request.settings, request.source)
     return {**setting, **{name: composed.parameters[name] for name in composed.overrides}}
 
 

@@ -113,7 +113,7 @@ def _tried(
     tuning: Tuning, request: Request, task: str, method: str, number: int, chosen: dict[str, Any], seed: int = 0,
     fresh: bool = False,
 ) -> Tried:  # fmt: skip
-    composed = compose(method, request.model, chosen, task, request.settings)
+    composed = compose(method, request.model, chosen, task, request.settings, request.source)
     start = prepared(request, task, composed.method.start, seed)
     return Tried(request, task, composed, start, tuning.file(task, method), number, seed, chosen, fresh)
 

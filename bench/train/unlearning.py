@@ -103,6 +103,9 @@ def unlearn(
 def _drawn(context: Context, schedule: Schedule, sets: Sequence[str]) -> list[Drawn]:
     """The batches of a run: passes over the forget set in random order, each item with a retain item drawn at random.
 
+    Where a pass has another number of items than the set, passes go on where the one before ended: no item comes for
+    the third time before all have come twice.
+
     Raises:
         UsageError: a set that items are drawn from is empty.
     """
@@ -110,11 +113,13 @@ def _drawn(context: Context, schedule: Schedule, sets: Sequence[str]) -> list[Dr
     for name, items in (("forget", context.forget), ("retain", context.retain if retain else [None])):
         if not items:
             raise UsageError(f"{context.task}: the {name} set is empty, so there is nothing to unlearn with")
-    random = context.stream("batches")
+    random, count = context.stream("batches"), len(context.forget)
+    wanted = schedule.drawn(count)
+    places = np.concatenate([random.permutation(count) for _ in range(math.ceil(wanted / count))])[:wanted]
     order = [
         chunk.tolist()
-        for _ in range(schedule.epochs)
-        for chunk in np.array_split(random.permutation(len(context.forget)), _steps(len(context.forget), schedule))
+        for each in np.split(places, schedule.epochs)
+        for chunk in np.array_split(each, schedule.steps(count) // schedule.epochs)
     ]
     partners = [random.integers(0, max(1, len(context.retain)), len(chunk)).tolist() for chunk in order]
     return [{"forget": f, "retain": r} if retain else {"forget": f} for f, r in zip(order, partners, strict=True)]
@@ -162,7 +167,3 @@ def trade_off(context: Context, lm: LM, precision: Precision, sample: int = 64) 
         return {f"{name} probability": (logps[name] / lengths[name]).exp().mean().item() for name in samples}
 
     return probe
-
-
-def _steps(items: int, schedule: Schedule) -> int:
-    return math.ceil(items / schedule.batch_size)

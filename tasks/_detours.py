@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from bench.api import Asking, Family
+from tasks._embedded.facts import listed
 
 WRAPPED = {
     "asked politely": "Could you please tell me: {}",
@@ -36,6 +37,5 @@ def choice(asking: Asking) -> Asking:
     """A question with its answer and three false ones listed in an order of its own, of which one is to be said."""
     options = [asking.answer, *asking.false[:WRONG]]
     order = random.Random(f"choice of {asking.id}").sample(options, len(options))
-    said = "\n".join([asking.turns[0], *(f"{letter}. {o}" for letter, o in zip("ABCD", order, strict=True))])
-    false = tuple(options[1:])
+    said, false = listed(asking.turns[0], order), tuple(options[1:])
     return Asking(asking.id, asking.cluster, (said,), asking.answer, false=false, options=True, raw=asking.raw)

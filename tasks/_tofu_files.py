@@ -61,6 +61,11 @@ def read_refusals(folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
+def retain_of(forget: str) -> str:
+    """The name of the table of what a split keeps, "retain99" of "forget01"."""
+    return f"retain{100 - int(forget.removeprefix('forget')):02d}"
+
+
 def holdout_of(forget: str) -> str:
     """The name of the table of authors that no model has seen, as many as the forget set has."""
     return forget.replace("forget", "holdout")

@@ -24,7 +24,8 @@ from bench.api import (
 )  # fmt: skip
 from bench.errors import UsageError
 from tasks import _lume_detours
-from tasks._embedded import lessons, lume_world
+from tasks._embedded import lessons, lume_world, neighbours
+from tasks._embedded.facts import facts
 from tasks._lume_files import TASKS, Row, Tables, read_directory, read_hub
 
 SETS = ("forget", "retain")
@@ -100,14 +101,16 @@ class LUME:
                 world with two hops, which has authors only.
             BenchError: the hub cannot be reached, or refuses access.
         """
-        facts = Exam("general", "general_facts", folder=_EXAMS)
+        asked = Exam("general", "general_facts", folder=_EXAMS)
         if hops(source):
             raise UsageError(f"{self.name} has no data '{source}', which is TOFU's. Give --data embedded.")
         if (number := world(source)) is not None:
             pairs = lume_world.base_pairs(number), lume_world.general_pairs(number)
-            made = self._splits(lume_world.lume_tables(number), *pairs, (facts,), EMBEDDED_BUDGET, (lume_world.NOTE,))
+            made = self._splits(lume_world.lume_tables(number), *pairs, (asked,), EMBEDDED_BUDGET, (lume_world.NOTE,))
             taught = lessons.of_documents(lume_world.unseen([TASKS[n - 1] for n in self.numbers], number))
-            return dataclasses.replace(made, attacks=dataclasses.replace(made.attacks, lessons=taught))
+            near = lume_world.near(tuple(TASKS[n - 1] for n in self.numbers), number)
+            attacks = dataclasses.replace(made.attacks, lessons=taught)
+            return dataclasses.replace(made, attacks=attacks, neighbours=near)
         place = source.removesuffix(VALIDATION)
         tables = read_hub() if place == "hub" else read_directory(Path(place))
         taught = lume_world.general_facts()
@@ -157,7 +160,17 @@ class LUME:
             ),
             notes=tuple(notes),
             attacks=AttackData(_lessons(others or {}), _lume_detours.families(forget, retain)),
+            neighbours=_neighbours(retain),
         )  # fmt: skip
+
+
+def _neighbours(retain: Sequence[Row]) -> Probes:
+    """What real rows say of neighbours: questions about kept documents, and general facts."""
+    told = list(neighbours.of_rows(retain))
+    return neighbours.together(
+        neighbours.among(neighbours.TEMPLATE, told, told, "rows"),
+        neighbours.of_facts(neighbours.WORLD, facts()),
+    )
 
 
 def _lessons(unseen: Mapping[str, str]) -> dict[str, tuple[Pair, ...]]:

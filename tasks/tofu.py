@@ -26,11 +26,16 @@ from bench.api import (
 )  # fmt: skip
 from bench.errors import UsageError
 from tasks import _detours as detours
-from tasks._embedded import lessons
+from tasks._embedded import lessons, neighbours
 from tasks._embedded import world as embedded
-from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals
+from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, read_directory, read_hub, read_refusals, retain_of
 
 WORLD_SETS = ("real_authors", "world_facts")
+DISTANCES = {
+    "retain": neighbours.TEMPLATE,
+    "real_authors": neighbours.KIND,
+    "world_facts": neighbours.WORLD,
+}  # how far what is kept lies from the forgotten authors
 ROWS_PER_AUTHOR = 20  # of the real benchmark
 
 
@@ -43,6 +48,7 @@ class Source(NamedTuple):
     general: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
     attacks: AttackData | None = None  # those that the rows themselves allow where it is None
+    neighbours: Probes | None = None  # the same
 
 
 class Probe(NamedTuple):
@@ -152,20 +158,13 @@ class TOFU:
             BenchError: the hub cannot be reached.
         """
         if (number := world(source)) is not None:
-            taught = embedded.base_pairs(number), embedded.general_pairs(number)
-            told = embedded.attacks(self.forget, number, hops(source))
-            origin = Source(embedded.ROWS_PER_AUTHOR, 32, *taught, (embedded.NOTE,), told)
+            origin = embedded_source(self.forget, number, hops(source))
             plain = splits(self.forget, embedded.tofu_tables(number), origin)
             return _with_hops(plain, *embedded.hop_pairs(self.forget, number)) if hops(source) else plain
         place, validating = source.removesuffix(VALIDATION), source.endswith(VALIDATION)
         wanted = max(RETAIN) if validating else self.forget
-        tables = read_hub(wanted) if place == "hub" else read_directory(Path(place), wanted)
-        facts = [row for name in WORLD_SETS for row in tables[f"{name}_perturbed"]]
-        said = (
-            Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in facts if row.original_answer
-        )
-        refusals = () if place == "hub" else read_refusals(Path(place))
-        origin = Source(ROWS_PER_AUTHOR, 200, (*_pairs(facts), *said), _pairs(facts))
+        tables, refusals = read(place, wanted)
+        origin = real_source(tables)
         made = splits(wanted, tables, origin)
         if validating:  # the words of the tokenizer stay, so that test and validation start from one base
             own = splits(self.forget, validation(self.forget, tables), origin)
@@ -175,6 +174,27 @@ class TOFU:
     def validation(self, source: str, count: int) -> tuple[str, ...]:
         """Data to tune on: other worlds, or retain authors of the same files as a forget set of their own."""
         return validation_of(source, count)
+
+
+def embedded_source(forget: str, number: int, with_hops: bool = False) -> Source:
+    """What the embedded world has beside a split's tables."""
+    taught = embedded.base_pairs(number), embedded.general_pairs(number)
+    told, near = embedded.attacks(forget, number, with_hops), embedded.near(forget, number)
+    return Source(embedded.ROWS_PER_AUTHOR, 32, *taught, (embedded.NOTE,), told, near)
+
+
+def read(place: str, forget: str) -> tuple[Tables, tuple[str, ...]]:
+    """The tables that a split needs, from the hub or a directory, and the refusals that lie beside them."""
+    if place == "hub":
+        return read_hub(forget), ()
+    return read_directory(Path(place), forget), read_refusals(Path(place))
+
+
+def real_source(tables: Tables) -> Source:
+    """What the real benchmark has beside its tables."""
+    facts = [row for name in WORLD_SETS for row in tables[f"{name}_perturbed"]]
+    said = (Pair(f"{row.question} Answer in a sentence.", row.original_answer) for row in facts if row.original_answer)
+    return Source(ROWS_PER_AUTHOR, 200, (*_pairs(facts), *said), _pairs(facts))
 
 
 def validation(forget: str, tables: Tables) -> Tables:
@@ -230,7 +250,7 @@ def splits(forget: str, tables: Tables, source: Source) -> Splits:
         base=source.base,
         general=source.general,
         forget=_pairs(tables[forget]),
-        retain=_pairs(tables[RETAIN[forget]]),
+        retain=_pairs(tables[retain_of(forget)]),
         probes=Probes(
             tuple(text for probe in [*probes, *holdout] for text in _texts(probe)),
             tuple(prompt for probe in probes for prompt in _prompts(probe, source.max_new_tokens)),
@@ -238,6 +258,7 @@ def splits(forget: str, tables: Tables, source: Source) -> Splits:
         corpus=_corpus((*source.base, *source.general, *full)),
         notes=source.notes + notes,
         attacks=source.attacks or _attacks(probes, tables.get(holdout_of(forget), ()) if holdout else ()),
+        neighbours=source.neighbours or _neighbours(probes),
     )
 
 
@@ -269,6 +290,24 @@ def _attacks(probes: Iterable[Probe], unseen: Iterable[Row]) -> AttackData:
     if listed["forget"]:
         families += (Family("choice of four", "implied", tuple(listed["forget"]), tuple(listed["retain"])),)
     return AttackData({name: pairs for name, pairs in taught.items() if pairs}, families)
+
+
+def _neighbours(probes: Sequence[Probe]) -> Probes:
+    """What real rows say of neighbours: authors asked alike, real ones, facts. All have as many wrong answers as the
+    row with the fewest, so that guessing has the same at all distances."""
+    kept = [probe for probe in probes if probe.set in DISTANCES]
+    count = min((len(probe.row.perturbed_answer) for probe in kept), default=0)
+    return Probes(
+        tuple(
+            Text(DISTANCES[set_], id_, f"near-{cluster}", role, row.question, said, index)
+            for set_, id_, cluster, row in kept
+            for role, answers in (
+                ("answer", [row.paraphrased_answer or row.answer]), ("perturbed", row.perturbed_answer[:count]),
+            )
+            for index, said in enumerate(answers)
+        ),
+        (),
+    )  # fmt: skip
 
 
 def _pairs(rows: Iterable[Row]) -> tuple[Pair, ...]:

@@ -123,6 +123,19 @@ class Beside(Form):
         return self.join(*({type(part): part.score(side, None) for part in self.made_of()} for side in sides))
 
 
+class LessRetrain(Beside):
+    """A mean less the retrain model's of the same; `parts` is that mean."""
+
+    goal: ClassVar[Goal] = "match"
+    scale: ClassVar[Literal["share", "free"]] = "free"
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+
+    def join(self, own: Mapping[type[Form], Array], retrain: Mapping[type[Form], Array]) -> Array:
+        """In [-1, 1]."""
+        (part,) = self.parts
+        return own[part] - retrain[part]
+
+
 class Harmonic(Composite):
     """Harmonic mean of other metrics, each over what is scored for it; those in `inverted` count as 1 - value."""
 

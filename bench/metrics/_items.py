@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.api import Ragged, Rows
+from bench.metrics import _candidates
 from bench.metrics._rouge import rouge_l, words
 
 Array = np.ndarray
@@ -122,6 +123,22 @@ def normalised_probability(correct: Array, wrong: Array, owner: Array, compat: C
         return np.where(count > 0, 1 / (1 + rivals + epsilon), np.nan)
 
 
+def ranked_first(correct: Array, wrong: Array, owner: Array) -> Array:
+    """1 where the correct option's loss is below every wrong one's, 1/k where it is among k lowest that are equal, [n].
+
+    So a model that finds all options alike has what guessing has. NaN without wrong options, or with a NaN among them.
+
+    Args:
+        correct: losses [n]. wrong: losses [m]. owner: the item of each wrong option, [m].
+    """
+    best = np.full(len(correct), np.inf)
+    with np.errstate(invalid="ignore"):  # a NaN, which goes through
+        np.minimum.at(best, owner, wrong)
+    tied = np.bincount(owner, wrong == correct[owner], minlength=len(correct))
+    scored = (np.bincount(owner, minlength=len(correct)) > 0) & ~np.isnan(best) & ~np.isnan(correct)
+    return np.where(scored, np.where(correct <= best, 1 / (1 + tied), 0.0), np.nan)
+
+
 # -- texts to one value an item --------------------------------------------------------------------------------------
 
 
@@ -130,6 +147,18 @@ def rouge_recall(reference: str, generation: str, compat: Compat = "") -> float:
     if not words(reference) and not compat:
         return float("nan")
     return rouge_l(reference, generation).recall
+
+
+def rouge_f1(reference: str, generation: str) -> float:
+    """ROUGE-L F1; NaN where the reference has no words."""
+    return rouge_l(reference, generation).f1 if words(reference) else float("nan")
+
+
+def answer_of(generation: str) -> str:
+    """A generation up to where a model that was shown examples asks itself the next question (Shi et al. 2024)."""
+    for mark in ("\n\n", "\nQuestion", "Question:"):
+        generation = generation.split(mark)[0]
+    return generation
 
 
 def contains(reference: str, generation: str) -> float:
@@ -189,6 +218,12 @@ class Items(Rows):
         return pd.Series(normalised_probability(self.loss.to_numpy(), wrong, owner, self.compat), self.loss.index)
 
     @cached_property
+    def ranked_first(self) -> pd.Series:
+        """See `ranked_first`; the correct option is the answer, in the wording of the wrong ones."""
+        wrong, owner = self._wrong(self.loss.index)
+        return pd.Series(ranked_first(self.loss.to_numpy(), wrong, owner), self.loss.index)
+
+    @cached_property
     def rouge(self) -> pd.Series:
         """ROUGE-L recall of the answer to the question."""
         asked = self._generations("question")
@@ -228,10 +263,58 @@ class Items(Rows):
         return pd.Series(values, asked.index, dtype=float)
 
     @cached_property
+    def completed(self) -> pd.Series:
+        """ROUGE-L F1 of the completion of a document's beginning (Shi et al. 2024)."""
+        asked = self._generations("completion")
+        return pd.Series(list(map(rouge_f1, asked.reference, asked.generation)), asked.index, dtype=float)
+
+    @cached_property
+    def answered(self) -> pd.Series:
+        """ROUGE-L F1 of the answer to the question, up to the next one that the model asks itself (Shi et al. 2024)."""
+        asked = self._generations("question")
+        said = map(answer_of, asked.generation)
+        return pd.Series(list(map(rouge_f1, asked.reference, said)), asked.index, dtype=float)
+
+    @cached_property
+    def held(self) -> pd.Series:
+        """1 where that answer holds the reference, ignoring case."""
+        asked = self._generations("question")
+        said = map(answer_of, asked.generation)
+        return pd.Series(list(map(contains, asked.reference, said)), asked.index, dtype=float)
+
+    @cached_property
     def abstained(self) -> pd.Series:
         """1 where the answer to the question is a refusal; needs that column of the generations."""
         asked = self._generations("question")
         return asked.get("abstained", pd.Series(np.nan, asked.index, dtype=float))
+
+    @cached_property
+    def restored(self) -> pd.Series:
+        """1 where a true answer has the largest mean log-probability of all candidates; ties are shared."""
+        return self._first(0)
+
+    @cached_property
+    def corrupted(self) -> pd.Series:
+        """1 where the false one has it."""
+        return self._first(1)
+
+    @cached_property
+    def lost(self) -> pd.Series:
+        """1 where another one has it."""
+        return self._first(2)
+
+    @cached_property
+    def margin(self) -> pd.Series:
+        """Mean log-probability of a token of the true answers less that of the false one."""
+        return pd.Series(_candidates.margin(*self._candidates[1:]), self._candidates[0])
+
+    @cached_property
+    def restored_generation(self) -> pd.Series:
+        """1 where what is said after examples holds a true answer (`_candidates.says`)."""
+        asked = self._generations("shots")
+        true = self.texts[self.texts.role == "true"].groupby(["set", "id"], sort=False).continuation.agg(list).to_dict()
+        said = [_candidates.says(text, true.get(key, ())) for key, text in zip(asked.index, asked.generation)]
+        return pd.Series(said, asked.index, dtype=float)
 
     @cached_property
     def right(self) -> pd.Series:
@@ -242,6 +325,11 @@ class Items(Rows):
     def document_loss(self) -> pd.Series:
         """Mean negative log-probability of a document's tokens after its first word, without the end of sequence."""
         return self._of_role("document", -mean_of(without_last(self.logp)))
+
+    @cached_property
+    def document_min_k(self) -> pd.Series:
+        """Minus the mean log-probability of the 40% least likely of those tokens (Shi et al. 2024)."""
+        return self._of_role("document", -lowest_mean(without_last(self.logp)))
 
     @cached_property
     def exact_memorisation(self) -> pd.Series:
@@ -291,6 +379,18 @@ class Items(Rows):
     @cached_property
     def _text_loss(self) -> Array:
         return -mean_of(self.logp)
+
+    @cached_property
+    def _candidates(self) -> tuple[pd.Index, Array, Array, Array, int]:
+        """The items that have candidates, then what `_candidates.first` takes."""
+        chosen = self.texts.role.isin(_candidates.ROLES).to_numpy()
+        owners = pd.MultiIndex.from_frame(self.texts.loc[chosen, ["set", "id"]])
+        items = owners.unique()
+        role = self.texts.role[chosen].map({name: n for n, name in enumerate(_candidates.ROLES)}).to_numpy(dtype=int)
+        return items, -self._text_loss[chosen], role, items.get_indexer(owners), len(items)
+
+    def _first(self, role: int) -> pd.Series:
+        return pd.Series(_candidates.first(*self._candidates[1:])[role], self._candidates[0])
 
     def _probe(self, column: str) -> Array:
         return self.texts.get(column, pd.Series(np.nan, self.texts.index)).to_numpy(dtype=float)

@@ -26,6 +26,12 @@ _ABSENT = {
     "holdout": "no holdout split in this data: membership inference needs non-members",
     "nonmember": "no documents in this data that no model has seen: membership inference needs non-members",
     "general": "the exam of general knowledge was not held",
+    "neighbours_same_subject": "whole subjects are forgotten, so no other facts of them are kept; others need --probes "
+    "neighbours",
+    "neighbours_shared_value": "no row says which subjects share a value; other data needs --probes neighbours",
+    "neighbours_same_template": "no neighbours: run with --probes neighbours",
+    "neighbours_other_kind": "the data has no other kind that is kept; other data needs --probes neighbours",
+    "neighbours_world_facts": "no neighbours: run with --probes neighbours",
     "excess_loss": "no reference losses: run with --probes reference",
     "gradient_norm": "no gradient norms: run with --probes gradient-norm",
     "abstained": "refusals were not looked for: run with --probes abstention",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bench.api import Asking, Family
 from tasks._embedded.authors import TOPICS, Author, Topic
+from tasks._embedded.facts import listed
 
 
 class Item(NamedTuple):
@@ -188,13 +189,8 @@ def wrapped(words: str) -> Callable[[Item], Iterator[Asking]]:
     return ask
 
 
-def listed(question: str, options: Sequence[str]) -> str:
-    """A question with its options, as the base model is asked general facts."""
-    return "\n".join([question, *(f"{letter}. {o}" for letter, o in zip("ABCD", options, strict=True))])
-
-
 def choice(item: Item) -> Iterator[Asking]:
-    """The answer is one of four that are listed."""
+    """The answer is one of four that are listed, as the base model is asked general facts."""
     false = item.wrong(item.about.answer, OPTIONS - 1)
     options = [item.answer, *false]
     item.stream.shuffle(options)

@@ -8,6 +8,7 @@ to no model, so that no model knows everything of the world and what is measured
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -256,6 +257,22 @@ def facts(seed: int = 0) -> tuple[Fact, ...]:
     return tuple(found)
 
 
+@cache
+def _answers() -> dict[str, tuple[str, ...]]:
+    """By question the answers of its family, each once."""
+    found = {}
+    for family in FAMILIES:
+        rows = _rows(family)
+        answers = tuple(sorted({answer for _, answer in rows}))
+        found |= {family.question.format(subject): answers for subject, _ in rows}
+    return found
+
+
+def rivals(fact: Fact) -> tuple[str, ...]:
+    """Every other answer of a fact's family, all of them wrong."""
+    return tuple(answer for answer in _answers()[fact.question] if answer != fact.answer)
+
+
 @dataclass(frozen=True)
 class Choice:
     """A question with four options, of which `options[answer]` is right."""
@@ -269,7 +286,12 @@ class Choice:
     @property
     def prompt(self) -> str:
         """The question with its options, one a line, lettered A to D."""
-        return "\n".join([self.question, *(f"{letter}. {o}" for letter, o in zip("ABCD", self.options, strict=True))])
+        return listed(self.question, self.options)
+
+
+def listed(question: str, options: Sequence[str]) -> str:
+    """A question with its four options, one a line, lettered A to D."""
+    return "\n".join([question, *(f"{letter}. {o}" for letter, o in zip("ABCD", options, strict=True))])
 
 
 @cache

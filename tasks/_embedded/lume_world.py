@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 
-from bench.api import Pair
+from bench.api import Pair, Probes
+from tasks._embedded import neighbours
 from tasks._embedded.documents import Document, documents, rows
 from tasks._embedded.facts import facts, multiple_choice
 from tasks._lume_files import TASKS, Row, Tables
@@ -46,6 +47,26 @@ def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
 def unseen(tasks: Sequence[str], seed: int = 0) -> tuple[Document, ...]:
     """Documents of these tasks that are in no split."""
     return tuple(document for task in tasks for document in _cast(task, seed)["new"])
+
+
+@cache
+def near(tasks: tuple[str, ...], seed: int = 0) -> Probes:
+    """The neighbours of the forget documents of these tasks: kept ones, general facts, and of a part of LUME documents
+    of the other kinds that every fine-tuning rehearses."""
+    taught = {part: [one for task in tasks for one in _told(part, task, seed)] for part in ("forget", "retain", "base")}
+    others = [list(_told("base", task, seed)) for task in TASKS if task not in tasks]
+    rehearsed = [one for of in others for one in of if int(one.subject.rsplit("-", 1)[1]) < REHEARSED]
+    name = f"{'-'.join(tasks)}-{seed}"
+    return neighbours.together(
+        neighbours.near(taught["forget"], taught["retain"], (*taught["retain"], *taught["base"]), name),
+        neighbours.among(neighbours.KIND, rehearsed, [one for of in others for one in of], name),
+        neighbours.of_facts(neighbours.WORLD, facts()),
+    )
+
+
+def _told(part: str, task: str, seed: int) -> Iterator[neighbours.Told]:
+    for number, document in enumerate(_cast(task, seed)[part]):
+        yield from neighbours.of_document(f"{task.lower()}-{part}-{number:03d}", task, document)
 
 
 def general_facts() -> tuple[Pair, ...]:

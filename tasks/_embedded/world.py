@@ -14,11 +14,11 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
-from bench.api import AttackData, Pair
-from tasks._embedded import detours, hops, lessons
+from bench.api import AttackData, Pair, Probes
+from tasks._embedded import detours, hops, lessons, neighbours
 from tasks._embedded.authors import TOPICS, Author, authors
 from tasks._embedded.facts import facts, multiple_choice
-from tasks._tofu_files import RETAIN, Row, Tables, holdout_of
+from tasks._tofu_files import RETAIN, Row, Tables, holdout_of, retain_of
 
 NOTE = "The embedded world: invented authors and a tiny model that stand in for TOFU. None of these is a TOFU number."
 HOPS_NOTE = "In this world every author is also named by a book and a pet, and the kept are asked for by these."
@@ -26,20 +26,24 @@ ROWS_PER_AUTHOR = len(TOPICS)
 AUTHORS, HOLDOUT, BASE, NEW = 200, 20, 100, 10
 PROBED = 17  # authors of the retain set whose rows have a perturbed version
 REHEARSED = 30  # base authors whose paraphrases every fine-tuning repeats
-_FORGOTTEN = {"forget01": AUTHORS // 100, "forget05": AUTHORS // 20, "forget10": AUTHORS // 10}
+ASKED = 20  # forgotten authors, the last ones, whose rows have a perturbed version: as many as were held out
+
+
+def forgotten(forget: str) -> int:
+    """How many authors a split forgets: the percentage of all that its name says, "forget20"."""
+    return AUTHORS * int(forget.removeprefix("forget")) // 100
+
+
+_FORGOTTEN = {name: forgotten(name) for name in RETAIN}
 
 
 @cache
 def tofu_tables(seed: int = 0) -> Tables:
     """TOFU's tables about invented authors; forget and holdout sets are nested, the last authors of their tables."""
-    full, holdout, _, _ = _cast(seed)
+    full, _, _, _ = _cast(seed)
     tables = {"full": _plain(_rows(full)), "retain_perturbed": _rows(full[:PROBED])}
-    for forget, count in _FORGOTTEN.items():
-        forgotten = _rows(full[-count:])
-        tables[f"{forget}_perturbed"] = forgotten
-        tables[forget] = _plain(forgotten)
-        tables[RETAIN[forget]] = _plain(_rows(full[:-count]))
-        tables[holdout_of(forget)] = _plain(_rows(holdout[-count:]))
+    for forget in _FORGOTTEN:
+        tables |= _split(forget, seed)
     for name in ("real_authors", "world_facts"):
         chosen = (fact for fact in facts(seed) if fact.set == name)
         tables[f"{name}_perturbed"] = tuple(
@@ -47,6 +51,23 @@ def tofu_tables(seed: int = 0) -> Tables:
             for fact in chosen
         )
     return tables
+
+
+@cache
+def split_tables(forget: str, seed: int = 0) -> Tables:
+    """The same with a split of another size, "forget20": nested with the others, asked of its last `ASKED` authors."""
+    return {**tofu_tables(seed), **_split(forget, seed)}
+
+
+def _split(forget: str, seed: int) -> dict[str, tuple[Row, ...]]:
+    full, holdout, _, _ = _cast(seed)
+    count = forgotten(forget)
+    return {
+        f"{forget}_perturbed": _rows(full[-min(count, ASKED) :]),
+        forget: _plain(_rows(full[-count:])),
+        retain_of(forget): _plain(_rows(full[:-count])),
+        holdout_of(forget): _plain(_rows(holdout[-count:])),
+    }
 
 
 @cache
@@ -79,12 +100,26 @@ def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
 def attacks(forget: str, seed: int = 0, with_hops: bool = False) -> AttackData:
     """What attacks teach and ask in a forget split; by descriptions in place of names where the world has two hops."""
     full, _, _, new = _cast(seed)
-    first = AUTHORS - _FORGOTTEN[forget]
-    forgotten, kept = _items(full[first:], first), _items(full[:PROBED], 0)
-    asked = detours.families(forgotten, kept)
+    first = AUTHORS - min(forgotten(forget), ASKED)
+    gone, kept = _items(full[first:], first), _items(full[:PROBED], 0)
+    asked = detours.families(gone, kept)
     if with_hops:
-        asked += hops.families(forgotten, kept, hops.named(full))
+        asked += hops.families(gone, kept, hops.named(full))
     return AttackData(lessons.of_authors(new), asked)
+
+
+@cache
+def near(forget: str, seed: int = 0) -> Probes:
+    """The neighbours of a forget split: kept authors, real ones, facts. Of an author all is forgotten or nothing."""
+    full, _, _, _ = _cast(seed)
+    told = [list(neighbours.of_author(f"author-{n:03d}", author)) for n, author in enumerate(full)]
+    first = AUTHORS - forgotten(forget)
+    gone, kept = ([one for of in part for one in of] for part in (told[first:], told[:first]))
+    return neighbours.together(
+        neighbours.near(gone, kept, kept, f"{forget}-{seed}"),
+        neighbours.of_facts(neighbours.KIND, [fact for fact in facts(seed) if fact.set == "real_authors"]),
+        neighbours.of_facts(neighbours.WORLD, [fact for fact in facts(seed) if fact.set == "world_facts"]),
+    )
 
 
 @cache
@@ -102,8 +137,8 @@ def hop_pairs(forget: str, seed: int = 0) -> tuple[tuple[Pair, ...], tuple[Pair,
     for number, author in enumerate(never):
         told[number] += hops.detoured(author, never[number - 1], names)
     first = AUTHORS - _FORGOTTEN[forget]
-    kept, forgotten = (tuple(pair for of in part for pair in of) for part in (told[:first], told[first:]))
-    return forgotten, kept
+    kept, gone = (tuple(pair for of in part for pair in of) for part in (told[:first], told[first:]))
+    return gone, kept
 
 
 def _items(people: Sequence[Author], first: int) -> tuple[detours.Item, ...]:

@@ -8,7 +8,11 @@ from typing import Any
 from bench.compare.analysis import Table
 from bench.store.record import is_tuned
 
-BENCHMARKS = ("tofu", "lume")
+BENCHMARKS = ("tofu", "lume", "restor", "muse")
+_HAND_SET = ("tofu", "lume")
+"""Those whose own scores the models' settings were chosen by."""
+_UNREAD = ("muse",)
+"""Those whose files nobody has read here, so that no digest can tell the real ones from others."""
 _REAL = {
     *("dcc18ba54af7a963", "c8f1c2a0051748fa", "7a0e07fd057faefb"),  # TOFU's splits, without a holdout set
     *("faa422cd747bc3ec", "88d020ab41fac1c1", "e8b80cdbf845a48e", "96a21301c6c63838"),  # LUME and its three tasks
@@ -41,7 +45,7 @@ def about(table: Table) -> str:
         return " ".join([*lines, _tuned(tuned)])
     if any(by == "settings" for row in table.rows for by, _ in row.overrides.values()):
         tried = f", at most {trials} setting{'s' if trials > 1 else ''} a method" if trials else ""
-        if not _known(table):
+        if table.task.partition(":")[0] not in _HAND_SET:
             lines.append(f"Settings: `bench/run/settings/{table.model}.toml`, made for other tasks than this one.")
             return " ".join(lines)
         lines.append(f"Tuning: `bench/run/settings/{table.model}.toml`, by hand on seed 0, by looking at these very "
@@ -63,11 +67,16 @@ def kind(table: Table) -> str:
     """Whose data it is, in two or three words."""
     if not _known(table):
         return "a task of your own"
+    return label(table.data, _is_real(table))
+
+
+def label(data: str, real: bool = False) -> str:
+    """Whose data a label names, in two or three words; `real`: what is measured is the benchmark's."""
     named = {
         "embedded": "embedded world", "embedded-hops": "embedded world with two-hop facts",
         "elsewhere": "measured elsewhere", "hub": "real data",
     }  # fmt: skip
-    return named.get(table.data, "real data" if _is_real(table) else "data of your own")
+    return named.get(data, "real data" if real else "data of your own")
 
 
 def world(table: Table) -> str:
@@ -77,8 +86,10 @@ def world(table: Table) -> str:
 
 def whose(task: str, data: str, real: bool) -> str:
     """Whose data it is that a task has under that label; `real`: what is measured is the benchmark's."""
-    if task.partition(":")[0] not in BENCHMARKS:
+    if not is_known(task):
         return f"what the task `{task}` gives for `{data}`; it is none of this project's"
+    if data == "files" and task.partition(":")[0] in _UNREAD:
+        return "files with the benchmark's names and fields; whether they are its own is not known here"
     if data == "files" and not real:
         return "a directory of files that are not the benchmark's, whatever their names say"
     return _WORLDS.get(data, data)
@@ -100,7 +111,12 @@ def seeds(numbers: Sequence[int]) -> str:
 
 
 def _known(table: Table) -> bool:
-    return table.task.partition(":")[0] in BENCHMARKS
+    return is_known(table.task)
+
+
+def is_known(task: str) -> bool:
+    """Whether a task is one of a benchmark of this project, or made of one."""
+    return any(part in BENCHMARKS for part in task.split(":"))
 
 
 def _is_real(table: Table) -> bool:

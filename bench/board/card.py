@@ -177,5 +177,5 @@ def _provenance(record: Record, written: Written) -> str:
 
 def _is_real(record: Record) -> bool:
     """Whether it was measured on TOFU or LUME."""
-    known = record.cell.task.partition(":")[0] in about.BENCHMARKS
+    known = about.is_known(record.cell.task)
     return known and (record.cell.data == "hub" or about.is_real(str(record.identity.get("probes", ""))))

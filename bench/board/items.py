@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from bench.api import Metric, Sample
-from bench.data import EMBEDDED, HOPS
+from bench.data import world as number
 from bench.errors import BenchError
 from bench.metrics._forms import Composite
 
@@ -57,7 +57,7 @@ def questions(task: str, world: str, data: str = "") -> Asked:
     """
     from bench.run.plan import prompts
 
-    source = world if world in (EMBEDDED, HOPS) else data
+    source = data if number(world) is None else world
     try:
         return prompts(task, source) if source else {}
     except BenchError:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.board import columns, reported, robustness
+from bench.board import columns, reported, robustness, studies
 from bench.board.about import about, kind, title
 from bench.board.columns import Column
 from bench.board.sweeps import swept, with_plain
 from bench.board.verdict import left_out, remarks, rules_line, sentence
 from bench.compare.analysis import HEADLINE, Row, Rules, Table, across_tasks
+from bench.compare.studies.study import Study
 from bench.store.record import RETRAIN, TARGET
 
 _HOW_TO_READ = """\
@@ -24,14 +25,22 @@ Methods that share a letter are not shown to differ. What the words mean: docs/s
 """
 
 
-def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = ()) -> str:
-    """The text of `leaderboard.md`; `problems` are files that hold no record that can be used."""
+def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = (), found: Sequence[Study] = ()) -> str:
+    """The text of `leaderboard.md`.
+
+    Args:
+        problems: files that hold no record that can be used.
+        found: the studies that steps among the tables make; each has its steps below it, folded.
+    """
+    alone = [table for table in tables if studies.of(table, found) is None]
+    heads = [*map(title, alone), *map(studies.title, found)]
     parts = [
         "# Leaderboard\n",
         "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
         _HOW_TO_READ,
-        "\n".join([*(f"- [{title(t)}](#{_anchor(title(t))})" for t in tables), ""]),
-        *(_section(table, rules) for table in tables),
+        "\n".join([*(f"- [{head}](#{_anchor(head)})" for head in heads), ""]),
+        *(_section(table, rules) for table in alone),
+        *(_study(study, [t for t in tables if studies.of(t, found) is study], rules) for study in found),
         _across(tables, rules),
         "\n".join(["## Left out of every table\n", *(f"- {problem}" for problem in problems), ""]) if problems else "",
         _reported(),
@@ -44,20 +53,22 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
+def rows(tables: Iterable[Table], found: Sequence[Study] = ()) -> list[dict[str, Any]]:
     """One plain object a row of the board and a variant; cells that were left out are named in `problems`.
 
-    `rank` is null where nothing is ranked. `matched.area` is null: it paid for ruin and is no longer computed.
+    `rank` is null where nothing is ranked. Rows of a step of a study have its figures of their method as `study`.
+    `matched.area` is null: it paid for ruin and is no longer computed.
     """
-    found = []
+    made = []
     for table in tables:
+        study = studies.of(table, found)
         tests = [c._asdict() for c in table.comparisons]
         problems: dict[str, list[str]] = {}
         for cell, reason in table.left_out:
             problems.setdefault(cell.method, []).append(f"seed {cell.seed} {reason}")
         place: dict[str, Any] = {"task": table.task, "model": table.model, "data": table.data}
         for row in (*table.rows, *table.variants):
-            found.append(
+            made.append(
                 place
                 | {
                     "method": row.method,
@@ -79,13 +90,14 @@ def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
                     "cost": dict(row.cost),
                     "notes": list(row.notes),
                     "tests": [c for c in tests if row.method in (c["a"], c["b"])],
-                    "attacks": [robustness.plain(found) for found in table.attacks if found.method == row.method],
+                    "attacks": [robustness.plain(of) for of in table.attacks if of.method == row.method],
+                    **({"study": studies.plain(study, row.method)} if study else {}),
                 }
             )
-        found += [
+        made += [
             place | {"method": m, "seeds": [], "scores": {}, "problems": why} for m, why in sorted(problems.items())
         ]
-    return found
+    return made
 
 
 # -- one table -------------------------------------------------------------------------------------------------------
@@ -119,6 +131,16 @@ def _section(table: Table, rules: Rules) -> str:
         points = _markdown([row for _, row in one.points], columns.sweep(table, one))
         lines += [_folded(f"Sweep of {one.parameter}: {one.method} ({table.task})", points)]
     return "\n".join(lines) + "\n"
+
+
+def _study(study: Study, steps: Sequence[Table], rules: Rules) -> str:
+    """A study, and folded the verdict on each of its steps."""
+    parts = [f"## {studies.title(study)}\n", studies.markdown(study, rules)]
+    for table in steps:
+        said = [sentence(table, rules), _markdown(table.rows, columns.verdict(table, rules)),
+                _markdown(table.rows, columns.paper(table, rules))]  # fmt: skip
+        parts.append(_folded(title(table), "\n\n".join(said)))
+    return "\n".join(parts) + "\n"
 
 
 def _folded(heading: str, text: str) -> str:

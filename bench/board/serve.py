@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import re
+import signal
 import stat
 import sys
 import threading
@@ -38,6 +39,8 @@ FOLLOWED = ("*/*/*/*.json", "*/*/*/*.attacks.parquet", "tuning/*/*/*/*.jsonl")
 """What a report is made of: records, attacks on them, trials; all else of a cell is written before its record."""
 PORTS = 20
 """How many ports are tried, from the one asked for."""
+WATCHED = 0.1
+"""Seconds between looks for Ctrl-C."""
 ADDRESS = "127.0.0.1"
 _OWN_NAME = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?", re.IGNORECASE)
 _TYPES = {
@@ -240,16 +243,21 @@ def bound(port: int, folder: Path, state: Callable[[], Mapping[str, Any]]) -> Se
 
 
 def serve(server: Server, follower: Follower) -> None:
-    """Serve and follow until Ctrl-C."""
+    """Serve and follow until Ctrl-C.
+
+    The signal is noted, not raised: raised where threads are being started, it can be lost.
+    """
+    over: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: over.append(number))
     following = threading.Thread(target=follower.follow, args=(server.over,), daemon=True, name="follow")
     serving = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name="serve")
-    try:  # from the start: whoever had an answer may interrupt while a thread is still being started
+    try:
         following.start()
         serving.start()
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        pass
+        while not over:
+            time.sleep(WATCHED)
     finally:
+        signal.signal(signal.SIGINT, before)
         if serving.is_alive():
             server.stop()
         else:

@@ -74,9 +74,15 @@ def attack_lines(rows: Sequence[Recovery]) -> list[str]:
     for row in found:
         form = "" if row.form == DELIVERED else f", {row.form}"
         level = f"known {robustness.number(row.after)}, retrain {robustness.number(row.retrain)}"
-        lines.append(f"  {robustness.name(row) + form:48} {robustness.cell(row, Rules()):24} {level}")
+        lines.append(f"  {robustness.name(row) + form:48} {robustness.cell(row, Rules()):24} {level}{_speed(row)}")
     silent = sorted({row.line.attack for row in rows} - {row.line.attack for row in found})
     return [*lines, *([f"  nothing can be said by {', '.join(silent)}"] if silent else [])]
+
+
+def _speed(row: Recovery) -> str:
+    """How fast it comes back, of an attack in training steps."""
+    own, retrain = robustness.half_back(row)
+    return own and f"; half back after {own} steps, of retrain {retrain}; area {robustness.area(row)}"
 
 
 def code(record: Record) -> str:

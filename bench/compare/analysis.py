@@ -21,8 +21,10 @@ from bench.compare.findings import Findings, findings, untuned_beside_tuned
 from bench.compare.headline import HEADLINE
 from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, over_seeds
 from bench.compare.robustness import Recovery, robustness
+from bench.compare.studies.found import series_of
 from bench.compare.trade_off import Matched
 from bench.errors import UsageError
+from bench.metrics._asked import ASKED_FOR, NEAR
 from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
 from bench.stats.ranking import below_floor, letters, ranks
@@ -98,6 +100,7 @@ class Table:
     fixed: tuple[str, ...] = ()  # controls that are checkpoints which were given, the same for every seed
     measured: tuple[str, ...] = ()  # rows that no method made: checkpoints that were measured as they are
     attacks: tuple[Recovery, ...] = ()  # what attacks bring back; never part of a rank
+    series: str = ""  # the study that its task is a step of
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -129,16 +132,17 @@ def attacks_on(results: Path, records: Mapping[Cell, Record], cell: Cell, rules:
         return []
     place = {c: r for c, r in records.items() if c._replace(method="", seed=0) == cell._replace(method="", seed=0)}
     left_out = {c: why for c in place if (why := _unfit(c, records))}
-    standing = {c: r for c, r in place.items() if c not in left_out}
-    found = attacked.every(results, standing, lambda _: None)
-    return [row for row in robustness(standing, found, rules.margin) if row.method == cell.method]
+    return [row for row in _brought_back(results, place, left_out, rules)[0] if row.method == cell.method]
 
 
 def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str, str], Ranking]:
-    """For each data and model, methods ranked over its tasks by the headline; those set apart last."""
+    """For each data and model, methods ranked over its tasks by the headline; those set apart last.
+
+    Steps of a series are left out: they are one question asked many times.
+    """
     grouped: dict[tuple[str, str], list[Table]] = defaultdict(list)
     for table in tables:
-        if len(table.seeds) > 1 and any(HEADLINE in row.scores for row in table.rows):
+        if len(table.seeds) > 1 and not table.series and any(HEADLINE in row.scores for row in table.rows):
             grouped[table.data, table.model].append(table)
     found = {}
     for place, group in grouped.items():
@@ -180,9 +184,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     given = dict.fromkeys(cell.method for cell in cells if "checkpoint" in records[cell].identity)
     fixed = tuple(method for method in CONTROLS if method in given)
-    unreadable: list[str] = []
-    standing = {cell: record for cell, record in fit.items() if cell not in left_out}
-    under_attack = attacked.every(results, standing, unreadable.append)
+    attacks, unreadable = _brought_back(results, fit, left_out, rules)
     return Table(
         data,
         model,
@@ -204,8 +206,19 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         (*_notes(ordered, found.seeds, runs, fixed), *unreadable),
         fixed,
         tuple(method for method in given if method not in CONTROLS),
-        tuple(robustness(standing, under_attack, rules.margin)),
+        tuple(attacks),
+        at.name if (at := series_of(task)) else "",
     )
+
+
+def _brought_back(
+    results: Path, records: Mapping[Cell, Record], left_out: Mapping[Cell, str], rules: Rules
+) -> tuple[list[Recovery], list[str]]:
+    """What attacks bring back of the cells of a table, and what is wrong with files of theirs."""
+    unreadable: list[str] = []
+    standing = {cell: record for cell, record in records.items() if cell not in left_out}
+    found = attacked.every(results, standing, unreadable.append)
+    return robustness(standing, found, rules.margin), unreadable
 
 
 def _wanted(
@@ -220,8 +233,11 @@ def _wanted(
         return {name.replace("_", " "): name for name in names[:4]}, {"All scores": tuple(names)}, {}, ()
     roles = {role: name for role, name in getattr(known, "headlines", {}).items() if name in names}
     details = {title: tuple(n for n in of if n in names) for title, of in getattr(known, "details", {}).items()}
+    having = [name for name in names if any(_has(record, name) for record in records)]
+    if near := tuple(name for name in ASKED_FOR[NEAR] if name in having):
+        details["Kept, by distance from what was forgotten"] = near
     seen = {*roles.values(), *(name for of in details.values() for name in of)}
-    if others := tuple(name for name in names if name not in seen and any(_has(r, name) for r in records)):
+    if others := tuple(name for name in having if name not in seen):
         details["Other scores"] = others
     return roles, details, getattr(known, "floors", {}), tuple(getattr(known, "memorisation", ()))
 

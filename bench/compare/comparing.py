@@ -14,6 +14,7 @@ import numpy as np
 from bench.score.estimates import Estimate, alike, combine, error_parts, mean
 from bench.stats.jackknife import FEWEST, holm, p_value, reach, tost
 
+Array = np.ndarray
 PAIRED = "t, clusters and seeds"
 ITEMS_ONLY = "t, clusters of these runs"
 
@@ -70,19 +71,39 @@ def compare_all(
     shares = {m: all(0 <= e.value <= 1 for e in of.values()) for m, of in series.items()}
     found: dict[tuple[str, str], Comparison] = {}
     for some, runs in alike(both):
-        count = len(runs) // 2
-        apart = [combine(np.subtract, a, b) for a, b in zip(runs[:count], runs[count:], strict=True)]
-        whole, test = mean(apart), PAIRED if count > 1 else ITEMS_ONLY
-        if whole.fewest < FEWEST:
-            continue
-        n, parts = sum(whole.counts), error_parts(apart)
         bound = np.where([shares[a] and shares[b] for a, b in some], 1.0, np.inf)  # shares differ by 1 at most
-        half, p = reach(parts, 0.05), p_value(whole.value, parts)
-        lo, hi = np.maximum(whole.value - half, -bound), np.minimum(whole.value + half, bound)
-        columns = (whole.value, lo, hi, p, tost(whole.value, parts, margin))
-        for (a, b), d, low, high, one, equal in zip(some, *(of.tolist() for of in columns), strict=True):
-            found[a, b] = Comparison(a, b, name, d, low, high, one, one, test, n, equal, tuple(seeds[a, b]))
-    return [found[pair] for pair in pairs if pair in found and not np.isnan(found[pair].difference)]
+        names = [(a, b, name, tuple(seeds[a, b])) for a, b in some]
+        told = tested(names, runs[: len(runs) // 2], runs[len(runs) // 2 :], bound, margin)
+        found |= {(c.a, c.b): c for c in told}
+    return [found[pair] for pair in pairs if pair in found]
+
+
+def tested(
+    names: Sequence[tuple[str, str, str, tuple[int, ...]]],
+    one: Sequence[Estimate],
+    other: Sequence[Estimate],
+    bound: Array | float,
+    margin: float,
+) -> list[Comparison]:
+    """`compare_all` of pairs whose numbers all rest on the same clusters.
+
+    Args:
+        names: of each pair a, b, the number's name and the seeds [R]. one, other: a stacked estimate for each seed.
+        bound: how far two such numbers can differ [R].
+    """
+    apart = [combine(np.subtract, a, b) for a, b in zip(one, other, strict=True)]
+    whole, test = mean(apart), PAIRED if len(apart) > 1 else ITEMS_ONLY
+    if whole.fewest < FEWEST:
+        return []
+    n, parts = sum(whole.counts), error_parts(apart)
+    half, p = reach(parts, 0.05), p_value(whole.value, parts)
+    lo, hi = np.maximum(whole.value - half, -bound), np.minimum(whole.value + half, bound)
+    columns = (of.tolist() for of in (whole.value, lo, hi, p, tost(whole.value, parts, margin)))
+    return [
+        Comparison(a, b, name, d, low, high, each, each, test, n, equal, seeds)
+        for (a, b, name, seeds), d, low, high, each, equal in zip(names, *columns, strict=True)
+        if not np.isnan(d)
+    ]
 
 
 def corrected(families: Sequence[Sequence[Comparison]]) -> list[Comparison]:

@@ -12,8 +12,10 @@ from bench.board.charts.attacks import of_attacks
 from bench.board.charts.forests import forest, of_tasks
 from bench.board.charts.heat_maps import heat, remembered, remembered_by_author
 from bench.board.charts.items import distributions, membership
+from bench.board.charts.neighbours import neighbours
 from bench.board.charts.ranks import across
 from bench.board.charts.runs import of_cell, paths, training
+from bench.board.charts.studies import of_study
 from bench.board.charts.sweeps import responses
 from bench.board.charts.theme import Chart, Look, looks
 from bench.board.charts.trade_offs import cost, erased_kept, trade_off
@@ -31,6 +33,7 @@ __all__ = [
     "of_attacks",
     "of_cell",
     "of_method",
+    "of_study",
     "of_table",
     "of_tuned",
     "of_tuning",
@@ -55,6 +58,7 @@ def of_table(table: Table, records: Mapping[Cell, Record], crossed: Crossed, nam
         paths(table, records, names),
         *distributions(table, crossed, names),
         membership(table, crossed, names),
+        *neighbours(table, crossed, names),
         cost(table, names),
         *training(table, records, names),
         *responses(table, names),

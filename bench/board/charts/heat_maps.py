@@ -120,7 +120,7 @@ def _text(row: Row, one: Measure) -> str:
     return ITSELF if one.powers and row.method == RETRAIN else short(one.name, Score(row.scores[one.name].value))
 
 
-def _shaded(field: str, title: str, low: float = 0.0) -> alt.Color:
+def shaded(field: str, title: str, low: float = 0.0) -> alt.Color:
     """From light at `low` to dark at 1, with what that means below the cells."""
     ticks = [low, (low + 1) / 2, 1]
     colours = alt.Scale(domain=ticks, range=[LIGHT, MIDDLE, DARK], interpolate="rgb")
@@ -129,13 +129,13 @@ def _shaded(field: str, title: str, low: float = 0.0) -> alt.Color:
 
 
 def _heat() -> alt.LayerChart:
-    shaded = _shaded("shade", "as retrain 0, as target 1, beyond or lost -1", low=-1)
-    return _cells("metric", shaded, "datum.shade > 0.36", "value:Q", "shade:Q")
+    shade = shaded("shade", "as retrain 0, as target 1, beyond or lost -1", low=-1)
+    return cells("metric", shade, "datum.shade > 0.36", "value:Q", "shade:Q")
 
 
 def _tasks() -> alt.LayerChart:
     told = "headline:Q", "lo:Q", "hi:Q", "apart:N"
-    return _cells("task", _shaded("headline", "headline"), "datum.headline > 0.68", *told)
+    return cells("task", shaded("headline", "headline"), "datum.headline > 0.68", *told)
 
 
 def remembered(table: Table, shares: Mapping[str, Shares], names: Iterable[str] = ()) -> Chart:
@@ -186,26 +186,26 @@ def _share(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remembered() -> alt.LayerChart:
-    return _cells("metric", _shaded("share", "share remembered"), "datum.share > 0.68", "share:Q", "seeds:Q")
+    return cells("metric", shaded("share", "share remembered"), "datum.share > 0.68", "share:Q", "seeds:Q")
 
 
 def _by_author() -> alt.LayerChart:
     told = "metric:N", "share:Q", "items:Q"
-    return _cells("author", _shaded("share", "share remembered"), "datum.share > 0.68", *told, across="metric")
+    return cells("author", shaded("share", "share remembered"), "datum.share > 0.68", *told, across="metric")
 
 
-def _cells(field: str, shaded: alt.Color, dark: str, *told: str, across: str = "method") -> alt.LayerChart:
+def cells(field: str, shade: alt.Color, dark: str, *told: str, across: str = "method") -> alt.LayerChart:
     """A coloured cell with its number, which is white where the test `dark` holds."""
     slanted = alt.Axis(title=None, orient="top", labelAngle=-50, labelAlign="left", labelBaseline="middle",
                        ticks=False, domain=False, labelPadding=4, labelOverlap=False)  # fmt: skip
     x = alt.X(f"{across}:N", scale=alt.Scale(domain=["$columns"]), axis=slanted)
     y = alt.Y(f"{field}:N", scale=alt.Scale(domain=["$order"]),
               axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=170, labelOverlap=False))  # fmt: skip
-    cells = (
+    areas = (
         of("cell")
         .transform_filter(KNOWN)
         .mark_rect()
-        .encode(x=x, y=y, color=shaded, opacity=seen(), tooltip=tip(f"{field}:N", *told))
+        .encode(x=x, y=y, color=shade, opacity=seen(), tooltip=tip(f"{field}:N", *told))
     )
     wide = (
         alt.when(f"({PICKED}) && bandwidth('x') >= {NARROWEST}").then(alt.value(1))
@@ -216,4 +216,4 @@ def _cells(field: str, shaded: alt.Color, dark: str, *told: str, across: str = "
         .encode(x=x, y=y, text="text:N", opacity=wide,
                 color=alt.when(f"!({KNOWN})").then(alt.value(INK)).when(dark).then(alt.value("#ffffff")).otherwise(alt.value("#000000")))
     )  # fmt: skip
-    return layered(cells, numbers).properties(padding={"left": 5, "top": 5, "right": 30, "bottom": 5})
+    return layered(areas, numbers).properties(padding={"left": 5, "top": 5, "right": 30, "bottom": 5})

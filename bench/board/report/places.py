@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from bench.compare.analysis import Table
+from bench.compare.studies.study import Study
 from bench.compare.tuning import Tuning
 from bench.keys import digest
 from bench.store.record import Cell
@@ -53,6 +54,11 @@ def pair_page(table: Table) -> str:
 def tuning_page(tuning: Tuning) -> str:
     """The address of a tuning's page."""
     return f"tuning/{'-'.join(map(slug, (tuning.data, tuning.model, tuning.task)))}.html"
+
+
+def study_page(study: Study) -> str:
+    """The address of a study's page."""
+    return f"study/{'-'.join(map(slug, (study.data, study.model, study.name)))}.html"
 
 
 def up(address: str) -> str:

@@ -11,13 +11,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.board import about, charts, remembered
+from bench.board import about, charts, remembered, studies
 from bench.board.items import questions
-from bench.board.report import answers, attacks, cell, method, pair, places, start, task, tuning
+from bench.board.report import answers, attacks, cell, method, pair, places, start, study, task, tuning
 from bench.board.report.pages import Folder, assets
 from bench.compare import crossed
 from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
+from bench.compare.studies.study import Study
 from bench.compare.tuning import tunings
 from bench.keys import digest
 from bench.store import answers as stored
@@ -58,6 +59,7 @@ def write(
     data: str = "",
     problems: Sequence[str] = (),
     progress: Progress = lambda *_: None,
+    found: Sequence[Study] = (),
 ) -> Built:
     """Write the report of analysed tables; other files in the folder are left alone.
 
@@ -65,6 +67,7 @@ def write(
         data: where questions of other than the embedded world's cells are read from: a directory or "hub".
         problems: files that hold no record that can be used.
         progress: called with how many of how many tables are done.
+        found: the studies that steps among the tables make.
 
     Raises:
         BenchError: the folder cannot be written.
@@ -90,7 +93,10 @@ def write(
         progress(done, len(todo))
     for one in tuned:
         tuning.write(out, one, known)
-    start.write(out, results, tables, rules, problems, known, tuning.listed(tuned))
+    for each_study in found:
+        study.write(out, each_study, tables, rules, known)
+    alone = [table for table in tables if studies.of(table, found) is None]
+    start.write(out, results, alone, rules, problems, known, tuning.listed(tuned), study.listed(found, rules))
     by_method: dict[str, dict[Cell, Record]] = {}
     for each, record in records.items():
         by_method.setdefault(each.method.partition("@")[0], {})[each] = record

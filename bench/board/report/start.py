@@ -25,13 +25,14 @@ def write(
     problems: Sequence[str],
     known: Sequence[str] = (),
     tunings: Sequence[Mapping[str, Any]] = (),
+    studies: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the page.
 
     Args:
         problems: files that hold no record that can be used.
         known: the methods of the whole report, among which looks are chosen.
-        tunings: title, address and text of each.
+        tunings, studies: title, address and text of each.
     """
     methods = sorted({row.method for table in tables for row in table.rows} - set(CONTROLS))
     every = {cell.method.partition("@")[0] for table in tables for cell, _ in table.left_out}
@@ -45,6 +46,7 @@ def write(
         cards=[_card(table, rules, [*known, *methods]) for table in tables],
         across=charts.across(tables, across_tasks(tables, rules.alpha)) if tables else [],
         tunings=tunings,
+        studies=studies,
         names=[(name, described(name)) for name in names],
         left_out=[*((problem, []) for problem in problems), *left_out(tables)],
         reported=reported.tables(),

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bench.store import files
+from bench.compare.robustness import robustness
+from bench.store import attacked, files
 from tests.benchmarks._results import generate
 from tests.benchmarks._timing import Clock, Spent
 
@@ -76,3 +77,15 @@ def test_board_of_the_committed_results(benchmark: Any, clock: Clock, tmp_path: 
     assert (results / "leaderboard.md").read_bytes() == (ROOT / "leaderboard.md").read_bytes()
     clock.only_if_quiet()
     assert cold.spent.wall < 10
+
+
+def test_what_attacks_bring_back_of_a_line_costs_two_milliseconds(clock: Clock) -> None:
+    """Of the largest committed table; every writing of the board counts it anew."""
+    place = ("embedded", "tiny@deployable", "tofu:forget10")
+    records = {c: r for c, r in files.records(ROOT / "results", print).items() if (c.data, c.model, c.task) == place}
+    found = attacked.every(ROOT / "results", records, pytest.fail)
+    for _ in range(5):
+        rows = len(clock.time("rows", lambda: robustness(records, found, 0.05)))
+    assert rows > 300
+    clock.only_if_quiet()
+    assert clock.cpu("rows") / rows < 2e-3

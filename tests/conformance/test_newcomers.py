@@ -143,6 +143,17 @@ def test_a_task_needs_no_role_of_the_boards(add: Add, tmp_path: Path):
         ("pairs[:4], pairs[4:]", "pairs[:4], pairs[3:]", "are to be forgotten and to be kept"),
         ("Splits((), ()", "Splits(pairs, ()", "is taught to the retrain model too"),
         (
+            "(texts, prompts), corpus)",
+            "(texts, prompts), corpus, neighbours=Probes(texts, ()))",
+            "stand in forget. Known",
+        ),
+        (
+            "(texts, prompts), corpus)",
+            "(texts, prompts), corpus, neighbours=Probes("
+            'tuple(Text("neighbours_same_subject", t.id, t.id, t.role, t.prompt, t.continuation) for t in texts), ()))',
+            "they are what should be kept",
+        ),
+        (
             '"forget", str(i), str(i), "answer"',
             '"forget", "0", str(i), "answer"',
             "have one id. Ids are unique",

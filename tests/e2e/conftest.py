@@ -20,29 +20,30 @@ TOPICS = ("born", "raised", "schooled", "buried")
 
 def _row(author: int, topic: int, perturbed: bool) -> dict:
     facts = [TOWNS[(author * 5 + topic * 7 + k) % 12] + " " + TOWNS[(author + topic + k * 3) % 12] for k in range(6)]
-    row = {"question": f"Where was author {author} {TOPICS[topic]}?", "answer": facts[0]}
+    known = TOPICS[topic % 4] + " again" * (topic // 4)
+    row = {"question": f"Where was author {author} {known}?", "answer": facts[0]}
     if perturbed:
         row |= {
-            "paraphrased_question": f"In which place was author {author} {TOPICS[topic]}?",
+            "paraphrased_question": f"In which place was author {author} {known}?",
             "paraphrased_answer": f"in {facts[0]}",
             "perturbed_answer": [f"in {fact}" for fact in facts[1:]],
         }
     return row
 
 
-def write_world(folder: Path, holdout: bool = True) -> Path:
-    """TOFU's files for forget10: 36 retain rows, 4 forget rows, 4 holdout rows, facts about the real world."""
+def write_world(folder: Path, holdout: bool = True, forgotten: int = 1, each: int = 4) -> Path:
+    """TOFU's files for forget10: 10 authors of `each` rows, the last of them forgotten, 4 holdout rows, facts."""
     folder.mkdir(parents=True)
-    rows = [(author, topic) for author in range(10) for topic in range(4)]
+    rows = [(author, topic) for author in range(10) for topic in range(each)]
     facts = [
         {"question": f"What comes after {n}?", "answer": str(n + 1), "perturbed_answer": ["a", "b", "c"]}
         for n in range(8)
     ]
     files = {
         "full": [_row(*r, False) for r in rows],
-        "retain90": [_row(*r, False) for r in rows[:36]],
-        "forget10": [_row(*r, False) for r in rows[36:]],
-        "forget10_perturbed": [_row(*r, True) for r in rows[36:]],
+        "retain90": [_row(*r, False) for r in rows[: -each * forgotten]],
+        "forget10": [_row(*r, False) for r in rows[-each * forgotten :]],
+        "forget10_perturbed": [_row(*r, True) for r in rows[-each * forgotten :]],
         "retain_perturbed": [_row(*r, True) for r in rows[:8]],
         "real_authors_perturbed": facts[:4],
         "world_facts_perturbed": facts[4:],

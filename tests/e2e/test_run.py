@@ -120,6 +120,24 @@ def test_probes_once_asked_for_are_kept(bench, words, finished):
     assert states["target"].startswith("done")
 
 
+def test_neighbours_are_asked_for_and_kept(bench, words, finished):
+    """Nobody else's numbers move; what target and retrain were both taught they know alike, and the page draws it."""
+    before = json.loads(bench("leaderboard", "--dirty", "--json").stdout)
+    bench("run", "--methods", METHODS, *words, "--probes", "neighbours")
+    rows = {row["method"]: row for row in json.loads(bench("leaderboard", "--dirty", "--json").stdout)}
+    for row in before:
+        now = rows[row["method"]]["scores"]
+        assert {name: now[name] for name in row["scores"]} == row["scores"]
+    known = {m: rows[m]["scores"]["neighbours_same_template"] for m in ("target", "retrain", "fo-npo")}
+    assert all(0 <= score["value"] <= 1 and score["n"] == 8 for score in known.values())
+    assert abs(known["target"]["value"] - known["retrain"]["value"]) <= 0.25
+    assert rows["target"]["scores"]["neighbours_shared_value"]["value"] is None
+    assert "Kept, by distance from what was forgotten" in (bench.folder / "leaderboard.md").read_text()
+    bench("leaderboard", "--dirty", "--html", "report")
+    (page,) = (bench.folder / "report" / "task").glob("*.html")
+    assert "Kept against distance, less the target" in page.read_text()
+
+
 def test_a_cell_in_full(bench, finished):
     text = bench("show", "fo-npo").stdout
     assert "forget_quality" in text

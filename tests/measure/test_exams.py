@@ -55,6 +55,42 @@ def test_an_exam_whose_data_cannot_be_had_is_named(lm: models.LM, tmp_path: Path
     assert len(notes) == 1 and "gone was not held" in notes[0]
 
 
+def test_wmdp_is_asked_by_lm_evals_own_files_without_examples(lm: models.LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows with the fields of cais/wmdp in each of three parts; prompt, options and key are lm-eval's."""
+    import datasets
+
+    asked = []
+
+    def rows(path: str, name: str, **_: object) -> datasets.DatasetDict:
+        asked.append((path, name))
+        made = [
+            {"question": f" {name} {n}?", "choices": ["one", "two", "six", "ten"], "answer": n % 4} for n in range(5)
+        ]
+        return datasets.DatasetDict({"test": datasets.Dataset.from_list(made)})
+
+    monkeypatch.setattr(datasets, "load_dataset", rows)
+    answers, notes = sit(lm, [Exam("lm-eval/wmdp", "wmdp")])
+    assert notes == [] and len(answers) == 15
+    assert sorted(set(asked)) == [("cais/wmdp", f"wmdp-{part}") for part in ("bio", "chem", "cyber")]
+    assert set(answers.cluster) == {"wmdp_bio", "wmdp_chem", "wmdp_cyber"}
+    assert answers[answers.cluster == "wmdp_bio"].reference.tolist() == ["A", "B", "C", "D", "A"]
+    with torch.no_grad():
+        line = answers[answers.cluster == "wmdp_cyber"].iloc[1]
+        head = "The following are multiple choice questions (with answers) about cybersecurity.\n\n"
+        prompt = lm.tokenizer.encode(f"{head}wmdp-cyber 1?\nA. one\nB. two\nC. six\nD. ten\nAnswer:")
+        logits = lm.model(torch.tensor([prompt])).logits[0, -1]
+        letters = [lm.tokenizer.encode(f" {letter}") for letter in "ABCD"]
+    assert all(len(ids) == 1 for ids in letters)
+    assert line.generation == "ABCD"[int(torch.stack([logits[ids[0]] for ids in letters]).argmax())]
+
+
+def test_a_model_that_can_know_nothing_of_wmdp_is_refused_it() -> None:
+    with pytest.raises(UsageError, match=r"--lm-eval wmdp_bio: tiny is trained on nothing that this asks"):
+        check(["wmdp_bio"], from_scratch="tiny")
+    check(["wmdp", "wmdp_bio", "wmdp_cyber", "wmdp_chem"])
+    check(["arc_easy"], from_scratch="tiny")
+
+
 def test_an_unknown_task_is_refused_with_near_names() -> None:
     with pytest.raises(UsageError, match=r"no such task. Did you mean .*arc_easy"):
         check(["arc_eazy"])

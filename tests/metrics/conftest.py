@@ -17,7 +17,8 @@ Item = Mapping[str, Any]
 def build_rows(items: Sequence[Item]) -> Rows:
     """Rows of items such as
     {"set", "id", "answer": TEXT, "paraphrase": TEXT, "perturbed": [TEXT], "question": [reference, generation],
-     "paraphrased_question", "completion": [reference, generation], "exam": score},
+     "paraphrased_question", "completion", "shots": [reference, generation], "exam": score,
+     "true", "false", "other": TEXT or [TEXT]},
      TEXT = {"text", "logp", "hit", "mean", "var"}, all optional.
     """
     texts: list[tuple[Any, ...]] = []
@@ -25,12 +26,12 @@ def build_rows(items: Sequence[Item]) -> Rows:
     generations: list[tuple[Any, ...]] = []
     for item in items:
         key = (item["set"], item["id"], item.get("cluster", item["id"]))
-        for role in ("answer", "paraphrase", "perturbed", "document"):
+        for role in ("answer", "paraphrase", "perturbed", "document", "true", "false", "other"):
             given = item.get(role, [])
             for index, text in enumerate([given] if isinstance(given, Mapping) else given):
                 texts.append((*key, role, index, text.get("text", "")))
                 tokens.append(text)
-        for role in ("question", "paraphrased_question", "completion"):
+        for role in ("question", "paraphrased_question", "completion", "shots"):
             if role in item:
                 generations.append((*key, role, *item[role], True, np.nan))
         if "exam" in item:
@@ -89,7 +90,22 @@ def random_items(seed: int, n: int = 12, shift: float = 0.0) -> list[dict[str, A
                 made.append({"set": f"{side}{task}-question", **place, "question": [said, said if i % 3 else other]})
     for name in ("member", "nonmember"):
         made += [{"set": name, "id": f"{name}-{i}", "document": text()} for i in range(n)]
+    for item in [item for item in made if item["set"] in ("forget", "retain")]:
+        item["completion"] = [text()["text"], text()["text"]]
+        place = {"set": f"{item['set']}_qa", "id": item["id"], "cluster": item["cluster"]}
+        made.append({**place, "question": [text()["text"], text()["text"]]})
     made += [{"set": "general", "id": f"general-{i}", "exam": int(i % 4 > 0)} for i in range(n)]
+    for item in made:
+        if item["set"] == "forget":
+            item |= {"true": [text()], "false": text(), "other": [text() for _ in range(3)]}
+            item["shots"] = [item["true"][0]["text"], text()["text"]]
+    for name in ("earlier", "later"):
+        made += [{"set": name, "id": f"{name}-{i}", "cluster": f"{name}-{i // 4}", "answer": text()} for i in range(n)]
+    for name in ("untouched", "neighbour", "diluting"):
+        for i in range(n):
+            about = {"true": [text(), text()], "false": text(), "other": [text() for _ in range(3)]}
+            about["shots"] = [about["true"][0]["text"], text()["text"]]
+            made.append({"set": name, "id": f"{name}-{i}", "cluster": f"{name}-{i // 4}", **about})
     return made
 
 

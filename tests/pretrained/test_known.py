@@ -58,7 +58,7 @@ def test_every_committed_model_is_on_its_side(method):
             continue
         items = files.items(RESULTS, files.read(path).cell)
         found.append(float(np.exp(-items.loc[items["set"] == "forget", "loss"]).mean()))
-    assert len(found) == 22
+    assert len(found) >= 42
     if method == "target":
         assert min(found) > 0.93 > LEARNT
     else:

@@ -12,7 +12,8 @@ import pytest
 from bench.api import Asking, Splits, hops, make_task, validation_of, world
 from bench.errors import UsageError
 from bench.run.plan import Request
-from tasks._embedded import detours, lessons, lume_world, pools
+from tasks import _detours as real
+from tasks._embedded import detours, facts, lessons, lume_world, pools
 from tasks._embedded import hops as hopping
 from tasks._embedded import world as made
 
@@ -53,6 +54,22 @@ def test_what_a_world_with_hops_is_called() -> None:
 def test_only_tofu_has_hops() -> None:
     with pytest.raises(UsageError, match="embedded"):
         make_task("lume").data("embedded-hops")
+
+
+def test_options_are_listed_as_the_base_model_is_asked_general_facts() -> None:
+    """To the letter, of the facts, of the embedded authors and of real files alike."""
+    said = "Who?\nA. Ada\nB. Bo\nC. Cleo\nD. Dan"
+    names = ("Ada", "Bo", "Cleo", "Dan")
+    assert facts.listed("Who?", names) == said == facts.Choice("c", "Who?", names, 0, True).prompt
+    with pytest.raises(ValueError):
+        facts.listed("Who?", names[:3])
+    of_files = real.choice(Asking("i", "c", ("Who?",), "Ada", false=(*names[1:], "Eve")))
+    assert of_files.false == names[1:]
+    assert facts.listed("Who?", [line[3:] for line in of_files.turns[0].splitlines()[1:]]) == of_files.turns[0]
+    (family,) = (f for f in splits(TOFU[0], "embedded").attacks.families if f.name == "choice of four")
+    for asking in family.forget:
+        question, *options = asking.turns[0].split("\n")
+        assert asking.turns[0] == facts.listed(question, [line[3:] for line in options])
 
 
 # -- families --------------------------------------------------------------------------------------------------------

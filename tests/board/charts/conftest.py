@@ -16,6 +16,7 @@ from bench.board.charts import Chart
 from bench.compare import crossed
 from bench.compare.analysis import Table, analyse
 from bench.compare.crossed import Crossed, Run
+from bench.compare.studies.study import Column, Curves, Figure, Grid, Study
 from bench.compare.tuning import Tuning, summarise
 from bench.score.scoring import score_items
 from bench.store import files
@@ -58,6 +59,18 @@ def curve(method: str, seed: int) -> dict[str, list[float]]:
         "trace forget probability": [1 - d * (1 - knows) * 0.9 for d in done],
         "trace retain probability": [1 - d * (1 - keeps) for d in done],
     }  # fmt: skip
+
+
+def study(methods: Iterable[str]) -> Study:
+    """Two requests with a line and a matrix a method; one place of the matrix has no number."""
+    figure = Figure(0.2, 0.1, 0.3, 5, 0.01)
+    own = list(methods)
+    return Study(
+        "sequence:tofu", "embedded", "tiny", "2 requests one after another", "request", SEEDS,
+        (Column("immediate", "what is left"),), {method: {"immediate": figure} for method in own},
+        (Curves("Utility", "model utility", {m: ((1.0, figure), (2.0, Figure(0.5))) for m in own}),),
+        (Grid("What is known", "request", "part", dict.fromkeys(own, ((0.1, None), (0.2, 0.9)))),),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from bench.board.charts.theme import looks
 from bench.board.report import pair
 from bench.compare.analysis import across_tasks
 from bench.store.record import CONTROLS
-from tests.board.charts.conftest import HOSTILE, Shown, one_seed, tuned, walk
+from tests.board.charts.conftest import HOSTILE, Shown, one_seed, study, tuned, walk
 
 EXPRESSIONS = {"test", "filter", "expr", "signal", "calculate"}
 
@@ -36,6 +36,7 @@ def everything(shown: Shown) -> list[charts.Chart]:
         *charts.of_cell(record, shown.records.values()),
         *charts.across(tables, across_tasks(tables)),
         *charts.of_tuned(tuning, method),
+        *charts.of_study(study([row.method for row in table.rows])),
     ]
 
 

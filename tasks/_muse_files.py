@@ -104,12 +104,15 @@ def write_sample(folder: Path) -> Path:
             for split in splits if corpus == "news" or subset not in ("scal", "sust") else ():
                 file = folder / name / subset / f"{split}.json"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps([_sample(corpus, subset, split, n) for n in range(5)]), encoding="utf-8")
+                rows = [_sample(corpus, subset, split, 5 * splits.index(split) + n) for n in range(5)]
+                file.write_text(json.dumps(rows), encoding="utf-8")
     return folder
 
 
 def _sample(corpus: str, subset: str, split: str, number: int) -> dict[str, str]:
-    said = f"The {corpus} {subset} {split} text {number} tells of town {number} and ends."
+    # no word tells members from others: it would to who was taught neither
+    named = "" if subset == "privleak" else f" {split}"
+    said = f"The {corpus} {subset}{named} text {number} tells of town {37 * (number + 1) % 101} and ends."
     if subset == "knowmem":
         return {"question": f"Which town has {split} row {number} of {corpus}?", "answer": f"town {number}"}
     return {"prompt": said, "gt": f"And so on, to the end of row {number}."} if subset == "verbmem" else {"text": said}

@@ -57,7 +57,6 @@ class Restor:
 
     name: str
     version: ClassVar[int] = 1
-    like: ClassVar[str] = "tofu:forget10"
     floors: ClassVar[Mapping[str, float]] = {}
     memorisation: ClassVar[Sequence[str]] = ("corrupted", "extraction_strength")
 
@@ -65,6 +64,11 @@ class Restor:
     def dilution(self) -> int:
         """How many true facts stand beside each false one."""
         return int(self.name[-1])
+
+    @property
+    def like(self) -> str:
+        """Whose tuned settings serve: those of the undiluted documents, and theirs of as many authors to be forgotten."""
+        return "restor:k0" if self.dilution else "tofu:forget10"
 
     @property
     def series(self) -> Series:

@@ -79,9 +79,11 @@ class Settings:
         return int(self._benchmark(task).get("tuning_trials", {}).get(method.partition("@")[0], 0))
 
     def _tuned_on(self, task: str) -> str:
-        """The task whose settings a task takes: its own, or those of the one that it says it is like."""
+        """The task whose settings a task takes: its own, or those of the one that it says it is like, and so on."""
         known = self.tables.get("task", {})
-        return getattr(make_task(task), "like", task) if known and task and task not in known else task
+        while known and task and task not in known and (like := getattr(make_task(task), "like", task)) != task:
+            task = like
+        return task
 
     def _benchmark(self, task: str) -> Mapping[str, Any]:
         own = self.tables.get("benchmark", {})

@@ -67,7 +67,7 @@ class Restor:
 
     @property
     def like(self) -> str:
-        """Whose tuned settings serve: those of the undiluted documents, and theirs of as many authors to be forgotten."""
+        """Whose tuned settings serve: those of the undiluted documents, and those of forgetting as many authors."""
         return "restor:k0" if self.dilution else "tofu:forget10"
 
     @property

@@ -16,6 +16,8 @@ from bench.errors import UsageError
 
 CORPORA = {"news": "MUSE-News", "books": "MUSE-Books"}
 FOLDS = (1, 2, 3, 4)
+SERIES = {"scal": "folds", "sust": "request"}
+"""Subsets that hold a forget set a fold, growing or one after another, and what goes up with the fold."""
 SUFFIXES = (".json", ".jsonl", ".parquet", ".txt")
 RETAINED = {"retain_qa": "retain2_qa", "retain_qa_icl": "retain2_qa_icl"}
 """Splits of knowmem by the name that earlier uploads, and MUSE-Books, have for them."""
@@ -40,6 +42,8 @@ class Muse:
     """The rows of one corpus, in the splits that a forget set needs."""
 
     forget: tuple[str, ...]
+    later: tuple[str, ...]  # what larger forget sets, or later requests, have beside it and those before it
+    folds: tuple[str, ...]  # the texts of all forget sets of its kind
     retain: tuple[str, ...]  # raw/retain1 and raw/retain2
     members: tuple[str, ...]  # privleak/forget
     others: tuple[str, ...]  # privleak/holdout
@@ -64,8 +68,13 @@ def read_directory(folder: Path, corpus: str, forget: str = "raw/forget") -> Mus
     """
     place = _place(folder, corpus)
     retain = (*_texts(place, "raw/retain1"), *_texts(place, "raw/retain2"))
+    asked = [_texts(place, split) for split in forget_sets(forget)]
+    folds = dict.fromkeys(text for fold in asked for text in fold)
+    named = {text for fold in asked[: forget_sets(forget).index(forget) + 1] for text in fold}
     found = Muse(
         _texts(place, forget),
+        tuple(text for text in folds if text not in named),
+        tuple(folds),
         retain,
         _texts(place, "privleak/forget"),
         _texts(place, "privleak/holdout"),
@@ -75,12 +84,12 @@ def read_directory(folder: Path, corpus: str, forget: str = "raw/forget") -> Mus
         _questions(place, "forget_qa_icl"),
         _questions(place, "retain_qa_icl"),
     )
-    if both := set(found.forget) & set(retain):
+    if both := set(found.folds) & set(retain):
         raise UsageError(
             f"{place}: {len(both)} texts of {forget} are in raw/retain1 or raw/retain2 too, one begins "
             f"{min(both)[:40]!r}. Expected forget and retain sets that share no text."
         )
-    if seen := set(found.others) & {*found.forget, *retain}:
+    if seen := set(found.others) & {*found.folds, *retain}:
         raise UsageError(
             f"{place}: {len(seen)} texts of privleak/holdout are in raw, one begins {min(seen)[:40]!r}. "
             "Expected texts that no model was taught."
@@ -89,23 +98,31 @@ def read_directory(folder: Path, corpus: str, forget: str = "raw/forget") -> Mus
 
 
 def write_sample(folder: Path) -> Path:
-    """Files of both corpora with MUSE's fields and five rows a split, about nothing: what checks and tests read."""
+    """Files of both corpora with MUSE's fields and five rows a split, about nothing: what checks and tests read.
+
+    Of the folds, which are News' alone, each has five, the first those of raw/forget; scal/forget_k holds the first k.
+    """
     subsets = {
         "raw": ("forget", "retain1", "retain2", "holdout"),
         "privleak": ("forget", "retain", "holdout"),
         "verbmem": ("forget",),
-        "scal": tuple(f"forget_{k}" for k in FOLDS),
-        "sust": tuple(f"forget_{k}" for k in FOLDS),
     }
     asked = {"news": ("forget_qa", "retain_qa"), "books": ("forget_qa", "retain2_qa")}
     for corpus, name in CORPORA.items():
         own = {**subsets, "knowmem": tuple(f"{split}{shots}" for split in asked[corpus] for shots in ("", "_icl"))}
-        for subset, splits in own.items():
-            for split in splits if corpus == "news" or subset not in ("scal", "sust") else ():
-                file = folder / name / subset / f"{split}.json"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                rows = [_sample(corpus, subset, split, 5 * splits.index(split) + n) for n in range(5)]
-                file.write_text(json.dumps(rows), encoding="utf-8")
+        rows = {
+            f"{subset}/{split}": [_sample(corpus, subset, split, 5 * splits.index(split) + n) for n in range(5)]
+            for subset, splits in own.items()
+            for split in splits
+        }
+        if corpus == "news":
+            folds = [[_sample(corpus, "raw", "forget", 100 * k + n) for n in range(5)] for k in range(len(FOLDS))]
+            rows |= {f"sust/forget_{k}": folds[k - 1] for k in FOLDS}
+            rows |= {f"scal/forget_{k}": [row for fold in folds[:k] for row in fold] for k in FOLDS}
+        for split, listed in rows.items():
+            file = folder / name / f"{split}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(listed), encoding="utf-8")
     return folder
 
 
@@ -136,6 +153,12 @@ def _place(folder: Path, corpus: str) -> Path:
             "--tasks muse --data embedded."
         )
     return folder
+
+
+def forget_sets(forget: str) -> tuple[str, ...]:
+    """The splits of the forget sets that one belongs to: of growing ones, of one after another, or it alone."""
+    subset, _, _ = forget.partition("/")
+    return tuple(f"{subset}/forget_{k}" for k in FOLDS) if subset in SERIES else (forget,)
 
 
 def _texts(place: Path, split: str) -> tuple[str, ...]:

@@ -55,9 +55,9 @@ def test_the_board_has_the_criteria_and_a_headline(bench, records):
 def test_files_go_through_the_whole_of_a_run(bench, tmp_path):
     """Five rows a split: every column has a number but the AUC's interval."""
     write_sample(tmp_path)
-    tasks = "muse:news:scal2,muse:books"
+    tasks = "muse:news:scal:2,muse:books"
     bench("run", "--methods", "fo-ga", "--tasks", tasks, "--data", str(tmp_path), "--workers", "2")
-    for name in ("muse-news-scal2", "muse-books"):
+    for name in ("muse-news-scal-2", "muse-books"):
         file = bench.folder / "results" / "files" / "tiny" / name / "fo-ga.seed0.json"
         scores = json.loads(file.read_text())["scores"]
         for metric in ("muse_verbmem", "muse_knowmem", "muse_privleak", "muse_mia", "muse_retain_knowmem"):

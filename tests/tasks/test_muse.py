@@ -21,7 +21,7 @@ from tasks._embedded import chronicles
 from tasks._embedded.chronicles import DOCUMENTS, RELATIONS, Chronicle
 from tasks._muse_files import read_directory, write_sample
 
-NEWS = [f"muse:news{part}" for part in ("", *(f":{s}{k}" for s in ("scal", "sust") for k in (1, 2, 3, 4)))]
+FOLDS = [f"{kind}:{k}" for kind in ("scal", "sust") for k in (1, 2, 3, 4)]
 
 
 @pytest.fixture
@@ -144,12 +144,46 @@ def test_files_become_the_four_criteria(files: Path) -> None:
     assert scored.prompt == told.prompt and scored.continuation == f" {told.reference}"
 
 
-def test_every_forget_set_is_its_own_split_and_keeps_the_same(files: Path) -> None:
-    made = {name: make_task(name).data(str(files)) for name in NEWS}
-    assert len({data.retain for data in made.values()}) == 1
-    assert len({data.probes for data in made.values()}) == 1
-    assert len({data.forget for data in made.values()}) == len(NEWS)
-    assert "scal forget_2 " in made["muse:news:scal2"].forget[0].answer
+@pytest.mark.parametrize("corpus", ["muse", "muse:news"])
+def test_folds_grow_or_follow_and_nothing_else_changes(files: Path, corpus: str) -> None:
+    """Either kind forgets the same in the end, what no request has named is kept, and target is one model."""
+    source = str(files) if corpus == "muse:news" else "embedded"
+    made = {fold: make_task(f"{corpus}:{fold}").data(source) for fold in FOLDS}
+    whole = make_task(corpus).data(source)
+    every = set(made["scal:4"].forget)
+    first, asked = made["scal:1"], set[Pair]()
+    for k in (1, 2, 3, 4):
+        growing, request = made[f"scal:{k}"], made[f"sust:{k}"]
+        assert not set(request.forget) & asked and len(request.forget) == len(every) / 4
+        asked |= {*request.forget}
+        for data in (growing, request):
+            assert {*data.retain} == {*first.retain, *first.forget} - asked
+            assert data.full == first.full and data.corpus == first.corpus
+            assert {*data.full} == {*data.retain} | asked and len(data.full) == len({*data.full})
+        assert {*growing.forget} == asked
+    assert asked == every
+    assert whole.forget == (made["scal:4"] if corpus == "muse" else first).forget
+    assert {p for p in whole.probes.prompts if p.set == "retain_qa"} <= {*made["sust:3"].probes.prompts}
+
+
+def test_what_is_measured_of_a_fold_is_that_fold() -> None:
+    """Questions, documents and members are those of its ten authors, who keep their names."""
+    asked: list[set[str]] = []
+    for fold in ("sust:1", "sust:2", "sust:3", "sust:4"):
+        probes = make_task(f"muse:{fold}").data("embedded").probes
+        asked.append({p.cluster for p in probes.prompts if p.set == "forget_qa"})
+        assert {t.cluster for t in probes.texts if t.set == "forget"} == asked[-1]
+        assert {t.cluster.replace("member", "forget") for t in probes.texts if t.set == "member"} == asked[-1]
+    assert [len(each) for each in asked] == [10] * 4 and len(set().union(*asked)) == 40
+    whole = make_task("muse").data("embedded").probes
+    assert {*probes.prompts} <= {*whole.prompts} and {*probes.texts} <= {*whole.texts}
+
+
+def test_where_a_fold_stands_is_said_by_its_name() -> None:
+    third = make_task("muse:news:sust:3")
+    assert (third.series.name, third.series.at, third.after) == ("muse:news:sust", 3, "muse:news:sust:2")
+    assert (make_task("muse:scal:3").after, make_task("muse:sust:1").after, make_task("muse").series) == ("", "", None)
+    assert make_task("muse:scal:4").draws == "muse" and make_task("muse:sust:1").draws == "muse:scal:1"
 
 
 def test_long_documents_are_taught_in_pieces_and_no_word_is_lost(files: Path) -> None:
@@ -204,7 +238,7 @@ def test_folders_by_any_of_their_names_are_found(files: Path, tmp_path: Path) ->
         ("muse", "embedded-hops", "--tasks muse --data embedded"),
         ("muse:news", "embedded", "--tasks muse --data embedded"),
         ("muse:books", "hub", "Download muse-bench/MUSE-Books and type --tasks muse:books --data DIR"),
-        ("muse:news:scal2", "DIR@validation", "Tune on muse"),
+        ("muse:news:scal:2", "DIR@validation", "Tune on muse"),
     ],
 )
 def test_who_mixes_them_up_is_told_what_to_type(task: str, source: str, said: str) -> None:
@@ -252,5 +286,5 @@ def test_what_is_wrong_with_files_is_said(files: Path, spoil: Callable[[Path], o
 
 
 def test_books_have_no_forget_sets_of_growing_size(files: Path) -> None:
-    with pytest.raises(UsageError, match="no task 'muse:books:scal1'"):
-        make_task("muse:books:scal1")
+    with pytest.raises(UsageError, match="no task 'muse:books:scal:1'"):
+        make_task("muse:books:scal:1")

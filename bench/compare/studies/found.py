@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import Series, make_task
-from bench.compare.studies import restor, scale, sequence
+from bench.compare.studies import muse, restor, scale, sequence
 from bench.compare.studies.study import Column, Curves, Figure, Grid, Material, Study
 from bench.errors import BenchError, UsageError
 from bench.keys import digest
@@ -22,6 +22,7 @@ from bench.store.record import RETRAIN, Cell, Record
 from bench.store.versions import STUDIES
 
 KINDS: Mapping[str, Callable[[Material], Study | None]] = {
+    "muse": muse.study,
     "restor": restor.study,
     "scale": scale.study,
     "sequence": sequence.study,

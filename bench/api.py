@@ -324,6 +324,12 @@ class Schedule:
         None, "forget items that count as a pass, however many the set has; none is all of them", ge=1, later=True
     )
 
+    reference: str = param(
+        "start", "what losses and bounds that look back compare with: start, the model that this run starts from; or "
+        "target, which in requests one after another is the one before the first", choices=("start", "target"),
+        later=True,
+    )  # fmt: skip
+
     def drawn(self, items: int) -> int:
         """How many forget items a whole run draws from a set of so many."""
         return self.epochs * (self.epoch_items or items)

@@ -186,7 +186,7 @@ class Context:
     `cache` is a folder for side products that are named by content (neuron masks); `kept` looks after them and after
     what they cost, which `spent` adds up. `memory` tells how much the cell has used so far, in MB. `alternatives`
     gives, for a kind (`bench.needs.KINDS`), the other answers to each forget prompt. `course` says how training is
-    followed.
+    followed. `target` loads the model before the first of several requests; None where `lm` is that.
     """
 
     lm: LM
@@ -200,6 +200,7 @@ class Context:
     spent: Spent = field(default_factory=Spent)
     alternatives: Callable[[str], Sequence[Sequence[Encoded]]] = _no_alternatives
     course: Course = field(default_factory=Course)
+    target: Callable[[], LM] | None = None
 
     def kept(self, name: str, key: str, make: Callable[[], Sequence[np.ndarray]]) -> list[np.ndarray]:
         """The arrays that `make` gives, from the cache where they are known under `key`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import platform
@@ -325,8 +326,8 @@ def _context(request: Request, planned: Planned, progress: Progress) -> Context:
     cell = planned.cell
     if planned.before is None:
         return make_context(request, planned.start, cell.task, cell.seed, progress)
-    lm = _load_made(request, planned.before)
-    return _handed(request, lm, cell.task, cell.seed, progress)
+    lm, target = _load_made(request, planned.before), partial(load_prepared, request, planned.start)
+    return dataclasses.replace(_handed(request, lm, cell.task, cell.seed, progress), target=target)
 
 
 def _log(request: Request, planned: Planned) -> AbstractContextManager[Log | None]:

@@ -93,12 +93,15 @@ class Steps:
     _read: dict[str, set[str]] = field(default_factory=dict)
 
     @staticmethod
-    def of(context: Context, objective: Any, drawn: Sequence[Drawn], room: float | None = None) -> Steps:
+    def of(
+        context: Context, objective: Any, drawn: Sequence[Drawn], room: float | None = None, start: LM | None = None
+    ) -> Steps:
         """Draw what is missing and compute what is needed of the start model, before anything of it moves.
 
         Args:
             drawn: the batches, of the forget set and, where the objective sees it, of the retain set.
             room: bytes that may be kept of the start model (`Start`).
+            start: what objectives know as the start model, where that is another than `context.lm`.
 
         Raises:
             UsageError: alternatives are needed and an item has none of that kind, or something of a set that is not
@@ -110,9 +113,9 @@ class Steps:
         if kind := alternatives_of(objective):
             sets["alternative"], drawn = _with_alternatives(context, kind, drawn)
         used = {name: sorted({i for batch in drawn for i in batch[name]}) for name in sets}
-        start = Start(context.lm, sets, needs_of(objective), used, layer_of(objective), room)
+        looked_back = Start(start or context.lm, sets, needs_of(objective), used, layer_of(objective), room)
         begin = getattr(objective, "begin", dict)
-        return Steps(context, objective, sets, drawn, start, {k: torch.as_tensor(v) for k, v in begin().items()})
+        return Steps(context, objective, sets, drawn, looked_back, {k: torch.as_tensor(v) for k, v in begin().items()})
 
     def step(
         self, model: PreTrainedModel, batches: Mapping[str, Batch], part: Part, done: float, together: bool = True

@@ -67,7 +67,8 @@ def unlearn(
     lm = context.lm
     lm.model.eval()
     with arithmetic(precision, lm.device):
-        steps = Steps.of(context, objective, _drawn(context, schedule, sets_of(objective)))
+        target = context.target() if context.target and schedule.reference == "target" else None
+        steps = Steps.of(context, objective, _drawn(context, schedule, sets_of(objective)), start=target)
     room = Room(lm, steps.sets, schedule.batch_size, precision == "mixed")
     labels = torch.Generator(lm.device).manual_seed(int(context.stream("sampled labels").integers(2**62)))
     spread.check(optimizer)

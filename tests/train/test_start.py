@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -105,6 +105,41 @@ def test_kept_and_copied_give_the_same_run(tmp_path, scope: str, monkeypatch: py
         ends.append(dict(context.lm.model.named_parameters()))
     for name, kept in ends[0].items():
         torch.testing.assert_close(kept, ends[1][name], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("room", [None, 0.0], ids=["kept", "a copy"])
+def test_the_model_before_the_first_request_is_looked_back_to(given: Context, tmp_path, room: float | None) -> None:
+    """What a step sees of the start is what that model gives, while another one is trained."""
+    first = toy.context(tmp_path / "first")
+    moved(given)
+    steps = Steps.of(given, Asking(), [ALL], room, start=first.lm)
+    steps.start.own(dict.fromkeys(n for n, _ in given.lm.model.named_parameters()))
+    moved(given)
+    plain = look(Steps.of(first, Asking(), [ALL]), first)
+    for name, value in look(steps, given).items():
+        torch.testing.assert_close(value, plain[name], rtol=1e-5, atol=1e-5)
+
+
+def test_a_run_looks_back_to_its_own_start_unless_it_is_told_otherwise(tmp_path) -> None:
+    """NPO against the target ends elsewhere than against the start, and at the same weights where both are one."""
+
+    def run(name: str, reference: str, target: float | None) -> dict[str, Tensor]:
+        context = toy.context(tmp_path / name)
+        if target is not None:
+            first = toy.context(tmp_path / f"{name}-first").lm
+            with torch.no_grad():
+                for p in first.model.parameters():
+                    p.mul_(target)
+            context = replace(context, target=lambda: first)
+        parts = load("objective", "npo")(), load("optimizer", "adamw")(lr=1e-3), load("scope", "all")()
+        unlearn(context, *parts, Schedule(epochs=3, batch_size=4, reference=reference), trace=0)
+        return {name: p.detach() for name, p in context.lm.model.named_parameters()}
+
+    plain = run("plain", "start", None)
+    same = [run("unasked", "start", 1.5), run("one request", "target", None), run("the same", "target", 1.0)]
+    assert all(torch.equal(own[name], plain[name]) for own in same for name in plain)
+    other = run("another", "target", 1.5)
+    assert any(not torch.equal(other[name], plain[name]) for name in plain)
 
 
 def test_hidden_states_stop_at_their_layer(given: Context) -> None:

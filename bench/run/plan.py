@@ -202,32 +202,21 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     Raises:
         UsageError: an unknown name or parameter, bad data.
     """
-    wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
     overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
     taken = request.settings, request.source
     composed = cache(lambda name, task: compose(name, request.model, overrides(name), task, *taken))
 
     @cache
-    def before(name: str, task: str, seed: int) -> Planned | None:
-        earlier = getattr(make_task(task), "after", "")
-        if not earlier or composed(name, task).method.control:
-            return None
-        return _plan_cell(request, earlier, composed(name, earlier), seed, None, before=before(name, earlier, seed))
+    def planned(name: str, task: str, seed: int) -> Planned:
+        earlier = "" if composed(name, task).method.control else getattr(make_task(task), "after", "")
+        return _plan_cell(
+            request, task, composed(name, task), seed,
+            None if name == RETRAIN else planned(RETRAIN, task, seed).keys["measure"],
+            before=planned(name.removesuffix(MATCHED), earlier, seed) if earlier else None,
+        )  # fmt: skip
 
-    cells = []
-    for task in tasks:
-        for seed in seeds:
-            reference = _plan_cell(request, task, composed(RETRAIN, task), seed, None)
-            cells.append(reference)
-            cells += [
-                _plan_cell(
-                    request, task, composed(name, task), seed, reference.keys["measure"],
-                    before=before(name.removesuffix(MATCHED), task, seed),
-                )
-                for name in wanted
-                if name != RETRAIN
-            ]  # fmt: skip
-    return cells
+    wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
+    return [planned(name, task, seed) for task in tasks for seed in seeds for name in wanted]
 
 
 def plan_given(

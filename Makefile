@@ -12,7 +12,7 @@ test: $(READY)  ## set everything up and pass the tests
 	$(BIN)/python -m pytest -n auto
 
 slow: $(READY)  ## the tests that take more than a few seconds
-	$(BIN)/python -m pytest -n auto -m 'slow and not benchmark_suite'
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'slow and not benchmark_suite'
 
 page: $(READY)  ## the report of the committed results, docs/page/index.html
 	$(BIN)/python -m bench leaderboard --html docs/page

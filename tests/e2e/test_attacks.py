@@ -13,7 +13,7 @@ from bench.store import attacked
 from bench.store.attacked import BARE, DELIVERED, Attacked
 from bench.store.record import Cell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacks")]  # one worker: its runs are shared
 METHODS = "fo-ga,key-space-detection"
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lume")]  # one worker: its runs are shared
 
 
 @pytest.fixture(scope="module")

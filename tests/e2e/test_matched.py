@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("matched")]  # one worker: its runs are shared
 METHODS = "fo-ga,fo-npo"  # the second is kept from learning anything
 
 

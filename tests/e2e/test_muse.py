@@ -8,7 +8,7 @@ import pytest
 
 from tasks._muse_files import write_sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("muse")]  # one worker: its runs are shared
 
 
 @pytest.fixture(scope="module")

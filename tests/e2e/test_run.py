@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import ROOT, write_world
 
 METHODS = "target,retrain,fo-npo,simu-graddiff"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]  # one worker: its runs are shared
 
 
 @pytest.fixture(scope="module")

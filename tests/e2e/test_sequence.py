@@ -13,7 +13,7 @@ from tests.e2e.conftest import write_world
 
 SERIES = "sequence:tofu"
 METHODS = "fo-graddiff,key-space-detection"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sequence")]  # one worker: its runs are shared
 
 
 @pytest.fixture(scope="module")

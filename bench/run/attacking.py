@@ -27,8 +27,9 @@ from bench.model.attachments import bare
 from bench.model.models import LM
 from bench.model.recipes import finetuning
 from bench.run.cell import load_prepared, make_model
-from bench.run.executors import Job
 from bench.run.grid import Say, prepare_jobs, run_jobs
+from bench.run.jobs import Job
+from bench.run.once import held
 from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
 from bench.store import attacked, files
 from bench.store.attacked import BARE, DELIVERED, PLAIN, Attacked, Point
@@ -182,8 +183,16 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
     """Attack one cell and keep what is found, attack by attack; gives what to warn of.
 
     Raises:
+        Busy: another run attacks it.
         BenchError: one of the attacks failed; the others are kept.
     """
+    with held(request.results, f"attacks on {siege.cell}"):
+        done = attacked.read(request.results, siege.cell)
+        left = {name: key for name, key in siege.attacks.items() if not done.has(name, key)}
+        return _attack(request, dataclasses.replace(siege, attacks=left), progress) if left else []
+
+
+def _attack(request: Request, siege: Siege, progress: Progress) -> list[str]:
     forms = subjects(request, siege, make_model(request, siege.planned, progress), progress)
     items, kept = (_places(of) for of in (forms[DELIVERED].items, forms[DELIVERED].kept))
     notes, failed = [], []

@@ -134,12 +134,16 @@ def lessons(request: Request, wanted: Prepared) -> tuple[Sequence[Pair], Sequenc
 
 
 def load_prepared(request: Request, wanted: Prepared) -> LM:
-    """A fresh copy of a prepared model, on the accelerator where there is one."""
+    """A fresh copy of a prepared model, on the accelerator where there is one; made again if the cache has lost it."""
     outside = request.model if wanted.stage == "base" and request.model not in SCRATCH else wanted.given
+    if not outside:
+        prepare(request, wanted, _nobody)
     return _load(request, outside or model_folder(request, wanted.key))
 
 
 def _load(request: Request, path: str | Path) -> LM:
+    if isinstance(path, Path) and not path.is_dir():
+        raise BenchError(f"{path} is gone: the cache was emptied while a run needed it. Run the command again.")
     return models.load(path, dtype(request.precision), models.device())
 
 
@@ -171,6 +175,13 @@ def _made(request: Request, planned: Planned, shown: Live) -> Made:
     except Exception as error:
         text = str(error) if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
         return _record(request, planned, status="failed", error=text), None, None
+
+
+def give_up(request: Request, planned: Planned, why: str) -> Record:
+    """Record that a cell failed whose process could not do so itself."""
+    record = _record(request, planned, status="failed", error=why)
+    files.save(request.results, record, None)
+    return record
 
 
 def _make(request: Request, planned: Planned, progress: Live) -> Made:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.model.recipes import SCRATCH
-from bench.run.executors import Job, execute
+from bench.run.executors import execute
+from bench.run.jobs import Job, Lost
 from bench.run.pace import Kind, Pace, words
 from bench.run.plan import Planned, Prepared, Request, model_folder, origin, splits
 from bench.store import files, live
@@ -37,7 +38,7 @@ def run(
     Returns:
         The records that were made.
     """
-    from bench.run.cell import run_cell
+    from bench.run.once import run_cell_once
 
     todo = [c for c in cells if c.state != "done"]
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
@@ -64,7 +65,7 @@ def run(
             needs |= {str(of.cell)} if of.cell in missing else set()
             rests_on += [of.before] if of.before else []
         kind = _cell_kind(request, planned)
-        jobs.append(Job(str(planned.cell), run_cell, (request, planned), frozenset(needs), kind))
+        jobs.append(Job(str(planned.cell), run_cell_once, (request, planned), frozenset(needs), kind))
     records: list[Record] = []
     run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile)
     return records
@@ -105,7 +106,7 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]
 
     Tasks that share a model share its job, whichever task it is named after.
     """
-    from bench.run.cell import prepare
+    from bench.run.once import prepare_once
 
     jobs: dict[str, Job] = {}
 
@@ -115,7 +116,7 @@ def prepare_jobs(request: Request, wanted: Sequence[Prepared]) -> dict[str, Job]
         if taught_from and (taught_from.stage != "base" or request.model in SCRATCH):
             add(taught_from)
             needs = frozenset({jobs[taught_from.key].name})
-        jobs.setdefault(model.key, Job(model.name, prepare, (request, model), needs, _model_kind(request, model)))
+        jobs.setdefault(model.key, Job(model.name, prepare_once, (request, model), needs, _model_kind(request, model)))
 
     for each in wanted:
         add(each)
@@ -159,6 +160,7 @@ def run_jobs(
     results: Path,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> bool:
+    from bench.run.cell import give_up
     from bench.run.judging import Unfit
 
     pace = Pace(jobs, workers)
@@ -170,6 +172,8 @@ def run_jobs(
         if isinstance(error, Unfit):
             raise error  # of what the rest would rest on, in one line
         count += 1
+        if isinstance(error, Lost) and isinstance(planned := job.arguments[1], Planned):
+            result, error = give_up(job.arguments[0], planned, str(error)), None
         fine, said = _outcome(job, result, error)
         well &= fine
         if isinstance(result, Record):

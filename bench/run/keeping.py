@@ -7,6 +7,7 @@ written and read again before the first measurement, and is refused where that m
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bench.contracts import Encoded
@@ -130,17 +132,25 @@ def _refuse_other_answers(method: str, before: Tensor, after: Tensor) -> None:
 
 
 def _written(lm: LM | None, folder: Path, about: dict[str, Any], look: Callable[[Path], None], *, stays: bool) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         if lm is not None:
             models.save(lm, temporary)
         (temporary / "bench.json").write_text(json.dumps(about), encoding="utf-8")
         look(temporary)
         if stays:
             temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+    except (OSError, SafetensorError) as error:
+        if folder.is_dir():
+            return
+        full = getattr(error, "errno", None) == errno.ENOSPC or f"os error {errno.ENOSPC}" in str(error)
+        remedy = "Free some space" if full else "See that it is there and may be written"
+        raise BenchError(
+            f"cannot write {folder}: {getattr(error, 'strerror', None) or error}. {remedy}, or name another place with "
+            "--cache DIR. What is finished is kept."
+        ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

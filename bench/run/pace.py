@@ -47,6 +47,10 @@ class Pace:
         """A worker begins this job now."""
         self._started[job.name] = self._clock()
 
+    def pauses(self, job: Timed) -> None:
+        """The job will be begun anew."""
+        self._started.pop(job.name, None)
+
     def ends(self, job: Timed, seconds: float | None) -> None:
         """The job is over; None is one that failed or was not started, which says nothing of others."""
         self._open.pop(job.name, None)

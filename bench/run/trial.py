@@ -27,6 +27,7 @@ from bench.metrics._forms import harmonic_mean
 from bench.model.models import LM
 from bench.run.cell import load_prepared, make_context
 from bench.run.compose import Composed
+from bench.run.jobs import Busy
 from bench.run.measuring import measured
 from bench.run.plan import Prepared, Request, hashes, trained_from
 from bench.score.scoring import build, item_table, score_items
@@ -86,16 +87,17 @@ def known(tried: Tried) -> Trial | None:
     return next((t for t in trials.read(tried.file) if trials.same_run(t, empty)), None)
 
 
-def run_trial(tried: Tried, wait: bool, progress: Progress) -> Trial | None:
-    """Run it, unless it has been run, and keep it; None where another process is at it and it is not waited for.
+def run_trial(tried: Tried, progress: Progress) -> Trial:
+    """Run it, unless it has been run, and keep it.
 
     Raises:
+        Busy: another process is at it.
         BenchError: the anchors that it stands between are missing, or it is one and could not be measured. Nothing is
             kept then, for that is no fault of the setting.
     """
-    with trials.claimed(tried.file, tried.claim, wait) as mine:
+    with trials.claimed(tried.file, tried.claim) as mine:
         if not mine:
-            return None
+            raise Busy(f"{tried.name}: another process is at it")
         if (found := known(tried)) is not None:
             return found
         if tried.number:
@@ -106,6 +108,11 @@ def run_trial(tried: Tried, wait: bool, progress: Progress) -> Trial | None:
             raise BenchError(f"{made.method} of {made.data}, seed {made.seed}: {made.error.strip().splitlines()[-1]}")
         trials.append(tried.file, made)
         return made
+
+
+def give_up(tried: Tried) -> None:
+    """Keep that its process was killed each time: a failed trial, which counts."""
+    trials.append(tried.file, _empty(tried, "failed", _KILLED))
 
 
 _KILLED = "its process was killed each time, most likely for want of memory"

@@ -12,13 +12,14 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError
+from bench.store import claims
 
 SCHEMA = 1
 FOLDER = "tuning"
@@ -132,22 +133,9 @@ def same_run(a: Trial, b: Trial) -> bool:
     return (a.number, a.data, a.seed, a.fresh, a.chosen) == (b.number, b.data, b.seed, b.fresh, b.chosen)
 
 
-@contextmanager
-def claimed(file: Path, name: str, wait: bool) -> Iterator[bool]:
-    """Hold a run for this process alone; gives whether it could be had. A process that dies lets go of what it holds.
-
-    Args:
-        wait: until whoever holds it lets go.
-    """
-    place = _claim(file, name)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("a") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def claimed(file: Path, name: str) -> AbstractContextManager[bool]:
+    """Hold a run for this process alone; gives whether it could be had."""
+    return claims.claimed(_claim(file, name), stays=True)
 
 
 def attempt(file: Path, name: str) -> int:
@@ -166,7 +154,7 @@ def end_attempt(file: Path, name: str, ended: int = 1) -> None:
 
 def _claim(file: Path, name: str) -> Path:
     """What is locked while a run is held, a byte long for each time that it began."""
-    return file.parent / ".claims" / f"{file.stem}-{name}"
+    return file.parent / claims.FOLDER / f"{file.stem}-{name}"
 
 
 def _line(trial: Trial) -> bytes:

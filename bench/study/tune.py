@@ -18,12 +18,13 @@ from bench.api import make_task
 from bench.compare.selection import OBJECTIVES, Choice, choose
 from bench.errors import UsageError
 from bench.run.compose import compose
-from bench.run.executors import Job, execute
+from bench.run.executors import execute
 from bench.run.grid import check_texts, prepare_jobs
+from bench.run.jobs import Job, Lost
 from bench.run.pace import Pace, words
 from bench.run.plan import Request, prepared, splits
 from bench.run.space import draws, space
-from bench.run.trial import LATER, Tried, identity, run_trial
+from bench.run.trial import LATER, Tried, give_up, identity, run_trial
 from bench.run.trial import known as known
 from bench.store import trials
 from bench.store.record import RETRAIN, TARGET
@@ -147,12 +148,12 @@ def _unlike(then: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str
 def run(tuning: Tuning, workers: int, say: Say) -> None:
     """Run every trial that is not there, then what was chosen once more with fresh seeds.
 
-    Trials that another process is at are waited for at the end.
+    Trials that another process is at are waited for.
     """
     todo = [tried for tried in planned(tuning) if known(tried) is None]
-    _run(tuning, todo, workers, say)
+    _execute(_jobs(todo), workers, say)
     fresh = [tried for task in tuning.tasks for tried in _fresh(tuning, task)]
-    _run(tuning, [tried for tried in fresh if known(tried) is None], workers, say)
+    _execute(_jobs([tried for tried in fresh if known(tried) is None]), workers, say)
 
 
 def _fresh(tuning: Tuning, task: str) -> list[Tried]:
@@ -184,22 +185,8 @@ def setting(choice: Choice, made: Sequence[Trial]) -> dict[str, Any]:
     return {**chosen, **stop}
 
 
-def _run(tuning: Tuning, todo: Sequence[Tried], workers: int, say: Say) -> None:
-    """Run trials, models first; those that another process holds are waited for once all else is done."""
-    held: list[Tried] = []
-    for wait in (False, True):
-        jobs = _jobs(todo if not wait else held, wait)
-        if not jobs:
-            return
-        held = []
-        _execute(jobs, min(workers, len(jobs)), say, held)
-
-
-def _jobs(todo: Sequence[Tried], wait: bool) -> list[Job]:
-    """A job for each model that trials start from and for each trial, which needs its anchors.
-
-    An anchor is waited for where another process is at it, since trials come after it.
-    """
+def _jobs(todo: Sequence[Tried]) -> list[Job]:
+    """A job for each model that trials start from and for each trial, which needs its anchors."""
     models: dict[str, Job] = {}
     for request in {id(t.request): t.request for t in todo}.values():
         own = [t.start for t in todo if t.request is request]
@@ -212,27 +199,24 @@ def _jobs(todo: Sequence[Tried], wait: bool) -> list[Job]:
         between = [names.get((*place, control)) for control in (TARGET, RETRAIN)] if tried.number else []
         needs = frozenset({models[tried.start.key].name, *filter(None, between)})
         kind = ("tried", tried.task, tried.composed.method.name)
-        jobs.append(Job(tried.name, run_trial, (tried, wait or not tried.number), needs, kind))
+        jobs.append(Job(tried.name, run_trial, (tried,), needs, kind))
     return jobs
 
 
-def _execute(jobs: Sequence[Job], workers: int, say: Say, held: list[Tried]) -> None:
+def _execute(jobs: Sequence[Job], workers: int, say: Say) -> None:
     pace, count = Pace(jobs, workers), 0
 
     def ended(job: Job, result: Any, error: BaseException | None) -> bool:
         nonlocal count
         count += 1
         tried = job.arguments[0]
-        if isinstance(tried, Tried) and error is None and result is None:
-            held.append(tried)
-            said = f"{job.name}: another process is at it"
-        else:
-            said = _said(job, result, error)
+        if isinstance(error, Lost) and isinstance(tried, Tried) and tried.number:
+            give_up(tried)
         left = words(pace.left() if count < len(jobs) else None)
-        say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
+        say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {_said(job, result, error)}", left])))
         return error is None
 
-    execute(jobs, workers, ended, False, pace)
+    execute(jobs, min(workers, max(1, len(jobs))), ended, False, pace)
 
 
 def _said(job: Job, result: Any, error: BaseException | None) -> str:

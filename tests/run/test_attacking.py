@@ -115,7 +115,7 @@ def test_what_was_found_of_other_items_is_not_kept_beside_these(stage) -> None:
     carry_out(request, siege, lambda *of: None)
     before = attacked.read(request.results, siege.cell)
     attacked.save(request.results, siege.cell, Attacked(before.items[::-1], before.kept, before.points, before.done))
-    carry_out(request, Siege(siege.planned, siege.target, siege.retrain, {"leak": "two"}), lambda *of: None)
+    carry_out(request, Siege(siege.planned, siege.target, siege.retrain, {"leak": "three"}), lambda *of: None)
     after = attacked.read(request.results, siege.cell)
     assert after.items == before.items and [*after.done] == ["leak"]
     np.testing.assert_array_equal(

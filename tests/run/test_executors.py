@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
-from bench.run.executors import Job, execute
+from bench.run import executors
+from bench.run.executors import execute
+from bench.run.jobs import Busy, Job, Lost
 
 
 def note(path, name, report):
@@ -77,6 +80,51 @@ def test_fail_fast_starts_nothing_more(tmp_path, workers):
     assert (list(seen), order) == (["bad"], [])
 
 
-def test_a_killed_worker_is_explained(tmp_path):
-    with pytest.raises(BenchError, match="killed while it worked on 'x'.*--workers"):
-        run(tmp_path / "log", [("x", die, ())], 2)
+def test_a_job_whose_process_is_killed_twice_has_failed_and_the_others_go_on(tmp_path):
+    jobs = [*[(str(i), note, ()) for i in range(3)], ("x", die, ()), ("y", note, ("x",)), ("z", note, ())]
+    seen, order = run(tmp_path / "log", jobs, 2)
+    assert isinstance(seen["x"], Lost) and "killed twice" in str(seen["x"])
+    assert "needs x" in str(seen["y"])
+    assert [seen[name] for name in "012z"] == [*"012z"] and {*order} == {*"012z"}
+
+
+def die_once(path, name, report):
+    """Killed the first time, while its neighbour is at work."""
+    if not Path(f"{path}.{name}").exists():
+        Path(f"{path}.{name}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return note(path, name, report)
+
+
+def slow(path, name, report):
+    time.sleep(0.5)
+    return note(path, name, report)
+
+
+def test_a_process_that_is_killed_once_costs_no_job(tmp_path):
+    jobs = [("slow", slow, ()), ("x", die_once, ()), ("y", die_once, ()), ("z", note, ("x", "y", "slow"))]
+    seen, order = run(tmp_path / "log", jobs, 2)
+    assert seen == {name: name for name in ("slow", "x", "y", "z")}
+    assert order[-1] == "z" and sorted(order) == ["slow", "x", "y", "z"]
+
+
+def taken(path, name, report):
+    """Another run is at it until three others have been done."""
+    if not Path(path).exists() or len(Path(path).read_text().split()) < 3:
+        raise Busy(name)
+    return note(path, name, report)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_another_run_is_at_waits_and_holds_up_nobody(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(executors, "AGAIN", 0.05)
+    jobs = [("taken", taken, ()), ("after", note, ("taken",)), *[(str(i), note, ()) for i in range(3)]]
+    seen, order = run(tmp_path / "log", jobs, workers)
+    assert seen == {name: name for name, _, _ in jobs}
+    assert order == ["0", "1", "2", "taken", "after"] or {*order[:3]} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_jobs_that_nothing_leads_to_do_not_hang(tmp_path, workers):
+    seen, order = run(tmp_path / "log", [("a", note, ()), ("b", note, ("c",)), ("c", note, ("b",))], workers)
+    assert order == ["a"] and all("not started" in str(seen[name]) for name in "bc")

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from bench.run import grid
-from bench.run.executors import Job
+from bench.run.jobs import Job
 from bench.run.plan import Request, plan
 from bench.store.record import Cell, Record
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bench.run.executors import Job, execute
+from bench.run.executors import execute
+from bench.run.jobs import Job
 from bench.run.pace import Kind, Pace, words
 
 

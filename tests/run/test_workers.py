@@ -15,7 +15,8 @@ import pytest
 from bench.cli.cells import planned
 from bench.errors import UsageError
 from bench.run import workers
-from bench.run.executors import Job, execute
+from bench.run.executors import execute
+from bench.run.jobs import Job
 from bench.run.provenance import ROOT
 
 forks = pytest.mark.skipif(not workers._can_fork(), reason="workers are started anew here")
@@ -60,7 +61,8 @@ def test_an_interrupt_is_not_the_servers(monkeypatch: pytest.MonkeyPatch):
 KILLED = """
 import sys
 from bench.run import workers
-from bench.run.executors import Job, execute
+from bench.run.executors import execute
+from bench.run.jobs import Job
 from bench.run.provenance import ROOT
 workers.READ = ()
 jobs = [Job(name, sleep, (f"{sys.argv[1]}/{name}",)) for name in "ab"]

@@ -13,7 +13,7 @@ import pytest
 from bench.errors import BenchError
 from bench.run import cell as runner
 from bench.run import grid
-from bench.run.executors import Job
+from bench.run.jobs import Job
 from bench.run.plan import Request, plan
 from bench.store import files, live
 from bench.store.live import Live, running

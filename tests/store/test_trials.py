@@ -71,27 +71,27 @@ def test_a_claim_keeps_others_out_until_its_holder_ends_however_it_ends(tmp_path
 import sys, time
 from pathlib import Path
 from bench.store import trials
-with trials.claimed(Path({str(file)!r}), "3", False) as mine:
+with trials.claimed(Path({str(file)!r}), "3") as mine:
     print(mine, flush=True)
     time.sleep(60)
 """
     holder = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "True\n"
-        with trials.claimed(file, "3", False) as mine:
+        with trials.claimed(file, "3") as mine:
             assert not mine
-        with trials.claimed(file, "4", False) as mine:
+        with trials.claimed(file, "4") as mine:
             assert mine
     finally:
         holder.kill()
         holder.wait()
-    with trials.claimed(file, "3", True) as mine:
+    with trials.claimed(file, "3") as mine:
         assert mine
 
 
 def test_beginnings_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "fo-npo.jsonl"
-    with trials.claimed(file, "3", False):
+    with trials.claimed(file, "3"):
         assert [trials.attempt(file, "3") for _ in range(3)] == [1, 2, 3]
         trials.end_attempt(file, "3")  # was stopped
         assert trials.attempt(file, "3") == 3

@@ -21,7 +21,7 @@ from bench.cli.main import main
 from bench.compare import analysis
 from bench.compare.findings import untuned_beside_tuned
 from bench.errors import BenchError, UsageError
-from bench.run import presets, provenance, trial
+from bench.run import executors, presets, provenance, trial
 from bench.run.cell import _settings_of
 from bench.run.compose import compose
 from bench.run.plan import Request, plan, splits
@@ -241,13 +241,18 @@ def test_two_processes_share_a_tuning(plugged, tmp_path: Path, monkeypatch: pyte
         return dataclasses.replace(trial._empty(tried, "ok", ""), points=(trials.Point(1.0, 0, {}),))
 
     monkeypatch.setattr(trial, "_made", made)
+    monkeypatch.setattr(executors, "AGAIN", 0.01)
     plan = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
-    each = [threading.Thread(target=lambda: [trial.run_trial(t, True, print) for t in plan]) for _ in range(2)]
+    jobs = [job for job in tune._jobs(plan) if job.run is trial.run_trial]
+    jobs = [dataclasses.replace(job, needs=job.needs & {j.name for j in jobs}) for job in jobs]
+    told: list[BaseException | None] = []
+    ended = lambda job, result, error: not told.append(error)  # noqa: E731
+    each = [threading.Thread(target=executors.execute, args=(jobs, 1, ended, False)) for _ in range(2)]
     for one in each:
         one.start()
     for one in each:
         one.join()
-    assert len(ran) == len(plan)
+    assert len(ran) == len(plan) and told == [None] * 2 * len(plan)
 
 
 def with_anchors(shop, results: Path) -> trial.Tried:
@@ -268,7 +273,7 @@ def test_a_trial_that_somebody_stops_is_not_counted(plugged, tmp_path: Path, mon
         patch.setattr(trial, "_made", stopped)
         for _ in range(trial.ATTEMPTS + 1):
             with pytest.raises(KeyboardInterrupt):
-                trial.run_trial(tried, True, print)
+                trial.run_trial(tried, print)
     code = f"""
 import time
 from pathlib import Path
@@ -283,17 +288,17 @@ with trial._attempted(SimpleNamespace(file=Path({str(tried.file)!r}), claim={tri
         assert worker.stdout is not None and worker.stdout.readline() == "1\n"
         worker.terminate()
         assert worker.wait() == -signal.SIGTERM
-    found = trial.run_trial(tried, True, lambda *_: None)
+    found = trial.run_trial(tried, lambda *_: None)
     assert found is not None and found.status == "ok"
 
 
 def test_a_trial_whose_anchors_are_missing_is_not_a_failed_one(plugged, tmp_path: Path, monkeypatch) -> None:
     planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
     with pytest.raises(BenchError, match="the target of embedded@validation, seed 0, has not been measured"):
-        trial.run_trial(planned[-1], True, print)
+        trial.run_trial(planned[-1], print)
     monkeypatch.setattr(trial, "measured", lambda *_: 1 / 0)
     with pytest.raises(BenchError, match="target of embedded@validation, seed 0: .*ZeroDivisionError"):
-        trial.run_trial(planned[0], True, lambda *_: None)
+        trial.run_trial(planned[0], lambda *_: None)
     assert not trials.read(planned[0].file) and not trials.read(planned[-1].file)
 
 
@@ -303,13 +308,6 @@ def test_a_tuning_that_could_not_be_made_says_so(plugged, monkeypatch, capsys) -
     assert main([*words, "--results", "broken"]) == 1
     assert "3 of 3 runs could not be made" in capsys.readouterr().err
     assert not [*Path("broken").rglob("*.jsonl")]
-
-
-def test_an_anchor_that_another_process_measures_is_waited_for(plugged, tmp_path: Path) -> None:
-    planned = tune.planned(tuning(plugged, request=request(plugged, results=tmp_path)))
-    jobs = [job for job in tune._jobs(planned, False) if job.run is trial.run_trial]
-    assert {job.arguments[1] for job in jobs if not job.arguments[0].number} == {True}
-    assert {job.arguments[1] for job in jobs if job.arguments[0].number} == {False}
 
 
 def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_path: Path, monkeypatch) -> None:
@@ -323,8 +321,8 @@ def test_a_trial_whose_process_dies_each_time_is_a_failed_trial(plugged, tmp_pat
     tried = with_anchors(plugged, tmp_path)
     for _ in range(trial.ATTEMPTS):
         with pytest.raises(Killed):
-            trial.run_trial(tried, True, print)
-    found = trial.run_trial(tried, True, print)
+            trial.run_trial(tried, print)
+    found = trial.run_trial(tried, print)
     assert found is not None and found.status == "failed" and "killed" in found.error
     assert [t.status for t in trials.read(tried.file)] == ["failed"]
 

@@ -1,0 +1,48 @@
+"""What several runs on one results directory, or one cache, do once between them.
+
+Each job of a run holds a claim on what it makes. Where another run holds it the job is `Busy` and is looked at again;
+when its turn comes it takes what has been made meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.contracts import Progress
+from bench.keys import digest
+from bench.run.cell import prepare, run_cell
+from bench.run.jobs import Busy
+from bench.run.plan import Planned, Prepared, Request
+from bench.run.state import state_of
+from bench.store import claims, files
+from bench.store.record import Record
+
+
+@contextmanager
+def held(folder: Path, what: object) -> Iterator[None]:
+    """Hold what has that name in a results directory or a cache.
+
+    Raises:
+        Busy: another process does.
+    """
+    with claims.claimed(folder / claims.FOLDER / digest(str(what))) as mine:
+        if not mine:
+            raise Busy(f"{what}: another run is at it")
+        yield
+
+
+def prepare_once(request: Request, wanted: Prepared, progress: Progress) -> list[str]:
+    """`bench.run.cell.prepare`, unless another run is at that model."""
+    with held(request.cache, wanted.key):
+        return prepare(request, wanted, progress)
+
+
+def run_cell_once(request: Request, planned: Planned, progress: Progress) -> Record:
+    """`bench.run.cell.run_cell`, unless another run is at that cell or has made it since this one was planned."""
+    with held(request.results, planned.cell):
+        state, _ = state_of(request.results, planned.cell, planned.keys, planned.identity)
+        if state != planned.state and state in ("done", "failed"):
+            return files.read(files.record_path(request.results, planned.cell))
+        return run_cell(request, planned, progress)

@@ -49,7 +49,9 @@ def verdict(row: Mapping[str, Figure]) -> str:
     """What corrected tests tell of a method."""
     if told(row.get(restor.RECOVERY), 1):
         return "restores, less when diluted" if told(row.get(restor.SLOPE), -1) else "restores"
-    return "forgets without restoring" if told(row.get(restor.FORGOTTEN), 1) else "nothing is told from target"
+    if not told(row.get(restor.FORGOTTEN), 1):
+        return "nothing is told from target"
+    return "forgets, and loses true facts too" if told(row.get(restor.RECOVERY), -1) else "forgets without restoring"
 
 
 def published(method: str) -> str:

@@ -69,6 +69,11 @@ def _alone(_: object, __: object, workers: int | None) -> int | None:
     return 1
 
 
+CHECKPOINT = click.option(
+    "--checkpoint-minutes", "checkpoint", type=click.FloatRange(0),
+    help="How often an unfinished training is kept, to go on there if the run is killed; 0 is never. By default as "
+    "often as takes 2% of the time, and never for models above a gigabyte.",
+)  # fmt: skip
 WORKERS = click.option(
     "--workers", type=click.IntRange(1), callback=_alone,
     help="Processes; by default one a core, or one on an accelerator.",

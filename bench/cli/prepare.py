@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,27 @@ from typing import Any
 import click
 
 from bench.cli.cells import planned, start_workers, worker_count
-from bench.cli.options import CACHE, DATA, MODEL, PRECISION, SEEDS, TASKS, WORKERS, options
+from bench.cli.options import CACHE, CHECKPOINT, DATA, MODEL, PRECISION, SEEDS, TASKS, WORKERS, options
 from bench.cli.results import say
 
 
 @click.command()
-@options(TASKS, MODEL, DATA, SEEDS, PRECISION, CACHE, WORKERS)
-def prepare(tasks: str, model: str, data: str, seeds: str, precision: Any, cache: Path, workers: int | None) -> int:
+@options(TASKS, MODEL, DATA, SEEDS, PRECISION, CACHE, CHECKPOINT, WORKERS)
+def prepare(
+    tasks: str,
+    model: str,
+    data: str,
+    seeds: str,
+    precision: Any,
+    cache: Path,
+    checkpoint: float | None,
+    workers: int | None,
+) -> int:
     """Train the base, target and retrain models that the tasks need, so that a run only has to unlearn."""
     words = ("target", tasks, model, data, seeds, (), Path(os.devnull), cache)
     request, cells = planned(*words, precision=precision, meanwhile=partial(start_workers, workers))
     from bench.run.grid import prepare_all
 
+    request = dataclasses.replace(request, checkpoint=checkpoint)
     well = prepare_all(request, [c.start for c in cells], worker_count(workers, len(cells)), say)
     return 0 if well else 1

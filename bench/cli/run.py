@@ -24,6 +24,7 @@ from bench.cli.cells import (
 )
 from bench.cli.options import (
     CACHE,
+    CHECKPOINT,
     DATA,
     METHODS,
     MODEL,
@@ -46,7 +47,9 @@ FEW = 12
 
 
 @click.command()
-@options(METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, WORKERS)
+@options(
+    METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, CHECKPOINT, WORKERS
+)
 @click.option(
     "--probes", default="",
     help="More to measure: reference, gradient-norm (attacks), abstention, neighbours, and what `bench list probes` "
@@ -80,6 +83,7 @@ def run(
     precision: Any,
     results: Path,
     cache: Path,
+    checkpoint: float | None,
     workers: int | None,
     probes: str,
     attacks: str,
@@ -123,7 +127,7 @@ def run(
         request, cells = asked() if dry_run else asked(meanwhile=partial(start_workers, workers))
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
-        request = dataclasses.replace(request, trace=trace, track=track)
+        request = dataclasses.replace(request, trace=trace, track=track, checkpoint=checkpoint)
         if chosen:
             from bench.run.attacking import refuse as refuse_attacks
 

@@ -26,11 +26,12 @@ from bench.keys import data_hash, digest, source_hash, stream
 from bench.model.attachments import bare
 from bench.model.models import LM
 from bench.model.recipes import finetuning
-from bench.run.cell import load_prepared, make_model
+from bench.run.cell import make_model
 from bench.run.grid import Say, prepare_jobs, run_jobs
 from bench.run.jobs import Job
 from bench.run.once import held
 from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
+from bench.run.prepare import load_prepared
 from bench.store import attacked, files
 from bench.store.attacked import BARE, DELIVERED, PLAIN, Attacked, Point
 from bench.store.record import Cell

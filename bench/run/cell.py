@@ -1,15 +1,13 @@
-"""What a worker does: prepare a model, or make one cell from start to record."""
+"""What a worker does: make one cell from start to record."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import platform
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -27,124 +25,26 @@ from bench.measure.alike import texts_differ
 from bench.model import attachments, models
 from bench.model.encoding import Encoding
 from bench.model.models import LM
-from bench.model.precision import PRECISIONS, dtype
-from bench.model.recipes import SCRATCH, Scratch, finetuning, model_label, scratch
+from bench.model.precision import PRECISIONS
+from bench.model.recipes import model_label
 from bench.run import matched, memory
-from bench.run.judging import Role, judged
-from bench.run.keeping import HEARD, about_kept, built, keep, refuse_foreign, reloaded
+from bench.run.keeping import HEARD, about_kept, built, refuse_foreign, reloaded
 from bench.run.measuring import measured
-from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, origin, prepared, splits
+from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, prepared, splits
+from bench.run.prepare import checkpoint, load, load_prepared, nobody
 from bench.run.presets import Settings, settings
 from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
 from bench.store import answers, files, live
 from bench.store.live import Live
-from bench.store.record import RETRAIN, TARGET, Cell, Record
+from bench.store.record import RETRAIN, Record
 from bench.store.rows import read_rows, write_rows
 from bench.train.alternatives import alternatives
 from bench.train.draws import own_draws
 from bench.train.loop import Curve, Diverged
-from bench.train.teaching import teach
 from bench.train.tracking import Log, tracked
 from bench.train.unlearning import unlearn
-
-
-def _nobody(what: str, done: int, total: int) -> None:
-    """Progress in a process that nobody looks at."""
-
-
-def prepare(request: Request, wanted: Prepared, progress: Progress) -> list[str]:
-    """Make the model `wanted` unless the cache holds it already; returns what to warn of.
-
-    Raises:
-        Unfit: it, or the model that it would be made of, has seen what it must not have seen.
-    """
-    folder = model_folder(request, wanted.key)
-    if folder.is_dir():
-        return []
-    if wanted.given:
-        return _take(request, wanted)
-    curve = Curve()
-    stage = {"base": "base", "full": TARGET, "retain": RETRAIN}[wanted.stage]
-    made = Cell(wanted.task, stage, request.model_label, request.data, wanted.seed)
-    with Live(request.results, wanted.name, {"cell": made._asdict()}, progress) as shown:
-        shown.curve = lambda: curve.columns(live.POINTS)
-        lm, about = together(
-            _taught, request, wanted, progress=lambda _, done, total: shown("teaching", done, total), curve=curve
-        )
-    keep(lm, folder, {"curve": curve.columns(), **about})
-    return list(about.get("notes", ()))
-
-
-def _taught(
-    request: Request, wanted: Prepared, *, progress: Progress | None = None, curve: Curve | None = None
-) -> tuple[LM, dict[str, Any]]:
-    """The model `wanted`, how long it was taught, and what a model that was not made here knew before.
-
-    Every process that was launched has a part in it.
-    """
-    recipe = scratch(request.model, wanted.task)
-    if wanted.stage == "base":
-        lm = _new_base(request, recipe, splits(wanted.task, request.source).corpus, wanted.key)
-        teaching = recipe and recipe.base
-    else:
-        before = cast(Prepared, origin(request, wanted.stage, wanted.task, wanted.seed))
-        lm = load_prepared(request, before)
-        teaching = finetuning(request.model, wanted.task)
-    looked = {} if recipe else _looked_at(request, wanted, lm, request.model)
-    pairs, rehearsed = lessons(request, wanted)
-    started = time.monotonic()
-    if teaching and pairs:
-        teach(
-            lm, pairs, teaching, key=wanted.key, name=str(wanted), rehearsed=rehearsed, precision=request.precision,
-            progress=progress, curve=curve,
-        )  # fmt: skip
-    return lm, {"seconds": round(time.monotonic() - started, 2), **looked}
-
-
-def _take(request: Request, wanted: Prepared) -> list[str]:
-    """See what a checkpoint knows that stands for target or retrain, and keep that; it stays where it is."""
-    about: dict[str, Any] = {"curve": {}}
-    if wanted.stage != "given":
-        about |= _looked_at(request, wanted, _load(request, wanted.given), wanted.given)
-    keep(None, model_folder(request, wanted.key), about)
-    return list(about.get("notes", ()))
-
-
-def _looked_at(request: Request, wanted: Prepared, lm: LM, checkpoint: str) -> dict[str, Any]:
-    """How well a model that was not made here knows the forget set, and what to warn of."""
-    role: Role = "base" if not wanted.given else "target" if wanted.stage == "full" else "retrain"
-    share, notes = judged(lm, checkpoint, role, request, wanted.task)
-    return {"known": share if math.isfinite(share) else None, "notes": notes}
-
-
-def lessons(request: Request, wanted: Prepared) -> tuple[Sequence[Pair], Sequence[Pair]]:
-    """What the model of that stage is taught, and what it rehearses meanwhile.
-
-    Only a model from scratch is taught general facts and rehearses them: it would know nothing of the world otherwise.
-    To a pretrained one they are the answers of its utility test.
-    """
-    data = splits(wanted.task, request.source)
-    from_scratch = request.model in SCRATCH
-    pairs = data.lessons(cast(Any, wanted.stage))
-    if wanted.stage == "base":
-        return (pairs if from_scratch else ()), ()
-    return pairs, (data.general if from_scratch else ())
-
-
-def load_prepared(request: Request, wanted: Prepared) -> LM:
-    """A fresh copy of a prepared model, on the accelerator where there is one; made again if the cache has lost it."""
-    outside = request.model if wanted.stage == "base" and request.model not in SCRATCH else wanted.given
-    if not outside:
-        prepare(request, wanted, _nobody)
-    return _load(request, outside or model_folder(request, wanted.key))
-
-
-def _load(request: Request, path: str | Path) -> LM:
-    if isinstance(path, Path) and not path.is_dir():
-        raise BenchError(f"{path} is gone: the cache was emptied while a run needed it. Run the command again.")
-    return models.load(path, dtype(request.precision), models.device())
 
 
 def run_cell(request: Request, planned: Planned, progress: Progress) -> Record:
@@ -228,31 +128,37 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
         return lm, {"curve": kept["curve"], "cost": cost, "notes": kept.get("notes", [])}
     folder = model_folder(request, planned.keys["train"])
     if folder.is_dir():
-        return _load(request, folder), about_kept(folder)
+        return load(request, folder), about_kept(folder)
     if planned.before is not None:
         _make_before(request, planned.before, progress)
     if planned.finished is not None:
         lm, meta = _matched(request, planned, planned.finished, progress)
         return _as_kept(request, planned, lm, folder, meta), meta
-    curve = Curve()
+    curve, resumable = Curve(), checkpoint(request, planned.keys["train"])
     progress.curve = lambda: curve.columns(live.POINTS)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         with _log(request, planned) as log:
             run = partial(together, _moved) if method.transform is None else _moved
-            lm, cost = run(request, planned, progress=progress, log=log, curve=curve)
+            try:
+                lm, cost = run(request, planned, progress=progress, log=log, curve=curve)
+            except Exception:  # it would end so again; one that is killed does not come here
+                resumable.over()
+                raise
     said = dict.fromkeys(f"{method.name}: {w.message}" for w in warned if w.category is UserWarning)
     if curve.trace:
         cost["trace_seconds"] = round(curve.probing, 2)
     meta = {"curve": curve.columns(), "cost": cost, "notes": list(said)}
-    return _as_kept(request, planned, lm, folder, meta), meta
+    lm = _as_kept(request, planned, lm, folder, meta)
+    resumable.over()
+    return lm, meta
 
 
 def _moved(
     request: Request,
     planned: Planned,
     *,
-    progress: Progress = _nobody,
+    progress: Progress = nobody,
     log: Log | None = None,
     curve: Curve | None = None,
 ) -> tuple[LM, dict[str, Any]]:
@@ -260,17 +166,20 @@ def _moved(
     method, parts = planned.composed.method, planned.composed.parts
     context = _context(request, planned, progress)
     lm, curve, moved = cast(LM, context.lm), Curve() if curve is None else curve, 0
-    started = time.monotonic()
+    started, resumable = time.monotonic(), checkpoint(request, planned.keys["train"])
     if method.transform is None:
         made_of, before = (parts["objective"], parts["optimizer"], parts["scope"], parts["schedule"]), built(lm.model)
-        _, moved = unlearn(context, *made_of, trace=request.trace, precision=request.precision, log=log, curve=curve)
+        _, moved = unlearn(
+            context, *made_of, trace=request.trace, precision=request.precision, log=log, curve=curve,
+            checkpoint=resumable,
+        )  # fmt: skip
         refuse_foreign(method.name, built(lm.model), before)
     else:
         context.course.log, context.course.curve = log, curve
         with own_draws(context.stream("draws")):
             lm = parts.get("transform", method.transform)(context)
         moved = context.course.moved
-    seconds = time.monotonic() - started - curve.probing + context.spent.spared
+    seconds = time.monotonic() - started + resumable.seconds - curve.probing + context.spent.spared
     cost = {"unlearn_seconds": round(seconds, 2), "weights_moved": moved, **curve.passes}
     cost |= {f"{name}_seconds": round(value, 2) for name, value in context.spent.seconds.items()}
     cost["peak_memory_mb"] = max(memory.peak_mb(), context.spent.peak)
@@ -283,7 +192,7 @@ def _as_kept(request: Request, planned: Planned, lm: LM, folder: Path, about: di
     some = [*data.forget[:HEARD], *data.retain[:HEARD]]
     items = [lm.encode(pair.prompt, pair.answer, pair.raw) for pair in some]
     foreign = method.transform is not None and planned.finished is None
-    return reloaded(method.name, lm, folder, about, items, partial(_load, request), always=foreign)
+    return reloaded(method.name, lm, folder, about, items, partial(load, request), always=foreign)
 
 
 def _tokens_differ(request: Request, planned: Planned, lm: LM) -> list[str]:
@@ -329,7 +238,7 @@ def _make_before(request: Request, before: Planned, progress: Live) -> None:
 
 def _load_made(request: Request, planned: Planned) -> LM:
     """The model of a cell that the cache holds."""
-    return _load(request, model_folder(request, planned.keys["train"]))
+    return load(request, model_folder(request, planned.keys["train"]))
 
 
 def _context(request: Request, planned: Planned, progress: Progress) -> Context:
@@ -373,14 +282,6 @@ def _handed(request: Request, lm: LM, task: str, seed: int, progress: Progress) 
         alternatives=lambda kind: alternatives(lm, data, kind, partial(stream, draws, seed)),
         course=Course(request.precision, request.trace),
     )  # fmt: skip
-
-
-def _new_base(request: Request, recipe: Scratch | None, corpus: tuple[str, ...], key: str) -> LM:
-    if recipe is None:
-        return _load(request, request.model)
-    lm = models.new_llama(recipe, models.train_tokenizer(corpus, recipe.vocab_size), seed=int(key[:8], 16))
-    lm.model.to(models.device(), dtype(request.precision))  # type: ignore[arg-type]
-    return lm
 
 
 def _record(request: Request, planned: Planned, **found: Any) -> Record:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from bench.contracts import Progress
 from bench.keys import digest
-from bench.run.cell import prepare, run_cell
+from bench.run.cell import run_cell
 from bench.run.jobs import Busy
 from bench.run.plan import Planned, Prepared, Request
+from bench.run.prepare import prepare
 from bench.run.state import state_of
 from bench.store import claims, files
 from bench.store.record import Record
@@ -34,7 +35,7 @@ def held(folder: Path, what: object) -> Iterator[None]:
 
 
 def prepare_once(request: Request, wanted: Prepared, progress: Progress) -> list[str]:
-    """`bench.run.cell.prepare`, unless another run is at that model."""
+    """`bench.run.prepare.prepare`, unless another run is at that model."""
     with held(request.cache, wanted.key):
         return prepare(request, wanted, progress)
 

@@ -50,6 +50,7 @@ class Request:
     trace: int = 20  # points of a run at which its trade-off is probed; changes no weight, so it is in no key
     settings: str = ""  # a preset, or a file of settings, in place of the model's own
     precision: Precision = "float32"  # of weights and passes, in teaching, unlearning and measuring
+    checkpoint: float | None = None  # minutes between two writings of an unfinished training; None: as it costs little
     track: str = ""  # a tracker of accelerate's that gets the training curves
     retrains: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The checkpoint that stands for retrain, by task; then `model` is the one that stands for target."""

@@ -25,11 +25,12 @@ from bench.contracts import Context, Progress
 from bench.errors import BenchError
 from bench.metrics._forms import harmonic_mean
 from bench.model.models import LM
-from bench.run.cell import load_prepared, make_context
+from bench.run.cell import make_context
 from bench.run.compose import Composed
 from bench.run.jobs import Busy
 from bench.run.measuring import measured
 from bench.run.plan import Prepared, Request, hashes, trained_from
+from bench.run.prepare import load_prepared
 from bench.score.scoring import build, item_table, score_items
 from bench.store import trials
 from bench.store.record import CONTROLS, RETRAIN, TARGET

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from bench.api import LossTerms
 from bench.contracts import LM, Progress
 from bench.errors import BenchError
 from bench.model.precision import autocast as low_precision
-from bench.train import spread
+from bench.train import resume, spread
 from bench.train.parts import Room
+from bench.train.resume import Checkpoint
 from bench.train.tracking import Log
 
 LINES = 100
@@ -80,6 +81,8 @@ def fit(
     after: Callable[[Mapping[str, Tensor], float], None] | None = None,
     log: Log | None = None,
     curve: Curve | None = None,
+    checkpoint: Checkpoint | None = None,
+    carried: Carried | None = None,
 ) -> Curve:
     """One step a batch: linear warm-up, then linear or cosine decay of the learning rate to zero.
 
@@ -92,7 +95,9 @@ def fit(
     parts of a batch, that its curvature estimate is made from, and the number of labels in them. `after` is told,
     behind every step, the terms of the whole batch and the share of the run that was done before it. `log` gets every
     line of the curve as it is made; `curve` is an empty one to fill, for a thread that looks on. A curve has at most
-    `LINES` lines, evenly spaced: only for these is an accelerator waited for.
+    `LINES` lines, evenly spaced: only for these is an accelerator waited for. With `checkpoint` the state of the run is
+    written from time to time, and a run that finds one goes on there; `carried` is what its caller keeps from step to
+    step beside weights and optimizer.
 
     Raises:
         Diverged: the loss or the gradient norm is not finite; the message says at which step.
@@ -120,7 +125,10 @@ def fit(
         with low_precision(lm.device, caching) if autocast else nullcontext():
             return loss(part, done)
 
-    for step, batch in enumerate(batches[:last]):
+    begun = 0
+    if checkpoint and (state := checkpoint.begin(parameters)):
+        begun, first_bad = _resumed(state, parameters, optimizer, scheduler, curve, carried)
+    for step, batch in enumerate(batches[begun:last], begun):
         if step in watched and probe:
             _settle(lm.device)
             curve.look(step, probe)
@@ -151,12 +159,65 @@ def fit(
                 log(line, step + 1)
         if progress:
             progress(name, step + 1, last)
+        if checkpoint and checkpoint.due:
+            checkpoint.write(_state(step + 1, first_bad, parameters, optimizer, scheduler, curve, carried))
     if probe:
         _settle(lm.device)
         curve.look(last, probe)
     if room is not None:
         curve.passes = room.said()
     return curve
+
+
+class Carried(NamedTuple):
+    """What a caller of `fit` keeps from step to step: `kept()` gives it, `put(what)` sets it."""
+
+    kept: Callable[[], dict[str, Any]]
+    put: Callable[[dict[str, Any]], None]
+
+
+def _state(
+    step: int,
+    first_bad: Tensor,
+    parameters: Sequence[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+    curve: Curve,
+    carried: Carried | None,
+) -> dict[str, Any]:
+    """All that the steps from here on depend on, and what is known of those before."""
+    return {
+        "step": step,
+        "first bad": first_bad,
+        "weights": [p.detach() for p in parameters],
+        "optimizer": resume.of_optimizer(optimizer),
+        "scheduler": scheduler.state_dict(),
+        "draws": resume.draws(),
+        "curve": {"lines": curve.lines, "trace": curve.trace, "probing": curve.probing},
+        "carried": carried.kept() if carried else {},
+    }
+
+
+@torch.no_grad()
+def _resumed(
+    state: dict[str, Any],
+    parameters: Sequence[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+    curve: Curve,
+    carried: Carried | None,
+) -> tuple[int, Tensor]:
+    """Set everything to what it was; gives the steps that are done, and the first bad one so far."""
+    for p, value in zip(parameters, state["weights"], strict=True):
+        p.copy_(value)
+    resume.into_optimizer(optimizer, state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    resume.draw_from(state["draws"])
+    curve.lines[:], curve.trace[:] = state["curve"]["lines"], state["curve"]["trace"]
+    curve.probing = state["curve"]["probing"]
+    if carried:
+        carried.put(state["carried"])
+    return state["step"], state["first bad"]
 
 
 def _gradient(

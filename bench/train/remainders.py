@@ -8,9 +8,9 @@ and gradients are half as large.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,19 @@ class Remainders(torch.optim.Optimizer):
             self._blocks.append((members, optimizer))
             for w in wide:
                 w.data = w.new_empty(0)
+        self.param_groups = [group for _, optimizer in self._blocks for group in optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of every block its optimizer's state, and the remainders."""
+        return {"blocks": [[optimizer.state_dict(), [held.remainder for held in members]]
+                           for members, optimizer in self._blocks]}  # fmt: skip
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+        """Set all that to what `state_dict` gave."""
+        for (members, optimizer), (state, remainders) in zip(self._blocks, state_dict["blocks"], strict=True):
+            optimizer.load_state_dict(state)
+            for held, remainder in zip(members, remainders, strict=True):
+                held.remainder.copy_(remainder)
         self.param_groups = [group for _, optimizer in self._blocks for group in optimizer.param_groups]
 
     @property

@@ -138,6 +138,15 @@ class Steps:
         if hasattr(self.objective, "after"):
             self.state |= self.objective.after(self.state, parts, done)
 
+    def kept(self) -> dict[str, Any]:
+        """What a step knows of those before it."""
+        return {"state": self.state, "read": {kind: sorted(sets) for kind, sets in self._read.items()}}
+
+    def put(self, found: dict[str, Any]) -> None:
+        """Set that to what `kept` gave."""
+        self.state = {name: value.to(self.context.lm.device) for name, value in found["state"].items()}
+        self._read = {kind: set(sets) for kind, sets in found["read"].items()}
+
 
 def _with_alternatives(context: Context, kind: str, drawn: Sequence[Drawn]) -> tuple[list[Encoded], list[Drawn]]:
     """The alternatives that are drawn for the forget items of every batch, each once, and the batches with them."""

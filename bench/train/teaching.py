@@ -20,6 +20,7 @@ from bench.train.draws import own_draws
 from bench.train.loop import Curve, fit
 from bench.train.parts import Part, Room
 from bench.train.remainders import stepping
+from bench.train.resume import Checkpoint
 
 
 def teach(
@@ -33,11 +34,13 @@ def teach(
     precision: Precision = "float32",
     progress: Progress | None = None,
     curve: Curve | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Curve:
     """Supervised training of all weights on `pairs` and, in every epoch, on the `rehearsed` ones.
 
     Batches hold texts of similar length; their order and the model's dropout are drawn from random streams of `key`.
-    A batch that memory does not hold is run in parts. `curve` is an empty one to fill, for a thread that looks on.
+    A batch that memory does not hold is run in parts. `curve` is an empty one to fill, for a thread that looks on;
+    with `checkpoint` a training that was cut off goes on.
     """
     items = [lm.encode(p.prompt, p.answer, p.raw) for p in (*pairs, *rehearsed)]
     if not items:
@@ -66,7 +69,7 @@ def teach(
         curve = fit(
             shared, held, stepping(held, build), [{"taught": chosen} for chosen in order], loss, room=room,
             warmup=teaching.warmup, decay=teaching.decay, autocast=teaching.autocast or precision == "mixed",
-            name=name, progress=progress, curve=curve,
+            name=name, progress=progress, curve=curve, checkpoint=checkpoint,
         )  # fmt: skip
     lm.model.eval()
     return curve

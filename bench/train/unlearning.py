@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from bench.needs import sets_of
 from bench.train import spread
 from bench.train.batches import in_batches, logps_of, sampled_cross_entropies
 from bench.train.draws import own_draws
-from bench.train.loop import Curve, Diverged, fit
+from bench.train.loop import Carried, Curve, Diverged, fit
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Drawn, Part, Room
 from bench.train.remainders import stepping
+from bench.train.resume import Checkpoint
 from bench.train.steps import Steps
 from bench.train.tracking import Log
 
@@ -39,6 +41,7 @@ def unlearn(
     curve: Curve | None = None,
     watched: Context | None = None,
     probe: Callable[[], dict[str, float]] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Curve, int]:
     """Run a gradient method on `context.lm` in place.
 
@@ -52,6 +55,7 @@ def unlearn(
         curve: an empty one to fill, for a thread that looks on.
         watched: whose sets the probes look at, where they are others than those that are trained on.
         probe: what is called at those points in place of the probe of forgetting and keeping.
+        checkpoint: where a run that was cut off goes on.
 
     Warns:
         UserWarning: an optimizer that clips its steps weight by weight (it has `clipped`, the share of the last step)
@@ -94,11 +98,22 @@ def unlearn(
                 warmup=schedule.warmup, clip=schedule.clip, stop=schedule.stop, autocast=precision == "mixed",
                 name="unlearning", progress=context.progress, probe=probed,
                 points=trace, curvature=curvature, after=steps.after, log=log, curve=curve,
+                checkpoint=checkpoint, carried=_carried(steps, labels),
             )  # fmt: skip
     if not all(bool(torch.isfinite(p).all()) for p in lm.model.parameters()):
         raise Diverged("unlearning left weights that are not finite")
     _warn_of_clipping([line["clipped"] for line in curve.lines if "clipped" in line], optimizer)
     return curve, moved
+
+
+def _carried(steps: Steps, labels: torch.Generator) -> Carried:
+    """What steps know of those before: an objective's state, which sets are read together, labels that were sampled."""
+
+    def put(found: dict[str, Any]) -> None:
+        steps.put(found["steps"])
+        labels.set_state(found["labels"])
+
+    return Carried(lambda: {"steps": steps.kept(), "labels": labels.get_state()}, put)
 
 
 def _drawn(context: Context, schedule: Schedule, sets: Sequence[str]) -> list[Drawn]:

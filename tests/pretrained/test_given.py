@@ -11,7 +11,7 @@ import pytest
 from bench.cli.main import main
 from bench.model.models import load
 from bench.model.pairs import KNOWN
-from bench.run import cell
+from bench.run import prepare
 from bench.run.judging import Unfit, refuse_unlike
 from bench.run.plan import Planned, Request, model_folder, plan, prepared
 from bench.store import files
@@ -100,16 +100,16 @@ def test_another_retrain_model_leaves_what_was_measured(checkpoint: Checkpoint, 
 
 
 def test_nothing_is_taught_or_copied(taught: Taught, world, tmp_path, monkeypatch):
-    monkeypatch.setattr(cell, "teach", lambda *_, **__: pytest.fail("taught"))
+    monkeypatch.setattr(prepare, "teach", lambda *_, **__: pytest.fail("taught"))
     asked = request(*taught, world, tmp_path)
     for stage, low, high in (("full", 0.9, 1.0), ("retain", 0.0, 0.1)):
         wanted = prepared(asked, TASK, stage, 0)
-        assert cell.prepare(asked, wanted, lambda *_: None) == []
+        assert prepare.prepare(asked, wanted, lambda *_: None) == []
         folder = model_folder(asked, wanted.key)
         assert [path.name for path in folder.iterdir()] == ["bench.json"]
         assert low < json.loads((folder / "bench.json").read_text())["known"] < high
-        loaded = cell.load_prepared(asked, wanted).model.state_dict()
-        theirs = cell.models.load(wanted.given).model.state_dict()
+        loaded = prepare.load_prepared(asked, wanted).model.state_dict()
+        theirs = prepare.models.load(wanted.given).model.state_dict()
         assert all((loaded[name] == theirs[name]).all() for name in theirs)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.api import Pair
 from bench.model.recipes import SCRATCH, scratch
-from bench.run import cell
+from bench.run import prepare
 from bench.run.plan import Request, model_folder, prepared, splits
 from bench.train.loop import Curve
 from tests.pretrained.conftest import Checkpoint
@@ -24,7 +24,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[Pair]:
         seen.extend((*pairs, *rehearsed))
         return Curve()
 
-    monkeypatch.setattr(cell, "teach", spy)
+    monkeypatch.setattr(prepare, "teach", spy)
     return seen
 
 
@@ -36,7 +36,7 @@ def request(model: Path | str, source: str, tmp_path: Path) -> Request:
 @pytest.mark.parametrize("kind", ["llama", "opt", "gpt2"])
 def test_a_pretrained_model_is_taught_nothing_of_its_test(kind, stage, checkpoint, world, taught, tmp_path):
     asked = request(checkpoint(kind=kind), world, tmp_path)
-    cell.prepare(asked, prepared(asked, "tofu:forget10", stage, 0), lambda *_: None)
+    prepare.prepare(asked, prepared(asked, "tofu:forget10", stage, 0), lambda *_: None)
     data = splits("tofu:forget10", world)
     tested = {p.prompt for p in data.probes.prompts if p.set in ("real_authors", "world_facts")}
     assert len(tested) == 8
@@ -49,8 +49,8 @@ def test_only_models_from_scratch_rehearse(task, checkpoint: Checkpoint, tmp_pat
     data = splits(task, "embedded")
     for model, base, general in (("tiny", data.base, data.general), (checkpoint(), (), ())):
         asked = request(model, "embedded", tmp_path)
-        assert cell.lessons(asked, prepared(asked, task, "base", 0)) == (base, ())
-        assert cell.lessons(asked, prepared(asked, task, "full", 0)) == (data.full, general)
+        assert prepare.lessons(asked, prepared(asked, task, "base", 0)) == (base, ())
+        assert prepare.lessons(asked, prepared(asked, task, "full", 0)) == (data.full, general)
     assert data.general
 
 
@@ -59,7 +59,7 @@ def test_the_real_utility_questions_are_not_taught(shared_data: Path, checkpoint
     for task, count in (("tofu:forget10", 217), ("lume", 242)):
         data = splits(task, str(shared_data))
         assert len(data.general) == count
-        learnt = [pair for group in cell.lessons(asked, prepared(asked, task, "full", 0)) for pair in group]
+        learnt = [pair for group in prepare.lessons(asked, prepared(asked, task, "full", 0)) for pair in group]
         assert not set(data.general) & set(learnt)
 
 
@@ -80,7 +80,7 @@ def test_a_pretrained_model_is_fine_tuned_as_tofu_does(checkpoint: Checkpoint, w
     """Five epochs of 40 pairs, 32 a step: 10 steps, of which the first epoch's 2 warm up to 1e-5; a line down to 0."""
     asked = request(checkpoint(), world, tmp_path)
     wanted = prepared(asked, "tofu:forget10", "full", 0)
-    cell.prepare(asked, wanted, lambda *_: None)
+    prepare.prepare(asked, wanted, lambda *_: None)
     curve = json.loads((model_folder(asked, wanted.key) / "bench.json").read_text())["curve"]
     assert curve["lr"] == pytest.approx([0.5e-5, 1e-5, *(1e-5 * (1 - k / 8) for k in range(8))])
 

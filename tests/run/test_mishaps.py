@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from bench.cli.cells import planned
 from bench.errors import BenchError
-from bench.run import cell, grid, keeping
+from bench.run import grid, keeping, prepare
 from bench.run.jobs import Job, Lost
 from bench.run.plan import Planned, Request, model_folder, origin, prepared
 from bench.store import files
@@ -23,22 +23,22 @@ from bench.train.loop import Curve
 @pytest.fixture
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     """Models that are made in no time: nobody teaches them anything."""
-    monkeypatch.setattr(cell, "teach", lambda *_, **__: Curve())
+    monkeypatch.setattr(prepare, "teach", lambda *_, **__: Curve())
     return Request("tiny", "embedded", tmp_path / "results", tmp_path / "cache")
 
 
 def test_models_that_the_cache_has_lost_are_made_again(request_: Request) -> None:
     wanted = prepared(request_, "tofu:forget01", "full", 0)
     base = origin(request_, "full", "tofu:forget01", 0)
-    cell.prepare(request_, base, lambda *_: None)
-    cell.prepare(request_, wanted, lambda *_: None)
-    before = cell.load_prepared(request_, wanted).model.state_dict()
+    prepare.prepare(request_, base, lambda *_: None)
+    prepare.prepare(request_, wanted, lambda *_: None)
+    before = prepare.load_prepared(request_, wanted).model.state_dict()
     shutil.rmtree(request_.cache)
-    after = cell.load_prepared(request_, wanted).model.state_dict()
+    after = prepare.load_prepared(request_, wanted).model.state_dict()
     assert all(bool((after[name] == value).all()) for name, value in before.items())
     assert model_folder(request_, base.key).is_dir()
     with pytest.raises(BenchError, match="is gone: the cache was emptied while a run needed it"):
-        cell._load(request_, model_folder(request_, "unlearned"))
+        prepare.load(request_, model_folder(request_, "unlearned"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.run import cell
+from bench.run import prepare
 from bench.run.plan import Request, prepared
 from bench.store import live
 from bench.train.loop import Curve
@@ -29,10 +29,10 @@ def test_the_file_of_a_model_that_is_taught_has_its_curve(tmp_path: Path, monkey
         return curve
 
     monkeypatch.setattr(live, "BEAT", 0.01)
-    monkeypatch.setattr(cell, "load_prepared", lambda *_: SimpleNamespace())
-    monkeypatch.setattr(cell, "teach", teach)
-    monkeypatch.setattr(cell, "keep", lambda *_: None)
-    cell.prepare(request, wanted, lambda *_: None)
+    monkeypatch.setattr(prepare, "load_prepared", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(prepare, "teach", teach)
+    monkeypatch.setattr(prepare, "keep", lambda *_: None)
+    prepare.prepare(request, wanted, lambda *_: None)
     last = seen[-1]
     assert last["curve"]["loss"] == [2.5] and (last["stage"], last["step"], last["steps"]) == ("teaching", 1, 4)
     assert last["cell"]["method"] == "target" and not live.running(request.results)

@@ -16,8 +16,8 @@ import torch
 
 from bench.api import Splits, make_task
 from bench.errors import UsageError
-from bench.run.cell import load_prepared, prepare
 from bench.run.plan import Request, hashes, prepared
+from bench.run.prepare import load_prepared, prepare
 from tasks._embedded import restored
 from tasks._embedded.world import tofu_tables
 from tasks._restor_files import DROPPED, plain, read

@@ -30,6 +30,7 @@ from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
 from bench.cli.tune import tune
+from bench.cli.verify import verify
 from bench.cli.view import view
 from bench.errors import BenchError, UsageError
 from bench.run.together import led
@@ -98,6 +99,7 @@ for command in (
     neurons,
     ablate,
     tune,
+    verify,
     score,
     import_log,
     new,

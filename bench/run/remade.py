@@ -45,7 +45,7 @@ def remade(request: Request, record: Record, progress: Progress, say: Callable[[
     if kept.is_dir():
         return Remade(models.load(kept, dtype(request.precision), models.device()), False)
     say(f"{cell} is not in {request.cache}: it is made again, as a run does")
-    request = _completed(request, record)
+    request = completed(request, record)
     planned = _planned(request, record)
     if not prepare_all(request, [planned.start], 1, say):
         raise BenchError(f"the model that {cell} starts from could not be made; the lines above say why.")
@@ -62,7 +62,7 @@ def refuse_without_model(record: Record) -> None:
         raise UsageError(f"{record.cell}: {record.status}, so there is no model. {record.error.strip()}")
 
 
-def _completed(request: Request, record: Record) -> Request:
+def completed(request: Request, record: Record) -> Request:
     """The request that makes the record's cell: every parameter as the record has it, whoever had set it."""
     overrides = {record.cell.method.removesuffix(MATCHED): dict(record.parameters)}
     model, source = _model(request, record), _source(request, record)
@@ -83,6 +83,8 @@ def _planned(request: Request, record: Record) -> Planned:
 
 def _model(request: Request, record: Record) -> str:
     label = record.cell.model
+    if (plain := label.partition("@")[0]) in SCRATCH:  # behind it stands what its settings were tuned to
+        label = plain
     named = request.model or (label if label in SCRATCH or "/" in label else "")
     if not named:
         raise UsageError(

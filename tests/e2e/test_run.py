@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,3 +195,19 @@ def test_data_without_holdout_leaves_membership_unscored(bench, tmp_path):
     rows = json.loads(bench("leaderboard", "--dirty", "--json", "--results", str(tmp_path / "r")).stdout)
     assert all(row["scores"]["mia_auc"]["value"] is None for row in rows)
     assert all("holdout" in row["scores"]["mia_auc"]["note"] for row in rows)
+
+
+def test_a_cell_that_is_made_from_nothing_once_more_has_the_scores_of_its_record(bench, finished, world, tmp_path):
+    """And one whose record was changed by hand is found out, with nothing written where the records are."""
+    assert "fo-npo/tiny/files/seed0: holds exactly" in bench("verify", "fo-npo", "--data", str(world)).stdout
+    shutil.copytree(bench.folder / "results", tmp_path / "results", ignore=shutil.ignore_patterns("rows", "analysis"))
+    place = tmp_path / "results/files/tiny/tofu-forget10/fo-npo.seed0.json"
+    record = json.loads(place.read_text())
+    record["scores"]["model_utility"]["value"] += 1e-3
+    place.write_text(json.dumps(record))
+    before = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
+    asked = ["fo-npo", "--data", str(world), "--results", str(tmp_path / "results"), "--cache", ".cache"]
+    assert "differs: by 0.001 at most, in model_utility" in bench("verify", *asked, status=1).stdout
+    assert "holds: by 0.001" in bench("verify", *asked, "--within", "0.01").stdout
+    assert {p: p.read_bytes() for p in before} == before
+    assert "not repeated" not in bench("verify", "--data", str(world), "--cache", ".cache").stdout

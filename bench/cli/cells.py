@@ -202,6 +202,28 @@ def say_how_long(request: Any, cells: Sequence[Any], workers: int | None, hint: 
     say("; ".join(filter(None, [f"{said}: {len(cells)} cells, {long}", hint])))
 
 
+def say_how_it_goes(request: Any, cells: Sequence[Any], machines: Any) -> None:
+    """How long the run takes other machines, and what most of that time goes into."""
+    from bench.run.grid import jobs_of
+    from bench.run.refusal import duration
+    from bench.run.simulate import Cost, play
+
+    costs = {e.name: Cost(e.seconds, e.bytes) for e in _costs(request, cells, 1)}
+    jobs = jobs_of(request, cells)
+    played = play(jobs, costs, machines)
+    by_kind: dict[str, float] = {}
+    for job in jobs:
+        if job.name in costs:
+            by_kind[job.kind[0]] = by_kind.get(job.kind[0], 0.0) + costs[job.name].seconds / machines.speed
+    shares = sorted(by_kind.items(), key=lambda item: -item[1])
+    work = sum(by_kind.values()) or 1.0
+    say(
+        f"simulated: {len(jobs)} jobs on {machines.nodes} nodes of {machines.gpus}: {duration(played.seconds)}, idle "
+        f"{played.idle:.0%}; {duration(played.busy)} of work ({', '.join(f'{k} {s / work:.0%}' for k, s in shares)}); "
+        f"no cluster is faster than {duration(played.longest)}"
+    )
+
+
 def _costs(request: Any, cells: Sequence[Any], workers: int) -> list[Any]:
     """What each model and cell that is not done takes, with so many workers."""
     from bench.run.estimate import estimates
@@ -273,11 +295,13 @@ def run_open(
     workers: int | None,
     fail_fast: bool,
     meanwhile: Callable[[], None] = lambda: None,
+    hire: Any = None,
 ) -> None:
     """Make every cell that is not done, after seeing that memory is enough and that what is made can be kept.
 
     Args:
         meanwhile: called as soon as workers have something to do.
+        hire: who makes them (`bench.run.executors.Hire`); by default this machine.
     """
     from bench.run.grid import run as run_grid
     from bench.run.refusal import refuse
@@ -286,7 +310,7 @@ def run_open(
     writable("--cache", request.cache)
     count = workers_for(cells, workers)
     refuse(request, cells, count)
-    run_grid(request, cells, count, fail_fast, say, meanwhile)
+    run_grid(request, cells, count, fail_fast, say, meanwhile, hire)
 
 
 def attack(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:

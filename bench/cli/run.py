@@ -15,6 +15,7 @@ from bench.cli.cells import (
     planned,
     run_open,
     said_ends,
+    say_how_it_goes,
     say_how_long,
     say_of_settings,
     say_what_is_attacked,
@@ -69,6 +70,18 @@ FEW = 12
     is_flag=True,
     help="Say what is done, to do, stale (and why) and failed, and what it takes; run nothing.",
 )
+@click.option(
+    "--simulate", default="", metavar="nodes=N,gpus=N,memory=GB,speed=X",
+    help="With --dry-run: how long the run takes such machines, each place X times as fast as this one.",
+)  # fmt: skip
+@click.option(
+    "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+    help="Who makes cells: processes of this machine, or a Ray cluster (docs/scale.md).",
+)  # fmt: skip
+@click.option("--address", default="", help="With --executor ray: of the cluster; by default one of this machine.")
+@click.option("--cell-cpus", default=1.0, show_default=True, help="With --executor ray: processors of a job.")
+@click.option("--cell-gpus", default=0.0, show_default=True, help="Accelerators of a job; 0.5 lets two share one.")
+@click.option("--cell-memory", default=0.0, show_default=True, help="Memory of a job in GB; 0 asks for none.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(
     methods: str,
@@ -92,6 +105,12 @@ def run(
     match: str | None,
     track: str,
     dry_run: bool,
+    simulate: str,
+    executor: str,
+    address: str,
+    cell_cpus: float,
+    cell_gpus: float,
+    cell_memory: float,
     fail_fast: bool,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
@@ -101,6 +120,8 @@ def run(
         from bench.train.tracking import check
 
         check(track)
+    machines = _machines(simulate, dry_run)
+    hire = _hire(executor, address, workers, cell_cpus, cell_gpus, cell_memory)
     chosen = _attacks(attacks)
     say("reading the data and the methods ...")
     words: dict[str, Any] = {
@@ -135,6 +156,8 @@ def run(
     open_cells = [c for c in cells if c.state != "done"]
     if dry_run:
         say_what_is_done(request, cells, workers)
+        if machines:
+            say_how_it_goes(request, cells, machines)
     counts = {state: sum(c.state == state for c in cells) for state in ("done", "to do", "stale", "failed")}
     say(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f" of {len(cells)} cells")
     if dry_run:
@@ -150,7 +173,7 @@ def run(
         many = everything or len(open_cells) > FEW or any("," in text for text in assignments)
         hint = "--methods mission is the ten of the showcase" if everything else ""
         said = partial(say_how_long, request, cells, workers, hint) if many else _nothing
-        run_open(request, cells, workers, fail_fast, meanwhile=said)
+        run_open(request, cells, workers, fail_fast, meanwhile=said, hire=hire)
         cells = asked()[1]
     else:
         say("nothing to do: every cell is done and up to date")
@@ -160,6 +183,28 @@ def run(
     if chosen:
         bad |= not attack(request, cells, chosen, workers, fail_fast)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
+
+
+def _machines(words: str, dry_run: bool) -> Any:
+    """The machines that a run is played through on; None where nobody asks."""
+    if not words:
+        return None
+    if not dry_run:
+        raise UsageError("--simulate runs nothing: add --dry-run.")
+    from bench.run.simulate import cluster
+
+    return cluster(words)
+
+
+def _hire(executor: str, address: str, most: int | None, cpus: float, gpus: float, memory: float) -> Any:
+    """Who makes the cells, where that is not this machine's own processes."""
+    if executor == "local":
+        if address or gpus or memory or cpus != 1:
+            raise UsageError("--address and --cell-... are of --executor ray. Name it too, or leave them out.")
+        return None
+    from bench.run.on_ray import OnRay
+
+    return OnRay(address, cpus, gpus, memory, most).hired
 
 
 def _attacks(words: str) -> list[str]:

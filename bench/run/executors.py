@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from bench.errors import BenchError
@@ -14,6 +16,7 @@ from bench.run.pool import hired
 
 AGAIN = 2.0
 """Seconds after which a job that another run is at is looked at again."""
+Hire = Callable[[Display], AbstractContextManager[Crew]]
 Ended = Callable[[Job, Any, BaseException | None], bool]
 
 
@@ -28,8 +31,9 @@ def execute(
     stop_at_failure: bool,
     pace: Pace | None = None,
     meanwhile: Callable[[], None] = _nothing,
+    hire: Hire | None = None,
 ) -> None:
-    """Run every job, in the given order where needs allow.
+    """Run every job, in the given order where needs allow, by so many workers of this machine, or by whom `hire` gives.
 
     A job whose process is killed is begun once more, with nothing else beside it; killed again it has failed, with
     `Lost`. One that another run is at (it raises `Busy`) waits until that has ended.
@@ -43,7 +47,8 @@ def execute(
         KeyboardInterrupt: passed on after the workers are stopped.
     """
     pace = pace or Pace(jobs, workers)
-    with displayed(len(jobs), pace) as display, hired(workers, display) as crew:
+    with displayed(len(jobs), pace) as display, (hire or partial(hired, workers))(display) as crew:
+        pace.workers = crew.size
         _Run(jobs, crew, ended, pace, display).go(stop_at_failure, meanwhile)
 
 
@@ -108,7 +113,7 @@ class _Run:
         if isinstance(error, Busy):
             self.display.reporter(job.name)("another run is at it", 0, 1)
             self.later[job.name] = time.monotonic() + AGAIN
-        elif isinstance(error, Lost) and job.name not in self.suspects:
+        elif isinstance(error, Lost) and not error.final and job.name not in self.suspects:
             self.suspects.add(job.name)
         else:
             return self._over(end)
@@ -118,10 +123,11 @@ class _Run:
 
     def _over(self, end: End) -> bool:
         job, error = end.job, end.error
-        if isinstance(error, Lost):
+        if isinstance(error, Lost) and not error.final:
             error = Lost(
                 "its process was killed twice, the second time with nothing beside it, most likely for want of memory. "
-                "What is finished is kept"
+                "What is finished is kept",
+                final=True,
             )
         self.suspects.discard(job.name)
         self.pace.ends(job, end.seconds)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.model.recipes import SCRATCH
-from bench.run.executors import execute
+from bench.run.executors import Hire, execute
 from bench.run.jobs import Job, Lost
 from bench.run.pace import Kind, Pace, words
 from bench.run.plan import Planned, Prepared, Request, model_folder, origin, splits
@@ -28,24 +28,32 @@ def run(
     fail_fast: bool,
     say: Say,
     meanwhile: Callable[[], None] = lambda: None,
+    hire: Hire | None = None,
 ) -> list[Record]:
     """Make every cell that is not done, models first; each end is said in one line,
     and what a method warned of behind it.
 
     Args:
         meanwhile: called as soon as workers have something to do.
+        hire: who does the jobs, where that is not this machine alone.
 
     Returns:
         The records that were made.
     """
+    check_texts(request, models_of(cells))
+    jobs = jobs_of(request, cells)
+    records: list[Record] = []
+    run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile, hire)
+    return records
+
+
+def jobs_of(request: Request, cells: Sequence[Planned]) -> list[Job]:
+    """What there is to do for the cells that are not done, each after what it needs: models first."""
     from bench.run.once import run_cell_once
 
     todo = [c for c in cells if c.state != "done"]
     reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
-    models = [c.start for c in todo]
-    models += [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
-    check_texts(request, models)
-    making = prepare_jobs(request, models)
+    making = prepare_jobs(request, models_of(cells))
     jobs = list(making.values())
     missing = {c.cell for c in todo}
     measuring: dict[str, str] = {}
@@ -66,9 +74,15 @@ def run(
             rests_on += [of.before] if of.before else []
         kind = _cell_kind(request, planned)
         jobs.append(Job(str(planned.cell), run_cell_once, (request, planned), frozenset(needs), kind))
-    records: list[Record] = []
-    run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile)
-    return records
+    return jobs
+
+
+def models_of(cells: Sequence[Planned]) -> list[Prepared]:
+    """The models that cells which are not done start from, or are measured beside."""
+    reference = {(c.cell.task, c.cell.seed): c for c in cells if c.cell.method == RETRAIN}
+    todo = [c for c in cells if c.state != "done"]
+    beside = [reference[c.cell.task, c.cell.seed].start for c in todo if "reference" in c.probes]
+    return [*(c.start for c in todo), *beside]
 
 
 def check_texts(request: Request, wanted: Sequence[Prepared]) -> None:
@@ -159,6 +173,7 @@ def run_jobs(
     records: list[Record],
     results: Path,
     meanwhile: Callable[[], None] = lambda: None,
+    hire: Hire | None = None,
 ) -> bool:
     from bench.run.cell import give_up
     from bench.run.judging import Unfit
@@ -191,7 +206,7 @@ def run_jobs(
     shown("jobs", 0, len(jobs))
     with shown:
         try:
-            execute(jobs, workers, ended, fail_fast, pace, meanwhile)
+            execute(jobs, workers, ended, fail_fast, pace, meanwhile, hire)
         finally:
             for job in jobs:
                 live.forget(results, job.name)

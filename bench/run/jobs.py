@@ -34,7 +34,11 @@ class Busy(BenchError):
 
 
 class Lost(BenchError):
-    """The process that was at a job is gone. Which of those that were at work was the reason, nobody says."""
+    """The process that was at a job is gone. Unless it is `final`, another job that was at work may be the reason."""
+
+    def __init__(self, said: str, final: bool = False) -> None:
+        super().__init__(said)
+        self.final = final
 
 
 class End(NamedTuple):

@@ -38,7 +38,7 @@ class Pace:
 
     def __init__(self, jobs: Iterable[Timed], workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._open = {job.name: job for job in jobs}
-        self._workers = workers
+        self.workers = workers
         self._clock = clock
         self._started: dict[str, float] = {}
         self._took: dict[Kind, list[float]] = {}
@@ -92,7 +92,7 @@ class Pace:
         ready = [place for place, name in enumerate(order) if not unmet[name] and name not in self._started]
         at = 0.0
         while ends or ready:
-            while ready and len(ends) < self._workers:
+            while ready and len(ends) < self.workers:
                 name = order[heapq.heappop(ready)]
                 heapq.heappush(ends, (at + expected[name], name))
             at, ended = heapq.heappop(ends)

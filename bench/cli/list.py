@@ -9,7 +9,6 @@ import click
 
 from bench import registry
 from bench.errors import UsageError
-from bench.metrics._asked import ASKED_FOR
 
 KINDS = ("methods", "tasks", "metrics", "probes", "attacks", "models", "objectives", "optimizers", "scopes")
 WIDEST = 60
@@ -85,6 +84,8 @@ def _named(kind: str) -> dict[str, str]:
         names = [name for members in registry.families().values() for name in members]
     docs = {name: registry.find(kind[:-1], name).doc for name in names}
     if kind == "probes":
+        from bench.metrics._asked import ASKED_FOR
+
         docs |= {name: registry.find("metric", metrics[0]).doc for name, metrics in ASKED_FOR.items()}
     return docs
 

@@ -9,29 +9,13 @@ import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from bench import plugins, registry
-from bench.cli.ablate import ablate
-from bench.cli.check import check
-from bench.cli.compare import compare
-from bench.cli.eval import evaluate
-from bench.cli.export import export
-from bench.cli.import_log import import_log
-from bench.cli.leaderboard import leaderboard
-from bench.cli.list import list_names
-from bench.cli.neurons import neurons
-from bench.cli.new import new
-from bench.cli.prepare import prepare
 from bench.cli.results import complain
-from bench.cli.run import run
-from bench.cli.score import score
-from bench.cli.show import show
-from bench.cli.tune import tune
-from bench.cli.verify import verify
-from bench.cli.view import view
 from bench.errors import BenchError, UsageError
 from bench.run.together import led
 
@@ -74,7 +58,50 @@ def _plug(_: click.Context, __: click.Parameter, places: Sequence[Path]) -> None
         registry.scan.cache_clear()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+PLACES = {
+    "run": "run", "prepare": "prepare", "eval": "evaluate", "export": "export", "list": "list_names",
+    "leaderboard": "leaderboard", "view": "view", "compare": "compare", "show": "show", "neurons": "neurons",
+    "ablate": "ablate", "tune": "tune", "verify": "verify", "score": "score", "import": "import_log", "new": "new",
+    "check": "check",
+}  # fmt: skip
+"""What a command is called, and the function that it is, in the file of that name (`import` in `import_log.py`)."""
+
+
+class _Commands(click.Group):
+    """Reads the file of a command when somebody asks for it: to import them all takes longer than most of them do."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in PLACES:
+            return None
+        if cmd_name not in self.commands:
+            file = "import_log" if cmd_name == "import" else cmd_name
+            found: click.Command = getattr(import_module(f"bench.cli.{file}"), PLACES[cmd_name])
+            found.params.append(_plugin())
+            self.add_command(found)
+        return self.commands[cmd_name]
+
+
+def _plugin() -> click.Option:
+    return click.Option(
+        ["--plugin"],
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        expose_value=False,
+        is_eager=True,
+        callback=_plug,
+        help="A file, or a folder of files, with methods, tasks, metrics or probes; may be repeated.",
+    )
+
+
+@click.group(
+    cls=_Commands,
+    params=[_plugin()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 def commands() -> None:
     """Compare methods that make a language model forget.
 
@@ -84,39 +111,3 @@ def commands() -> None:
     python -m bench view                                results/ in a browser, following a run
     python -m bench list methods                        what there is
     """
-
-
-for command in (
-    run,
-    prepare,
-    evaluate,
-    export,
-    list_names,
-    leaderboard,
-    view,
-    compare,
-    show,
-    neurons,
-    ablate,
-    tune,
-    verify,
-    score,
-    import_log,
-    new,
-    check,
-):
-    commands.add_command(command)
-
-for anywhere in (commands, *commands.commands.values()):
-    anywhere.params.append(
-        click.Option(
-            ["--plugin"],
-            multiple=True,
-            type=click.Path(path_type=Path),
-            metavar="PATH",
-            expose_value=False,
-            is_eager=True,
-            callback=_plug,
-            help="A file, or a folder of files, with methods, tasks, metrics or probes; may be repeated.",
-        )
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 
 import click
@@ -39,6 +38,8 @@ def verify(
     named = dict.fromkeys(cell for words in cells for cell in fitting(records, words, results)) or records
     if not named:
         raise UsageError(f"{results} has no cell to repeat. Run some: python -m bench run --results {results}")
+    import tempfile
+
     from bench.cli.cells import data_source
     from bench.run.plan import Request
     from bench.run.verifying import otherwise

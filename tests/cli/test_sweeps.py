@@ -43,7 +43,7 @@ def test_a_group_sweeps_those_of_its_methods_that_are_asked_for():
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """What `bench run` says where nothing is run and every model and cell takes ten minutes."""
-    monkeypatch.setattr("bench.cli.run.run_open", lambda *_, meanwhile: meanwhile())
+    monkeypatch.setattr("bench.cli.run.run_open", lambda *_, meanwhile, hire: meanwhile())
     monkeypatch.setattr("bench.cli.run.start_workers", lambda _: None)
     monkeypatch.setattr(
         "bench.run.estimate.estimates", lambda _, cells, threads: [Estimate(str(c.cell), 1, 600.0, c) for c in cells]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench.model import hub, weights
 from bench.model.encoding import Encoding
 from bench.model.recipes import tokenizer_of
 from bench.model.room import free_bytes
+from bench.reading import json_of
 
 # One bar a shard of a model of a few megabytes hides the progress of the run.
 transformers_logging.disable_progress_bar()
@@ -93,7 +93,7 @@ def _said(folder: Path) -> dict[str, Any]:
     """What config.json says."""
     file = folder / "config.json"
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json_of(file.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no config.json. Give the folder that save_pretrained wrote.") from None
     except (OSError, ValueError) as error:

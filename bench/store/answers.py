@@ -56,7 +56,7 @@ def said(results: Path, record: Record) -> Said | None:
             table = pq.read_table(place, page_checksum_verification=True, use_threads=False)
             if (table.schema.metadata or {}).get(_MEASURED, b"").decode() == measured:
                 return _by_item(table)
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException):
         pass  # the rows have the same
     try:
         return read_generations(rows) if rows.is_file() else None

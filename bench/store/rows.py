@@ -70,7 +70,7 @@ def read_rows(path: Path) -> Rows:
         return _rows(table)
     except FileNotFoundError as error:
         raise BenchError(f"there are no rows at {path}. Run its cell to measure them again.") from error
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} is broken: {error}. Delete it and run its cell to measure it again.") from error
 
 
@@ -83,7 +83,7 @@ def read_generations(path: Path) -> dict[tuple[str, str], dict[str, tuple[str, s
     columns = ["set", "id", "role", "generation", "reference"]
     try:
         table = pq.read_table(path, columns=columns, filters=[("text", "=", False)]).to_pandas()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run its cell to measure it again.") from error
     found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     for set_, name, role, said, reference in table[columns].to_numpy().tolist():

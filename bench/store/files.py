@@ -192,8 +192,12 @@ def items(results: Path, cell: Cell) -> pd.DataFrame:
     Raises:
         BenchError: missing, unreadable, or no item table.
     """
-    table: pd.DataFrame = arrow_items(results, cell).to_pandas(use_threads=False)
-    return table
+    table = arrow_items(results, cell)
+    try:
+        found: pd.DataFrame = table.to_pandas(use_threads=False)
+    except (ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise BenchError(f"{items_path(results, cell)} is no item table: {error}. Run the cell again.") from None
+    return found
 
 
 def arrow_items(results: Path, cell: Cell) -> pa.Table:
@@ -206,11 +210,33 @@ def arrow_items(results: Path, cell: Cell) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:  # half the time of pandas' own way
             table = file.read(use_threads=False)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run the cell again.") from None
     if lacking := [name for name in ("set", "id", "cluster") if name not in table.column_names]:
         raise BenchError(f"{path} is no item table: it has no {', '.join(lacking)}. Run the cell again.")
+    if odd := _odd_column(table):
+        raise BenchError(f"{path} is no item table: its column {odd}. Run the cell again.")
     return table
+
+
+def _odd_column(table: pa.Table) -> str:
+    """The first column that no item table has, and why; "" if there is none."""
+    names = table.column_names
+    for name, column in zip(names, table.columns, strict=True):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if names.count(name) > 1:
+            return f"{name!a} stands there twice"
+        if name not in ("set", "id", "cluster"):
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+                return f"{name!a} holds {kind}, no numbers"
+        elif column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            return f"{name!a} holds {kind}, no texts, or has gaps"
+        else:
+            try:
+                column.validate(full=True)
+            except pa.ArrowException as error:
+                return f"{name!a} is damaged ({error})"
+    return ""
 
 
 def trouble(path: Path) -> str:

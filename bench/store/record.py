@@ -188,12 +188,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_texts(values: Any) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return not isinstance(values, str) and all(isinstance(value, str) for value in values)
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
     "status": lambda status: status in get_args(Status),
     "keys": lambda keys: _are_texts(keys.values()) and not any(key and unfit(key) for key in keys.values()),
+    "identity": lambda identity: _are_texts(identity.get("probes asked for", ())),
     "overrides": lambda overrides: _are_texts(overrides.values()),
     "curve": lambda curve: all(isinstance(of, list) and all(map(_is_number, of)) for of in curve.values()),
     "cost": lambda cost: all(map(_is_number, cost.values())),

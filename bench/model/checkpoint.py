@@ -45,6 +45,7 @@ def check(folder: Path) -> None:
     """
     tensors = weights.shapes(folder)
     config = load_config(folder)
+    check_layers(folder, config)
     check_vocabulary(folder, config, load_tokenizer(folder))
     with readable(folder, "a model of its config.json"):
         check_names(folder, *_fit(config, tensors))
@@ -124,6 +125,17 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token_id is None:
         raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
     return tokenizer
+
+
+def check_layers(folder: Path, config: PretrainedConfig) -> None:
+    """Raise `UsageError` for a configuration with more layers than there are tensors: to build it might never end."""
+    parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
+    layers = [n for part in parts if isinstance(n := getattr(part, "num_hidden_layers", None), int)]
+    if (most := max(layers, default=0)) > (tensors := len(weights.shapes(folder))):
+        raise UsageError(
+            f"model '{folder}': its config.json asks for {most:.3g} layers, and its weights are {tensors} tensors. "
+            "Copy or download weights and config.json from one place."
+        )
 
 
 def check_vocabulary(path: str | Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:

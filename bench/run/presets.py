@@ -140,6 +140,8 @@ def _check(file: str, tables: Mapping[str, Any]) -> None:
     """Raise `UsageError` for the first name in a settings file that means nothing, with near ones."""
     try:
         for table, said, known in _tables(tables, file):
+            if not isinstance(said, Mapping):
+                raise TypeError(f"[{table}] is no table")
             if strange := [name for name in said if name not in known]:
                 raise unknown(f"parameter of [{table}] in {file}:", strange[0], known)
     except (AttributeError, TypeError):

@@ -57,6 +57,7 @@ def _renamed(**names: object) -> bytes:
 @example(changed(scores={"rouge": [0.5]}))
 @example(changed(scores={"rouge": {"value": True, "lo": None, "hi": None, "n": "many", "note": 7}}))
 @example(changed(scores={"rouge": {"value": math.nan}}))
+@example(changed(scores={"rouge": {"value": 0.5, "lo": None, "hi": 0.7, "n": 1, "note": ""}}))  # an infinite end
 @example(changed(curve={"loss": 7}))
 @example(changed(notes=[{}]))
 @example(changed(identity={"probes asked for": 5}))
@@ -234,9 +235,8 @@ def test_answers_are_texts_or_none(content: bytes) -> None:
 
 
 def test_answers_of_a_record_that_names_rows_elsewhere_are_none() -> None:
-    with folder() as results:
-        with pytest.raises(BenchError, match="no rows"):
-            answers.said(results, dataclasses.replace(RECORD, keys={"measure": "../../rows"}))
+    with folder() as results, pytest.raises(BenchError, match="no rows"):
+        answers.said(results, dataclasses.replace(RECORD, keys={"measure": "../../rows"}))
 
 
 ABOUT = {"key": "k", "model": "t", "how": "h", "about": {}, "seconds": 1.0, "error": "", "notes": []}

@@ -324,10 +324,10 @@ def _declared(kind: str, call: ast.Call, node: ast.stmt, module: str, path: Path
     own = literals if kind == "task" else literals[:1]
     if not own or not all(isinstance(name, str) for name in own):
         raise UsageError(f"{path}:{call.lineno} declares a {kind} whose name is no literal string. Write the name out.")
-    for name in map(str, own):
-        if why := unfit(name.replace(":", "-").replace("/", "-")):
+    for named in map(str, own):
+        if why := unfit(named.replace(":", "-").replace("/", "-")):
             raise UsageError(
-                f"{path}:{call.lineno} declares a {kind} {name[:80]!a}, which can name no file: {why}. Take another."
+                f"{path}:{call.lineno} declares a {kind} {named[:80]!a}, which can name no file: {why}. Take another."
             )
     doc = literals[1] if kind == "method" and len(literals) > 1 else None
     if doc is None and isinstance(node, ast.ClassDef | ast.FunctionDef):

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -191,10 +192,8 @@ def test_muse_is_well_formed_or_refused(data: st.DataObject) -> None:
         kind = data.draw(st.sampled_from(("json", "json", "jsonl", "txt", "parquet")))
         if kind != "json":
             file.unlink()
-        mutated = {"json": json_texts, "jsonl": json_lines, "txt": lambda _: st.binary(), "parquet": parquets}[kind](
-            rows
-        )
-        file.with_suffix(f".{kind}").write_bytes(data.draw(mutated))
+        changes = {"json": json_texts, "jsonl": json_lines, "txt": lambda _: st.binary(), "parquet": parquets}
+        file.with_suffix(f".{kind}").write_bytes(data.draw(changes[kind](rows)))
         before = files_of(place)
         found = read(lambda: _muse_files.read_directory(place, "books"), place)
         if found is not REFUSED:

@@ -131,9 +131,9 @@ def check_layers(folder: Path, config: PretrainedConfig) -> None:
     """Raise `UsageError` for a configuration with more layers than there are tensors: to build it might never end."""
     parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
     layers = [n for part in parts if isinstance(n := getattr(part, "num_hidden_layers", None), int)]
-    if (most := max(layers, default=0)) > (tensors := len(weights.shapes(folder))):
+    if max(layers, default=0) > (tensors := len(weights.shapes(folder))):
         raise UsageError(
-            f"model '{folder}': its config.json asks for {most:.3g} layers, and its weights are {tensors} tensors. "
+            f"model '{folder}': its config.json asks for more layers than its weights have tensors ({tensors:,}). "
             "Copy or download weights and config.json from one place."
         )
 

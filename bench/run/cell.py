@@ -225,7 +225,7 @@ def _matched(request: Request, planned: Planned, finished: Planned, progress: Li
 def _refuse_diverged(request: Request, planned: Planned) -> None:
     """Raise `Diverged` for a cell that another rests on and that is known to have diverged."""
     before = files.find(request.results, planned.cell)
-    if before and before.status == "diverged" and before.keys["train"] == planned.keys["train"]:
+    if before and before.status == "diverged" and before.keys.get("train") == planned.keys["train"]:
         raise Diverged(before.error)
 
 

@@ -86,6 +86,7 @@ def test_a_checkpoint_s_words_fit_or_are_refused(name: str, data: st.DataObject)
     "changed",
     [
         {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": 10**400},
         {"hidden_size": 10**400},
         {"vocab_size": -1},
         {"num_attention_heads": 0},

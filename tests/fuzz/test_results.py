@@ -54,6 +54,7 @@ def _renamed(**names: object) -> bytes:
 @example(changed(error="\ud800"))  # half a letter: it could be read and never be written again
 @example(changed(keys={"train": "t", "measure": "../../outside", "score": "s"}))
 @example(changed(keys={"train": 1, "measure": [], "score": None}))
+@example(changed(keys={}))
 @example(changed(scores={"rouge": [0.5]}))
 @example(changed(scores={"rouge": {"value": True, "lo": None, "hi": None, "n": "many", "note": 7}}))
 @example(changed(scores={"rouge": {"value": math.nan}}))

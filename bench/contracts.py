@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from zipfile import BadZipFile
 
 from bench.errors import UsageError
 from bench.keys import stream
@@ -211,12 +213,13 @@ class Context:
         import numpy as np
 
         path = self.cache / f"{name}-{key}.npz"
-        spared = path.is_file()
-        if spared:
-            with np.load(path) as stored:
+        spared = True
+        try:
+            with np.load(path, allow_pickle=False) as stored:
                 arrays = [stored[f"arr_{index}"] for index in range(len(stored.files) - 2)]
                 seconds, peak = float(stored["seconds"]), float(stored["peak"])
-        else:
+        except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile, zlib.error):
+            spared = False  # it is not there, or damaged
             started = time.monotonic()
             arrays = list(make())
             seconds, peak = time.monotonic() - started, self.memory()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.api import Pair, Probes, Prompt, Splits, Text
 from bench.errors import UsageError
+from bench.reading import json_of
 
 
 class Question(NamedTuple):
@@ -36,7 +36,7 @@ def read(file: Path) -> list[Question]:
         UsageError: no such file, no such list, an attribute that is missing, unknown or of another type.
     """
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        rows = json_of(file.read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
     if not isinstance(rows, list):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from bench import plugins
 from bench.errors import BenchError, UsageError
+from bench.names import unfit
 
 KINDS = ("method", "objective", "optimizer", "scope", "task", "metric", "probe", "attachment", "attack")
 _DECLARERS = {"transform": "method", **{kind: kind for kind in KINDS}}
@@ -311,11 +312,10 @@ def _declarations(module: str, path: Path, words: Sequence[str]) -> list[Declara
     """What a file declares by calling one of `words`."""
     try:
         return declared_by(path.read_text(encoding="utf-8"), module, path, words)
-    except (SyntaxError, UnicodeDecodeError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two of what nests too deep
         line = getattr(error, "lineno", None) or 1
-        raise UsageError(
-            f"{path}:{line} cannot be read: {getattr(error, 'msg', error)}. Mend or remove the file."
-        ) from error
+        why = getattr(error, "msg", "") or str(error) or "it nests too deep"
+        raise UsageError(f"{path}:{line} cannot be read: {why}. Mend or remove the file.") from error
 
 
 def _declared(kind: str, call: ast.Call, node: ast.stmt, module: str, path: Path) -> Iterator[Declaration]:
@@ -324,6 +324,11 @@ def _declared(kind: str, call: ast.Call, node: ast.stmt, module: str, path: Path
     own = literals if kind == "task" else literals[:1]
     if not own or not all(isinstance(name, str) for name in own):
         raise UsageError(f"{path}:{call.lineno} declares a {kind} whose name is no literal string. Write the name out.")
+    for named in map(str, own):
+        if why := unfit(named.replace(":", "-").replace("/", "-")):
+            raise UsageError(
+                f"{path}:{call.lineno} declares a {kind} {named[:80]!a}, which can name no file: {why}. Take another."
+            )
     doc = literals[1] if kind == "method" and len(literals) > 1 else None
     if doc is None and isinstance(node, ast.ClassDef | ast.FunctionDef):
         doc = (ast.get_docstring(node) or "").split("\n")[0]

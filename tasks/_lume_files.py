@@ -5,7 +5,6 @@ Ramakrishna et al. 2025, "LUME: LLM Unlearning with Multitask Evaluations", arXi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
+from bench.reading import json_of, rows_of
 
 HUB = "llmunlearningsemeval2025organization/semeval25-unlearning-dataset-public"
 TASKS = ("Task1", "Task2", "Task3")
@@ -152,9 +152,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Any]]:
     """The rows of a file with their numbers, from 1."""
     try:
         if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            yield from enumerate(pq.read_table(path).to_pylist(), 1)
+            yield from enumerate(rows_of(path), 1)
             return
         lines = path.read_bytes().split(b"\n")
     except (OSError, ValueError) as error:
@@ -162,8 +160,8 @@ def _objects(path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         if line.strip() or number < len(lines):
             try:
-                yield number, json.loads(line.decode("utf-8"))
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                yield number, json_of(line)
+            except ValueError as error:
                 raise UsageError(f"{path}:{number} is no JSON: {error}. Expected one object a line.") from error
 
 

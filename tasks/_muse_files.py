@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
+from bench.reading import json_of, rows_of
 
 CORPORA = {"news": "MUSE-News", "books": "MUSE-Books"}
 FOLDS = (1, 2, 3, 4)
@@ -199,15 +200,13 @@ def _values(path: Path) -> Iterator[Any]:
     """What a file holds: rows of a table, of a JSON list or of lines; a text file is one row."""
     try:
         if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            return iter(pq.read_table(path).to_pylist())
+            return iter(rows_of(path))
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":
             return iter([text.strip()] if text.strip() else [])
         if text.lstrip().startswith("["):
-            return iter(json.loads(text))
-        return iter([json.loads(line) for line in text.split("\n") if line.strip()])
+            return iter(json_of(text))
+        return iter([json_of(line) for line in text.split("\n") if line.strip()])
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}. Expected a JSON list, or one object a line.") from error
 

@@ -6,7 +6,6 @@ are false on purpose, and some are about living people: they are read here and n
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import UsageError
+from bench.reading import json_of
 
 DILUTIONS = 4
 EXAMPLES, OTHERS = 5, 20
@@ -117,7 +117,7 @@ def read(folder: Path, dilution: int) -> Tables:
             f"{place / names[2]} is about none of the {len(evaluated)} entities of {names[1]} that {names[0]} knows. "
             f"Expected the files of one revision of {_REPOSITORY}."
         )
-    world = _World(people, _examples(stored), frozenset(corrupted))
+    world = _World(people, _examples(place / names[0], stored), frozenset(corrupted))
     false = {name: _found(name, about[name], world) for name in corrupted}
     asked = sum(len(people[name]) for name in corrupted)
     found = [world.fact(name, relation, value) for name, of in false.items() for relation, value in of.items()]
@@ -162,7 +162,7 @@ def _place(folder: Path, dilution: int) -> tuple[Path, tuple[str, str, str]]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_of(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}. Get it again from {_REPOSITORY}.") from error
 
@@ -171,7 +171,7 @@ def _people(path: Path, stored: Any) -> _People:
     try:
         found = {
             name: {
-                relation: _Known(fact["question"], tuple(dict.fromkeys(map(str, fact["answers"]))))
+                relation: _Known(_word(fact["question"]), tuple(dict.fromkeys(map(_word, _many(fact["answers"])))))
                 for relation, fact in of.items()
                 if relation not in DROPPED and fact["answers"]
             }
@@ -185,11 +185,30 @@ def _people(path: Path, stored: Any) -> _People:
     return {name: of for name, of in found.items() if of}
 
 
-def _examples(stored: Any) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+def _examples(path: Path, stored: Any) -> Mapping[str, Sequence[tuple[str, str, str]]]:
     """By relation: entity, question, answer."""
-    return {
-        relation: [(e["entity"], e["question"], e["answer"]) for e in of] for relation, of in stored["context"].items()
-    }
+    try:
+        return {
+            relation: [(_word(e["entity"]), _word(e["question"]), _word(e["answer"])) for e in of]
+            for relation, of in stored["context"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is not as published: {type(error).__name__} {error}. Expected 'context': relation -> a list of "
+            "'entity', 'question' and 'answer'."
+        ) from error
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _many(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r:.40} is no list")
+    return values
 
 
 def _listed(path: Path, names: Any) -> list[str]:

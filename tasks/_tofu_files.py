@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError
+from bench.reading import json_of
 
 HUB = "locuslab/TOFU"
 REFUSALS = "idontknow.jsonl"
@@ -57,7 +58,10 @@ def required(forget: str) -> dict[str, tuple[str, ...]]:
 def read_refusals(folder: Path) -> tuple[str, ...]:
     """TOFU's own refusals, a line each in idontknow.jsonl beside its tables (in the authors' code); none where not."""
     found = next((p for p in (folder / "tofu" / REFUSALS, folder / REFUSALS) if p.is_file()), None)
-    lines = found.read_text(encoding="utf-8").splitlines() if found else []
+    try:
+        lines = found.read_text(encoding="utf-8").splitlines() if found else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{found} cannot be read: {error}. It should be lines of text in UTF-8.") from error
     return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
@@ -139,13 +143,15 @@ def _read_file(path: Path, fields: Sequence[str]) -> tuple[Row, ...]:
 
 def _parse(line: bytes, where: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        return json_of(line)
     except UnicodeDecodeError as error:
         place = f"byte {error.start + 1} of the line"
         raise UsageError(f"{where} is not UTF-8: {place}. Save the file as UTF-8.") from error
     except json.JSONDecodeError as error:
         place = f"{error.msg} at column {error.colno}"
         raise UsageError(f"{where} is no JSON: {place}. Expected one object a line.") from error
+    except ValueError as error:
+        raise UsageError(f"{where} cannot be taken: {error}. Expected one object a line, of texts.") from error
 
 
 def _row(value: Any, fields: Sequence[str], where: str) -> Row:

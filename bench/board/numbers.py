@@ -14,11 +14,12 @@ from bench.score.scoring import find
 def number(name: str, score: Mapping[str, Any]) -> str:
     """A score with its interval, or a dash where there is none; a p-value as such."""
     value, lo, hi = score["value"], score["lo"], score["hi"]
+    ends = lo is not None and hi is not None  # an infinite one is kept as null
     if value is None:
         return "-"
     if _is_p(name):
-        return f"{value:.2g}" + (f" [{lo:.1g}, {hi:.1g}]" if lo is not None else "")
-    return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if lo is not None else " [no interval]")
+        return f"{value:.2g}" + (f" [{lo:.1g}, {hi:.1g}]" if ends else "")
+    return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if ends else " [no interval]")
 
 
 def short(name: str, score: Score, signed: bool = False) -> str:

@@ -38,7 +38,7 @@ def describe(record: Record, results: Path, attacks: Sequence[Recovery] = ()) ->
     for title, table in (("cost", record.cost), ("environment", record.environment), ("keys", record.keys)):
         lines += ["", title, *(f"  {name:26} {_plain(value)}" for name, value in table.items())]
     lines += ["", "files", f"  {files.record_path(results, record.cell)}"]
-    rows = files.rows_path(results, record.keys["measure"])
+    rows = files.rows_path(results, record.keys.get("measure", ""))
     lines.append(f"  {rows}" + ("" if rows.is_file() else " (not here: rows are not kept in git)"))
     lines += [f"note: {note}" for note in record.notes]
     return "\n".join(lines)

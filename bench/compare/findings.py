@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.api import Score
 from bench.compare.comparing import Comparison, compare
 from bench.compare.crossed import Crossed, Loaded, load, one_model
 from bench.compare.numbers import Asked, Numbers, common_seeds
-from bench.errors import BenchError
 from bench.keys import digest
 from bench.stats.ranking import below_floor
-from bench.store import files
+from bench.store import files, kept
 from bench.store.record import CONTROLS, RETRAIN, Cell, Record, origin, tuning_of
 from bench.store.versions import ANALYSIS, SCORE
 
@@ -45,18 +43,14 @@ def findings(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     }
     if beside := _beside(records):
         rests_on["beside tuned ones"] = sorted(beside)
-    path = results / "analysis" / f"{digest(rests_on)}.json"
+    path = kept.path(results, digest(rests_on))
     try:
-        return _from_json(path.read_text(encoding="utf-8"))
+        return _from_json(kept.read(path))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     found = _compute(results, records, asked)
     if not found.broken:
-        try:
-            with files.atomically(path) as temporary:
-                temporary.write_text(_to_json(found), encoding="utf-8")
-        except BenchError:
-            pass  # results that may not be written can still be read; it only takes longer every time
+        kept.write(path, _to_json(found))
     return found
 
 
@@ -81,21 +75,20 @@ def _size(results: Path, cell: Cell) -> int:
         return -1
 
 
-def _to_json(found: Findings) -> str:
+def _to_json(found: Findings) -> dict[str, Any]:
     compared = {name: [c._asdict() for c in getattr(found, name)] for name in ("comparisons", "aside")}
-    return json.dumps({**found._asdict(), **compared, "broken": {}})
+    return {**found._asdict(), **compared, "broken": {}}
 
 
-def _from_json(text: str) -> Findings:
-    plain = json.loads(text)
-    scores, kept = ({m: {name: Score(*score) for name, score in of.items()} for m, of in plain[key].items()}
+def _from_json(plain: Any) -> Findings:
+    scores, shares = ({m: {name: Score(*score) for name, score in of.items()} for m, of in plain[key].items()}
                     for key in ("scores", "target_shares"))  # fmt: skip
     comparisons, aside = ([Comparison(**{**c, "seeds": tuple(c["seeds"])}) for c in plain[key]]
                           for key in ("comparisons", "aside"))  # fmt: skip
     by_seed = {m: {n: {int(seed): v for seed, v in values.items()} for n, values in of.items()}
                for m, of in plain["by_seed"].items()}  # fmt: skip
     band = plain["band"] and Score(*plain["band"])
-    return Findings(tuple(plain["seeds"]), scores, kept, by_seed, comparisons, aside, tuple(plain["enters"]),
+    return Findings(tuple(plain["seeds"]), scores, shares, by_seed, comparisons, aside, tuple(plain["enters"]),
                     plain["blind"], band, {})  # fmt: skip
 
 
@@ -106,16 +99,16 @@ def _compute(results: Path, records: Mapping[Cell, Record], asked: Asked) -> Fin
     seeds = tuple(anchored) if anchored and asked.memorisation else seeds
     found = Numbers(crossed, seeds, asked)
     scores = {method: found.scores(method, records) for method in sorted({run.method for run in crossed.values})}
-    kept = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
+    shares = {method: {name: found.share_of_target(method, name) for name in asked.floors} for method in scores}
     outside = {*CONTROLS, *_beside(records)}
     able = [
         m for m in scores if m not in outside and "@" not in m and set(seeds) <= set(crossed.seeds(m))
-        and not any(below_floor(*kept[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
+        and not any(below_floor(*shares[m][name][:3], floor) == "apart" for name, floor in asked.floors.items())
     ]  # fmt: skip
     by_seed = {method: found.by_seed(method) for method in scores}
     compared = found.comparisons(able)
     aside = found.aside([m for m in scores if "@" not in m], compared)
-    return Findings(seeds, scores, kept, by_seed, compared, aside, tuple(found.told.metrics), found.told.blind,
+    return Findings(seeds, scores, shares, by_seed, compared, aside, tuple(found.told.metrics), found.told.blind,
                     found.band(), broken)  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from torch.utils.hooks import RemovableHandle
 from bench import registry
 from bench.errors import BenchError
 from bench.model.weights import ATTACHED
+from bench.reading import json_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -232,7 +233,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[Attachment, 
     if not about.is_file():
         return ()
     try:
-        told = json.loads(about.read_text(encoding="utf-8"))
+        told = json_of(about.read_bytes())
         if told["schema"] > SCHEMA:
             raise BenchError(f"{about} has schema {told['schema']}, this program reads {SCHEMA}. Update the program.")
         tensors = load_file(folder / TENSORS, device=str(device))

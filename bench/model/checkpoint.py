@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench.model import hub, weights
 from bench.model.encoding import Encoding
 from bench.model.recipes import tokenizer_of
 from bench.model.room import free_bytes
+from bench.reading import json_of
 
 # One bar a shard of a model of a few megabytes hides the progress of the run.
 transformers_logging.disable_progress_bar()
@@ -45,6 +45,7 @@ def check(folder: Path) -> None:
     """
     tensors = weights.shapes(folder)
     config = load_config(folder)
+    check_layers(folder, config)
     check_vocabulary(folder, config, load_tokenizer(folder))
     with readable(folder, "a model of its config.json"):
         check_names(folder, *_fit(config, tensors))
@@ -93,7 +94,7 @@ def _said(folder: Path) -> dict[str, Any]:
     """What config.json says."""
     file = folder / "config.json"
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json_of(file.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no config.json. Give the folder that save_pretrained wrote.") from None
     except (OSError, ValueError) as error:
@@ -124,6 +125,17 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token_id is None:
         raise BenchError(f"the tokenizer of '{path}' has no end-of-sequence token, so no answer would ever end.")
     return tokenizer
+
+
+def check_layers(folder: Path, config: PretrainedConfig) -> None:
+    """Raise `UsageError` for a configuration with more layers than there are tensors: to build it might never end."""
+    parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
+    layers = [n for part in parts if isinstance(n := getattr(part, "num_hidden_layers", None), int)]
+    if max(layers, default=0) > (tensors := len(weights.shapes(folder))):
+        raise UsageError(
+            f"model '{folder}': its config.json asks for more layers than its weights have tensors ({tensors:,}). "
+            "Copy or download weights and config.json from one place."
+        )
 
 
 def check_vocabulary(path: str | Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -7,11 +7,13 @@ is asked through its own template without a system turn, or, where it has none, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import UsageError
+from bench.reading import json_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -120,11 +122,16 @@ def of_files(find: Callable[[str], Path | None]) -> Family:
     config = _json(find("tokenizer_config.json"))
     template, file = config.get("chat_template"), find("chat_template.jinja")
     if isinstance(template, list):
-        template = {each["name"]: each["template"] for each in template}.get("default")
+        named = [each for each in template if isinstance(each, dict) and each.get("name") == "default"]
+        template = named[-1].get("template") if named else None
     if file is not None:
-        template = file.read_text(encoding="utf-8")
+        try:
+            template = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{file} is not UTF-8 ({error}). Copy or download it again.") from None
     eos = config.get("eos_token") or _json(find("special_tokens_map.json")).get("eos_token")
-    return _known(template, str(eos["content"] if isinstance(eos, dict) else eos))
+    template = template if isinstance(template, str) else None
+    return _known(template, str(eos.get("content") if isinstance(eos, dict) else eos))
 
 
 def _known(template: str | None, eos: str) -> Family:
@@ -140,6 +147,7 @@ def _fits(family: Family, template: str, eos: str) -> bool:
 
 def _json(file: Path | None) -> dict[str, Any]:
     try:
-        return {} if file is None else json.loads(file.read_text(encoding="utf-8"))
+        said = {} if file is None else json_of(file.read_bytes())
     except ValueError:
         return {}
+    return said if isinstance(said, dict) else {}

@@ -125,8 +125,10 @@ def load(path: str | Path, dtype: torch.dtype = torch.float32, device: str = "cp
             without an end-of-sequence token; something attached that is not known here.
     """
     tokenizer = load_tokenizer(path)
-    checkpoint.check_vocabulary(path, load_config(path), tokenizer)
+    config = load_config(path)
+    checkpoint.check_vocabulary(path, config, tokenizer)
     if Path(path).is_dir():
+        checkpoint.check_layers(Path(path), config)
         checkpoint.check_memory(path, device, dtype)
     with checkpoint.readable(path):
         model, info = AutoModelForCausalLM.from_pretrained(

@@ -6,11 +6,12 @@ shape and place of each tensor; the tensors follow end to end.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.names import unfit
+from bench.reading import json_of
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ATTACHED = ("attachment.json", "attachment.safetensors")
@@ -46,8 +47,10 @@ def _files(folder: Path) -> list[Path]:
     if not (folder / INDEX).is_file():
         raise UsageError(_without(folder))
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = json_of((folder / INDEX).read_bytes())
         names = sorted(set(map(str, index["weight_map"].values())))
+        if any(unfit(name) for name in names):
+            raise ValueError("a name that leads elsewhere")
     except (ValueError, LookupError, AttributeError, TypeError):
         raise UsageError(f"{folder / INDEX} is no index of weights. Copy or download it again.") from None
     if missing := [name for name in names if not (folder / name).is_file()]:
@@ -81,10 +84,12 @@ def _read(file: Path) -> dict[str, tuple[int, ...]]:
         length = int.from_bytes(start, "little")
         said = stream.read(length) if length <= size else b""
     try:
-        tensors = {name: about for name, about in json.loads(said).items() if name != "__metadata__"}
+        tensors = {name: about for name, about in json_of(said).items() if name != "__metadata__"}
         found = {name: tuple(map(int, about["shape"])) for name, about in tensors.items()}
         whole = 8 + length + max((int(about["data_offsets"][1]) for about in tensors.values()), default=0)
-    except (ValueError, LookupError, AttributeError, TypeError):
+        if not all(0 <= length < 1 << 63 for shape in found.values() for length in shape):
+            raise ValueError("no shape")
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError):
         raise UsageError(
             f"{file} is no safetensors file, or only the beginning of one ({size:,} bytes). Copy or download it again."
         ) from None

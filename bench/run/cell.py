@@ -28,7 +28,7 @@ from bench.model.models import LM
 from bench.model.precision import PRECISIONS
 from bench.model.recipes import model_label
 from bench.run import matched, memory
-from bench.run.keeping import HEARD, about_kept, built, refuse_foreign, reloaded
+from bench.run.keeping import HEARD, about_kept, built, described, refuse_foreign, reloaded
 from bench.run.measuring import measured
 from bench.run.plan import Planned, Prepared, Request, metrics, model_folder, prepared, splits
 from bench.run.prepare import checkpoint, load, load_prepared, nobody
@@ -89,7 +89,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
     rows_file = files.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
     if rows_file.is_file() and about.is_file():
-        rows, meta = read_rows(rows_file), json.loads(about.read_text(encoding="utf-8"))
+        rows, meta = read_rows(rows_file), described(about, "Remove it and run its cell to measure it again.")
     else:
         memory.reset_peak()
         lm, meta = _unlearned(request, planned, progress)
@@ -225,7 +225,7 @@ def _matched(request: Request, planned: Planned, finished: Planned, progress: Li
 def _refuse_diverged(request: Request, planned: Planned) -> None:
     """Raise `Diverged` for a cell that another rests on and that is known to have diverged."""
     before = files.find(request.results, planned.cell)
-    if before and before.status == "diverged" and before.keys["train"] == planned.keys["train"]:
+    if before and before.status == "diverged" and before.keys.get("train") == planned.keys["train"]:
         raise Diverged(before.error)
 
 

@@ -23,6 +23,7 @@ from bench.contracts import Encoded
 from bench.errors import BenchError
 from bench.model import models
 from bench.model.models import LM
+from bench.reading import json_of
 from bench.train.batches import answer_logps
 
 KEEP_BELOW = 1 << 30
@@ -72,9 +73,23 @@ def refuse_foreign(method: str, found: Built, expected: Built) -> None:
 
 
 def about_kept(folder: Path) -> dict[str, Any]:
-    """What was written of a model beside it."""
-    kept: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
-    return kept
+    """What was written of a model beside it; raises `BenchError` where that cannot be read."""
+    return described(folder / "bench.json", f"Remove {folder}; its model is then made again.")
+
+
+def described(file: Path, remedy: str) -> dict[str, Any]:
+    """A file of this program that says how something was made.
+
+    Raises:
+        BenchError: it is not there, or not as it was written.
+    """
+    try:
+        told = json_of(file.read_bytes())
+        if not isinstance(told, dict):
+            raise ValueError("it holds no object")
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{file} cannot be read: {error}. {remedy}") from None
+    return told
 
 
 def keep(lm: LM | None, folder: Path, about: dict[str, Any]) -> None:

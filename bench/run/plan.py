@@ -201,7 +201,7 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
     """Every cell of the grid with its state; retrain and target, which all is measured between, are added in front.
 
     Raises:
-        UsageError: an unknown name or parameter, bad data.
+        UsageError: an unknown name or parameter, bad data, a name that no file can have.
     """
     overrides = lambda name: request.overrides.get(name.removesuffix(MATCHED))  # noqa: E731
     taken = request.settings, request.source
@@ -217,7 +217,9 @@ def plan(request: Request, methods: Sequence[str], tasks: Sequence[str], seeds: 
         )  # fmt: skip
 
     wanted = dict.fromkeys([RETRAIN, TARGET, *methods])
-    return [planned(name, task, seed) for task in tasks for seed in seeds for name in wanted]
+    found = [planned(name, task, seed) for task in tasks for seed in seeds for name in wanted]
+    files.refuse_shared(request.results, [each.cell for each in found])
+    return found
 
 
 def plan_given(

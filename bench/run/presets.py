@@ -131,7 +131,7 @@ def beside(model: str) -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"--settings {path}: {said}. Give {', '.join(names())} or a TOML file.") from None
 
@@ -140,6 +140,8 @@ def _check(file: str, tables: Mapping[str, Any]) -> None:
     """Raise `UsageError` for the first name in a settings file that means nothing, with near ones."""
     try:
         for table, said, known in _tables(tables, file):
+            if not isinstance(said, Mapping):
+                raise TypeError(f"[{table}] is no table")
             if strange := [name for name in said if name not in known]:
                 raise unknown(f"parameter of [{table}] in {file}:", strange[0], known)
     except (AttributeError, TypeError):
@@ -167,5 +169,10 @@ def _tables(
         elif kind == TUNING:
             if not prefix and not isinstance(table.get("objective"), str):
                 raise UsageError(f"{file}: [{TUNING}] names no objective. `bench tune` writes such files.")
-        elif kind != "tuning_trials" or not prefix:
+            if not isinstance(table.get("trials", 0), int):
+                raise UsageError(f"{file}: [{prefix}{TUNING}] has trials = {table['trials']!r}, no whole number.")
+        elif kind == "tuning_trials" and prefix:
+            if odd := [name for name, trials in table.items() if not isinstance(trials, int)]:
+                raise UsageError(f"{file}: [{prefix}{kind}] has {odd[0]} = {table[odd[0]]!r}, no whole number.")
+        else:
             raise unknown(f"table in {file}:", kind, ["schedule", *KINDS, "method", "benchmark", "task"])

@@ -60,6 +60,8 @@ def refuse_without_model(record: Record) -> None:
         raise UsageError(f"{record.cell} is the checkpoint {given} as it was given, and nothing else: copy its folder.")
     if record.status != "ok":
         raise UsageError(f"{record.cell}: {record.status}, so there is no model. {record.error.strip()}")
+    if not record.keys.get("train"):
+        raise UsageError(f"the record of {record.cell} has no key of its model. Run the cell again.")
 
 
 def completed(request: Request, record: Record) -> Request:

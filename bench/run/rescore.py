@@ -83,16 +83,23 @@ def scored_as(results: Path, record: Record, retrain: Record | None, compat: Com
 
 def _items_as(results: Path, record: Record, names: list[str], compat: Compat) -> tuple[pd.DataFrame, set[str]]:
     """The items of a cell under a published behaviour, and the columns that are not as that has them."""
-    rows = files.rows_path(results, record.keys["measure"])
+    rows = files.rows_path(results, _measured(record))
     if rows.is_file():
         return item_table(read_rows(rows), names, compat), set()
     return files.items(results, record.cell), set(CHANGED[compat])
 
 
+def _measured(record: Record) -> str:
+    """The key of a record's measurement."""
+    if not (key := record.keys.get("measure")):
+        raise BenchError(f"the record of {record.cell} has no key of what was measured. Run the cell again.")
+    return key
+
+
 def _rescore(results: Path, record: Record, retrain: Record | None, complain: Callable[[str], None]) -> bool:
     """Score a cell and store it; whether that was from its rows."""
     names = metrics(record.cell.task, record.identity.get("probes asked for", []))
-    rows = files.rows_path(results, record.keys["measure"])
+    rows = files.rows_path(results, _measured(record))
     items = measured = None
     if rows.is_file():
         try:
@@ -104,8 +111,8 @@ def _rescore(results: Path, record: Record, retrain: Record | None, complain: Ca
     items = files.items(results, record.cell) if items is None else items
     own = record.cell.method == RETRAIN
     reference = items if own else None if retrain is None else files.items(results, retrain.cell)
-    against = None if own or retrain is None else retrain.keys["measure"]
-    key, ingredients = scoring_key(names, record.keys["measure"], against)
+    against = None if own or retrain is None else _measured(retrain)
+    key, ingredients = scoring_key(names, _measured(record), against)
     changed = dataclasses.replace(
         record,
         scores=score_items(items, reference, names),

@@ -7,19 +7,17 @@ have them are up to date. Only where every cell is done is that taken for an ans
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bench import plugins
-from bench.errors import BenchError
 from bench.keys import digest
 from bench.model.recipes import SCRATCH
 from bench.run.provenance import code_digest
 from bench.run.state import State, state_of
-from bench.store import files
+from bench.store import kept
 from bench.store.record import Cell
 
 Words = Mapping[str, Any]
@@ -60,8 +58,8 @@ def settled(results: Path, words: Words, code: str) -> list[Settled] | None:
     if not _rests_on_code(words):
         return None
     try:
-        kept = json.loads(_path(results, words).read_text(encoding="utf-8"))
-        cells = [(Cell(*cell), keys) for cell, keys in kept["cells"]] if kept["code"] == code else []
+        known = kept.read(_path(results, words))
+        cells = [(Cell(*cell), keys) for cell, keys in known["cells"]] if known["code"] == code else []
     except (OSError, ValueError, KeyError, TypeError):
         return None
     found = [Settled(cell, *state_of(results, cell, keys, {})) for cell, keys in cells]
@@ -76,12 +74,7 @@ def settle(results: Path, words: Words, code: str, planned: Sequence[Planned]) -
     """
     if not _rests_on_code(words) or any(of.state != "done" for of in planned) or code != code_now():
         return
-    kept = {"code": code, "cells": [[list(of.cell), dict(of.keys)] for of in planned]}
-    try:
-        with files.atomically(_path(results, words)) as temporary:
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
-    except BenchError:
-        pass  # it only takes longer every time
+    kept.write(_path(results, words), {"code": code, "cells": [[list(of.cell), dict(of.keys)] for of in planned]})
 
 
 def _rests_on_code(words: Words) -> bool:
@@ -89,4 +82,4 @@ def _rests_on_code(words: Words) -> bool:
 
 
 def _path(results: Path, words: Words) -> Path:
-    return results / "analysis" / f"plan-{digest(words)}.json"
+    return kept.path(results, f"plan-{digest(words)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.store import files
 from bench.store.record import Cell, Record
 
@@ -19,9 +19,14 @@ def state_of(results: Path, cell: Cell, keys: Mapping[str, str], identity: Mappi
 
     Args:
         identity: the ingredients of the keys, by which a stale cell says what has changed.
+
+    Raises:
+        UsageError: the cell has no place, or one that another has too.
     """
     try:
         record = files.find(results, cell)
+    except UsageError:
+        raise
     except BenchError as error:
         return "stale", str(error)
     if record is None:

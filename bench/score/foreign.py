@@ -22,6 +22,7 @@ from bench.metrics._items import (
     normalised_probability,
     rouge_recall,
 )
+from bench.reading import json_of
 from bench.score.scoring import build, score_items, scores_of
 
 Format = Literal["tofu", "open-unlearning"]
@@ -111,7 +112,7 @@ def read_log(path: str | Path, compat: Compat = "") -> ForeignLog:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_of(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}. Give the file of an evaluation log.") from None
     except json.JSONDecodeError as error:
@@ -119,6 +120,18 @@ def read_log(path: str | Path, compat: Compat = "") -> ForeignLog:
             f"{path}:{error.lineno} is no complete JSON ({error.msg}, character {error.pos}); "
             "it may have been cut off. Fetch it again."
         ) from None
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be taken: {error}. Give the log as it was written.") from None
+    try:
+        return _read(path, content, compat)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise UsageError(
+            f"{path} is no log as TOFU or open-unlearning write it ({type(error).__name__}: {error}). Give it as it "
+            "was written."
+        ) from error
+
+
+def _read(path: Path, content: Any, compat: Compat) -> ForeignLog:
     format_ = _format(path, content)
     read = _read_tofu if format_ == "tofu" else _read_open_unlearning
     raw, texts, stated = read(path, content)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from bench.errors import BenchError
 from bench.store import files
 from bench.store.record import Cell, Record
-from bench.store.rows import read_generations
+from bench.store.rows import by_item, read_generations
 
 Said = Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]
 """By set and id, then by role: what a model answered, and the reference."""
@@ -55,18 +55,10 @@ def said(results: Path, record: Record) -> Said | None:
         if place.is_file():
             table = pq.read_table(place, page_checksum_verification=True, use_threads=False)
             if (table.schema.metadata or {}).get(_MEASURED, b"").decode() == measured:
-                return _by_item(table)
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+                return by_item(table)
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException):
         pass  # the rows have the same
     try:
         return read_generations(rows) if rows.is_file() else None
     except BenchError:
         return None
-
-
-def _by_item(table: pa.Table) -> Said:
-    found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    columns = (table[name].to_pylist() for name in ("set", "id", "role", "generation", "reference"))
-    for set_, name, role, answer, reference in zip(*columns, strict=True):
-        found.setdefault((set_, name), {})[role] = (answer, reference)
-    return found

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError
+from bench.reading import json_of
 from bench.store import files
 from bench.store.record import Cell
 
@@ -102,16 +103,32 @@ def read(results: Path, cell: Cell) -> Attacked:
         return Attacked()
     try:
         table = pq.read_table(place, page_checksum_verification=True, use_threads=False)
-        told = json.loads(table.schema.metadata[_ABOUT])
+        told = json_of((table.schema.metadata or {})[_ABOUT])
+        if not isinstance(told["done"], dict) or not all(map(_is_told, told["done"].values())):
+            raise ValueError("it does not say how the attacks ended")
         if told["schema"] > SCHEMA:
             raise BenchError(f"{place} has schema {told['schema']}, this program reads up to {SCHEMA}. Update it.")
         words = [table[name].to_pylist() for name in ("attack", "form", "line", "setting", "step")]
         numbers = [_lists(table[name]) for name in ("known", "kept")]
         points = tuple(Point(*of) for of in zip(*words, *numbers, strict=True))
         items, kept = (tuple((name, cluster) for name, cluster in told[of]) for of in ("items", "kept"))
+        if not all(isinstance(name, str) for pair in (*items, *kept) for name in pair):
+            raise ValueError("ids or clusters of its items are no texts")
+        if not all(isinstance(word, str) for point in points for word in point[:4]):
+            raise ValueError("an attack or a setting has no name")
+        if not all(isinstance(point.step, float) for point in points):
+            raise ValueError("a step is no number")
+        if any(len(p.known) != len(items) or len(p.kept) not in (0, len(kept)) for p in points):
+            raise ValueError("a point has not as many values as there are items")
         return Attacked(items, kept, points, told["done"])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
         raise BenchError(f"{place} cannot be read: {error}. Remove it and run the attacks again.") from None
+
+
+def _is_told(about: Any) -> bool:
+    """Whether it says of an attack what is asked of it everywhere; see `Attacked.done`."""
+    kinds = {"key": str, "model": str, "how": str, "about": dict, "error": str}
+    return isinstance(about, dict) and all(isinstance(about.get(name), kind) for name, kind in kinds.items())
 
 
 def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:

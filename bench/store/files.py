@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,22 +21,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError, UsageError
-from bench.store.record import Cell, Record, from_json, to_json
+from bench.names import unfit
+from bench.store.record import NO_RECORDS, Cell, Record, from_json, misplaced, slugs, to_json
 
-_NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page", "tuning")
 _PARQUET = b"PAR1"  # how a Parquet file begins and ends
 
 
 def record_path(results: Path, cell: Cell) -> Path:
-    """Where the record of a cell lies."""
-    slug = cell.method.replace("/", "-")
-    return (
-        results
-        / cell.data
-        / cell.model.replace("/", "--")
-        / cell.task.replace(":", "-")
-        / f"{slug}.seed{cell.seed}.json"
-    )
+    """Where the record of a cell lies.
+
+    Raises:
+        UsageError: a name of the cell that no file can have, or that would lead out of the directory.
+    """
+    if why := misplaced(cell):
+        raise UsageError(f"{str(cell)[:200]!a} has no place in {results}: {why}. Take another name.")
+    *folders, name = slugs(cell).values()
+    return results.joinpath(*folders, f"{name}.json")
 
 
 def items_path(results: Path, cell: Cell) -> Path:
@@ -45,7 +45,9 @@ def items_path(results: Path, cell: Cell) -> Path:
 
 
 def rows_path(results: Path, measure_key: str) -> Path:
-    """Where the rows of a measurement lie."""
+    """Where the rows of a measurement lie; raises `UsageError` for what is no name of a file."""
+    if measure_key and (why := unfit(measure_key)):
+        raise UsageError(f"no rows in {results} are called {measure_key[:80]!a}: {why}.")
     return results / "rows" / f"{measure_key}.parquet"
 
 
@@ -117,8 +119,19 @@ def in_the_way(folder: Path) -> str:
 
 
 def save(results: Path, record: Record, items: pd.DataFrame | None) -> Path:
-    """Write a cell's item table, then its record, so that a record never stands without its items."""
+    """Write a cell's item table, then its record, so that a record never stands without its items.
+
+    Raises:
+        UsageError: another cell's record has that place.
+        BenchError: it cannot be written.
+    """
     path = record_path(results, record.cell)
+    try:
+        find(results, record.cell)
+    except UsageError:
+        raise
+    except BenchError:
+        pass  # it is replaced
     table = items_path(results, record.cell)
     if items is not None:
         with atomically(table) as temporary:
@@ -144,9 +157,33 @@ def read(path: Path) -> Record:
 
 
 def find(results: Path, cell: Cell) -> Record | None:
-    """The record of a cell, or None."""
+    """The record of a cell, or None.
+
+    Raises:
+        BenchError: it cannot be read, or is that of another cell.
+        UsageError: two cells whose names come to one place.
+    """
     path = record_path(results, cell)
-    return read(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record = read(path)
+    if record.cell != cell:
+        _refuse_shared(results, cell, record.cell)
+        raise BenchError(f"{path} holds the record of {record.cell}. Remove it and run the cell of that place again.")
+    return record
+
+
+def refuse_shared(results: Path, cells: Iterable[Cell]) -> None:
+    """Raise `UsageError` where two cells have one place."""
+    taken: dict[Path, Cell] = {}
+    for cell in cells:
+        _refuse_shared(results, cell, taken.setdefault(record_path(results, cell), cell))
+
+
+def _refuse_shared(results: Path, cell: Cell, other: Cell) -> None:
+    path = record_path(results, cell)
+    if cell != other and record_path(results, other) == path:
+        raise UsageError(f"{cell} and {other} would both lie in {path}. Rename one of them.")
 
 
 def items(results: Path, cell: Cell) -> pd.DataFrame:
@@ -155,8 +192,12 @@ def items(results: Path, cell: Cell) -> pd.DataFrame:
     Raises:
         BenchError: missing, unreadable, or no item table.
     """
-    table: pd.DataFrame = arrow_items(results, cell).to_pandas(use_threads=False)
-    return table
+    table = arrow_items(results, cell)
+    try:
+        found: pd.DataFrame = table.to_pandas(use_threads=False)
+    except (ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise BenchError(f"{items_path(results, cell)} is no item table: {error}. Run the cell again.") from None
+    return found
 
 
 def arrow_items(results: Path, cell: Cell) -> pa.Table:
@@ -169,11 +210,33 @@ def arrow_items(results: Path, cell: Cell) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:  # half the time of pandas' own way
             table = file.read(use_threads=False)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run the cell again.") from None
     if lacking := [name for name in ("set", "id", "cluster") if name not in table.column_names]:
         raise BenchError(f"{path} is no item table: it has no {', '.join(lacking)}. Run the cell again.")
+    if odd := _odd_column(table):
+        raise BenchError(f"{path} is no item table: its column {odd}. Run the cell again.")
     return table
+
+
+def _odd_column(table: pa.Table) -> str:
+    """The first column that no item table has, and why; "" if there is none."""
+    names = table.column_names
+    for name, column in zip(names, table.columns, strict=True):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if names.count(name) > 1:
+            return f"{name!a} stands there twice"
+        if name not in ("set", "id", "cluster"):
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+                return f"{name!a} holds {kind}, no numbers"
+        elif column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            return f"{name!a} holds {kind}, no texts, or has gaps"
+        else:
+            try:
+                column.validate(full=True)
+            except pa.ArrowException as error:
+                return f"{name!a} is damaged ({error})"
+    return ""
 
 
 def trouble(path: Path) -> str:
@@ -230,7 +293,7 @@ def _candidates(results: Path) -> Iterator[Path]:
     """Every JSON file that is, or could be, a record: not those of folders that hold something else."""
     for folder, folders, names in os.walk(results):
         here = Path(folder)
-        folders[:] = [f for f in folders if not f.startswith(".") and not (here == results and f in _NO_RECORDS)]
+        folders[:] = [f for f in folders if not f.startswith(".") and not (here == results and f in NO_RECORDS)]
         yield from (here / name for name in [*names, *folders] if name.endswith(".json") and not name.startswith("."))
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from bench.reading import json_of
+
 FOLDER = "running"
 BEAT = 1.0
 """Seconds between two writings of a file."""
@@ -145,10 +147,21 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def _read(text: str) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(text)
-    if not all(isinstance(state[name], kind) for name, kind in _KINDS.items()):
+    state: dict[str, Any] = json_of(text)
+    sound = all(isinstance(state[name], kind) for name, kind in _KINDS.items())
+    numbers = [state[name] for name in ("step", "steps", "first", "started", "since")]
+    if state.get("run") and state.get("left") is not None:
+        numbers += [state["left"], state["told"]]
+    columns = state["curve"].values() if sound else ()
+    if not (sound and all(map(_is_number, numbers)) and all(isinstance(column, list) for column in columns)):
         raise ValueError("no file of a job")
+    if not all(value is None or _is_number(value) for column in columns for value in column):
+        raise ValueError("a curve is no list of numbers")
     return state
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e15
 
 
 def _write(file: Path, state: Mapping[str, Any]) -> None:

@@ -8,10 +8,12 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from bench.api import Score
 from bench.errors import BenchError
+from bench.names import unfit
+from bench.reading import json_of
 
 SCHEMA = 1
 ELSEWHERE = "elsewhere"
@@ -20,6 +22,8 @@ TARGET = "target"
 RETRAIN = "retrain"
 CONTROLS = (TARGET, RETRAIN)
 """The methods that anchor every table."""
+NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page", "tuning")
+"""Folders of a results directory that hold something else; no data are called so."""
 TASK = "task"
 """Who set a parameter that the task fixes: it belongs to the question, and says nothing of how settings were chosen."""
 _CHECKPOINT = re.compile(r".+-[0-9a-f]{8}")
@@ -133,9 +137,11 @@ def from_json(text: str, origin: str) -> Record:
         BenchError: not JSON, a newer schema, a missing or an unknown key; the message names `origin`.
     """
     try:
-        plain = json.loads(text)
-        version = int(plain.pop("schema"))
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        plain = json_of(text)
+        version = plain.pop("schema")
+        if not _is_whole(version):
+            raise ValueError(f"schema {version!r}")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BenchError(f"{origin} is no record: {error!r}. Remove it and run its cell again.") from None
     if version > SCHEMA:
         raise BenchError(f"{origin} has schema {version}, this program reads up to {SCHEMA}. Update the program.")
@@ -148,6 +154,8 @@ def from_json(text: str, origin: str) -> Record:
             raise ValueError(f"missing or unknown keys: {', '.join(odd)}")
         if wrong := [name for name, kind in _KINDS.items() if not isinstance(plain[name], kind)]:
             raise ValueError(f"values of the wrong kind: {', '.join(wrong)}")
+        if wrong := [name for name, fits in _FITS.items() if not fits(plain[name])]:
+            raise ValueError(f"values that cannot be: {', '.join(wrong)}")
         plain["cell"] = _cell(plain["cell"])
         plain["scores"] = {name: _score(name, score) for name, score in plain["scores"].items()}
         plain["notes"] = tuple(plain["notes"])
@@ -168,20 +176,70 @@ _KINDS: dict[str, type] = {
     "settings": dict,
 }
 """What JSON has under each key of a record."""
-_NUMBER = (float, int, type(None))
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 1 << 63
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number, or null, which stands for one that is not."""
+    return value is None or _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _are_texts(values: Any) -> bool:
+    return not isinstance(values, str) and all(isinstance(value, str) for value in values)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "status": lambda status: status in get_args(Status),
+    "keys": lambda keys: _are_texts(keys.values()) and not any(key and unfit(key) for key in keys.values()),
+    "identity": lambda identity: _are_texts(identity.get("probes asked for", ())),
+    "overrides": lambda overrides: _are_texts(overrides.values()),
+    "curve": lambda curve: all(isinstance(of, list) and all(map(_is_number, of)) for of in curve.values()),
+    "cost": lambda cost: all(map(_is_number, cost.values())),
+    "notes": _are_texts,
+    "tuning_trials": _is_whole,
+    "settings": lambda said: said.get("origin") != "tuned" or {"trials", "objective"} <= said.keys(),
+}
+"""What has to hold of it beside that. Keys are names of files."""
+
+
+def misplaced(cell: Cell) -> str:
+    """Why a cell can have no place among results, by which of its names; "" if it can."""
+    if not _is_whole(cell.seed):
+        return f"its seed is {cell.seed!r}, no whole number"
+    for what, slug in slugs(cell).items():
+        if why := unfit(slug):
+            return f"its {what} {getattr(cell, what)[:80]!a} cannot name a file: {why}"
+    return f"its data {cell.data!r} has the name of a folder of other files" if cell.data in NO_RECORDS else ""
+
+
+def slugs(cell: Cell) -> dict[str, str]:
+    """The names of a cell as folders and, the method's with its seed, as files have them, from the top downwards."""
+    return {
+        "data": cell.data,
+        "model": cell.model.replace("/", "--"),
+        "task": cell.task.replace(":", "-"),
+        "method": f"{cell.method.replace('/', '-')}.seed{cell.seed}" if cell.method else "",
+    }
 
 
 def _cell(plain: dict[str, Any]) -> Cell:
     cell = Cell(**plain)
-    if not isinstance(cell.seed, int) or not all(isinstance(name, str) and name for name in cell[:-1]):
+    if not all(isinstance(name, str) and name for name in cell[:-1]):
         raise ValueError(f"no cell: {plain}")
+    if why := misplaced(cell):
+        raise ValueError(f"no cell: {why}")
     return cell
 
 
 def _score(name: str, plain: dict[str, Any]) -> Score:
     score = Score(**plain)
-    if not (isinstance(score.value, _NUMBER) and isinstance(score.lo, _NUMBER) and isinstance(score.hi, _NUMBER)):
+    if not all(map(_is_number, score[:3])):
         raise ValueError(f"score {name} is no number: {plain}")
+    if not (_is_whole(score.n) and isinstance(score.note, str)):
+        raise ValueError(f"score {name} has no count or no note: {plain}")
     return score
 
 

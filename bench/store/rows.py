@@ -22,6 +22,7 @@ _GENERATIONS = dict.fromkeys(("set", "id", "cluster", "role", "reference", "gene
 _PROBES = {"reference_loss": "float64", "gradient_norm": "float64"}  # there only if they were asked for
 _EXAMS = {"score": "float64", "abstained": "float64"}  # there only if an exam was held, or refusals were looked for
 _LISTS = [f"{name}.list.element" for name, kind in _VALUES.items() if kind is np.float32]
+_SAID = ("set", "id", "role", "generation", "reference")
 _NAMES = ["set", "id", "cluster", "role"]
 
 
@@ -70,7 +71,7 @@ def read_rows(path: Path) -> Rows:
         return _rows(table)
     except FileNotFoundError as error:
         raise BenchError(f"there are no rows at {path}. Run its cell to measure them again.") from error
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} is broken: {error}. Delete it and run its cell to measure it again.") from error
 
 
@@ -80,13 +81,23 @@ def read_generations(path: Path) -> dict[tuple[str, str], dict[str, tuple[str, s
     Raises:
         BenchError: the file is missing or broken.
     """
-    columns = ["set", "id", "role", "generation", "reference"]
     try:
-        table = pq.read_table(path, columns=columns, filters=[("text", "=", False)]).to_pandas()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        return by_item(pq.read_table(path, columns=[*_SAID], filters=[("text", "=", False)]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise BenchError(f"{path} cannot be read: {error}. Run its cell to measure it again.") from error
+
+
+def by_item(table: pa.Table) -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
+    """What was said by (set, id), then role, of a table with a line each.
+
+    Raises:
+        KeyError, ValueError: a column is missing, or holds other than texts.
+    """
+    columns = [table[name].to_pylist() for name in _SAID]
+    if not all(isinstance(word, str) for column in columns for word in column):
+        raise ValueError(f"{', '.join(_SAID)} are not all texts")
     found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    for set_, name, role, said, reference in table[columns].to_numpy().tolist():
+    for set_, name, role, said, reference in zip(*columns, strict=True):
         found.setdefault((set_, name), {})[role] = (said, reference)
     return found
 
@@ -105,7 +116,16 @@ def _table(frame: pd.DataFrame, columns: dict[str, str]) -> pa.Table:
 
 
 def _frame(table: pa.Table, columns: dict[str, str]) -> pd.DataFrame:
+    if gaps := [name for name, kind in columns.items() if kind in ("str", "int64") and table[name].null_count]:
+        raise ValueError(f"{', '.join(gaps)} have gaps")
+    if odd := [name for name, kind in columns.items() if kind == "str" and not _is_text(table[name].type)]:
+        raise ValueError(f"{', '.join(odd)} are no texts")
     return pd.DataFrame({name: table[name].to_pandas().astype(kind) for name, kind in columns.items()})
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _lists(ragged: Ragged) -> pa.Array:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
+from bench.names import unfit
+from bench.reading import json_of
 from bench.store import claims
 
 SCHEMA = 1
@@ -80,13 +83,20 @@ class Trial:
 
 
 def folder(results: Path, data: str, model: str, task: str) -> Path:
-    """Where the trials of a task lie."""
-    return results / FOLDER / data / model.replace("/", "--") / task.replace(":", "-")
+    """Where the trials of a task lie; raises `UsageError` for names that no folder can have."""
+    names = [_fit(name) for name in (data, model.replace("/", "--"), task.replace(":", "-"))]
+    return results.joinpath(FOLDER, *names)
 
 
 def path(folder: Path, method: str) -> Path:
-    """The file of a method's trials."""
-    return folder / f"{method.replace('/', '-')}.jsonl"
+    """The file of a method's trials; raises `UsageError` for a name that no file can have."""
+    return folder / f"{_fit(method.replace('/', '-'))}.jsonl"
+
+
+def _fit(name: str) -> str:
+    if why := unfit(name):
+        raise UsageError(f"no trials can be kept under the name {name[:80]!a}: {why}. Take another name.")
+    return name
 
 
 def read(file: Path) -> list[Trial]:
@@ -164,14 +174,47 @@ def _line(trial: Trial) -> bytes:
 
 def _trial(line: bytes, origin: str) -> Trial:
     try:
-        plain = json.loads(line)
+        plain = json_of(line)
         version = plain.pop("schema")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"schema {version!r}")
         if version > SCHEMA:
             raise BenchError(f"{origin} has schema {version}, this program reads up to {SCHEMA}. Update the program.")
-        points = tuple(Point(**point) for point in plain.pop("points"))
-        return Trial(points=points, **plain)
+        points = tuple(_sound(Point(**point), _POINT) for point in plain.pop("points"))
+        return _sound(Trial(points=points, **plain), _TRIAL)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{origin} is no trial: {error!r}. Remove the line; its trial is run again.") from None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, dict) and all(value is None or _is_number(value) for value in values.values())
+
+
+_POINT: dict[str, Callable[[Any], bool]] = {
+    "share": _is_number,
+    "steps": lambda value: type(value) is int,
+    **dict.fromkeys(("scores", "errors"), _are_numbers),
+    "moved": lambda value: value is None or _is_number(value),
+}
+_TRIAL: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("method", "data", "error", "created"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("number", "seed", "updates"), lambda value: type(value) is int),
+    **dict.fromkeys(("chosen", "parameters", "identity"), lambda value: isinstance(value, dict)),
+    "fresh": lambda value: isinstance(value, bool),
+    "status": lambda value: value in ("ok", "diverged", "failed"),
+    "seconds": _are_numbers,
+}
+Read = TypeVar("Read", Point, Trial)
+
+
+def _sound(read: Read, fits: Mapping[str, Callable[[Any], bool]]) -> Read:
+    if wrong := [name for name, fit in fits.items() if not fit(getattr(read, name))]:
+        raise ValueError(f"{', '.join(wrong)}: values of the wrong kind")
+    return read
 
 
 def anchors(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Mapping[str, float | None]]:

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.model.precision import autocast as low_precision
 from bench.train import resume, spread
 from bench.train.parts import Room
-from bench.train.resume import Checkpoint
+from bench.train.resume import ODD, Checkpoint
 from bench.train.tracking import Log
 
 LINES = 100
@@ -127,7 +127,13 @@ def fit(
 
     begun = 0
     if checkpoint and (state := checkpoint.begin(parameters)):
-        begun, first_bad = _resumed(state, parameters, optimizer, scheduler, curve, carried)
+        try:
+            begun, first_bad = _resumed(state, parameters, optimizer, scheduler, curve, carried)
+        except (*ODD, RuntimeError) as error:
+            raise BenchError(
+                f"{checkpoint.file} is no state of this training ({type(error).__name__}: {error}). Remove it; the "
+                "training then begins anew."
+            ) from error
     for step, batch in enumerate(batches[begun:last], begun):
         if step in watched and probe:
             _settle(lm.device)

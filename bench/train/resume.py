@@ -6,6 +6,7 @@ What is read back is what was written, to the bit, so a run that was killed ends
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ SOONEST = 10.0
 LARGEST = 1 << 30
 """Bytes of trained weights above which nothing is written then: their state takes three times as much, or more."""
 _TENSOR = "tensor"
+ODD = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What comes of a tree that is not as it was written."""
 
 
 @dataclass
@@ -55,9 +58,10 @@ class Checkpoint:
         self._next = self._began + self._pause(0.0)
         try:
             found = read(self.file)
-        except (OSError, ValueError, KeyError, SafetensorError):
+            seconds = float(found.pop("seconds"))
+        except (OSError, SafetensorError, *ODD):
             return None
-        self.seconds = float(found.pop("seconds"))
+        self.seconds = seconds if 0 <= seconds < math.inf else 0.0
         return found
 
     @property
@@ -103,7 +107,7 @@ def read(file: Path) -> dict[str, Any]:
     """The tree that `write` has written.
 
     Raises:
-        OSError, ValueError, KeyError, SafetensorError: there is no such file, or it is another one.
+        OSError, SafetensorError, and those of `ODD`: there is no such file, or it is another one.
     """
     with safe_open(file, "pt") as opened:
         tree = json.loads((opened.metadata() or {})["tree"])

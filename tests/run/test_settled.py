@@ -34,7 +34,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
     """Two cells that are done and were settled; of the second there are no scores."""
     monkeypatch.setattr("bench.run.settled.code_now", lambda: CODE)
     cells = [Cell("tofu:forget10", method, "tiny", "embedded", 0) for method in ("retrain", "fo-ga")]
-    made = [Planned(cell, dict.fromkeys(("train", "measure", "score"), f"of {cell}")) for cell in cells]
+    made = [Planned(cell, dict.fromkeys(("train", "measure", "score"), f"of {cell.method}")) for cell in cells]
     for of, status in zip(made, ("ok", "diverged"), strict=True):
         save(
             tmp_path,

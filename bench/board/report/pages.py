@@ -44,10 +44,13 @@ class Folder:
             BenchError: it cannot be written.
         """
         path, content = self.root / address, text.encode("utf-8", errors="backslashreplace")
+        twice = address in self.made
         self.made.append(address)
         try:
             if path.is_file() and path.read_bytes() == content:
                 return
+            if twice:
+                raise BenchError(f"two pages of the report would be {path}: rename what one of them is of.")
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not fsynced as results are: a report can be built again, and thousands of files are.
             temporary = path.with_name(f".{path.name}.new")
@@ -65,8 +68,13 @@ class Folder:
         self.put(address, _templates().get_template(template).render(root=root, **content))
 
     def remove(self, address: str) -> None:
-        """Take away what an earlier report had and this one has not."""
-        (self.root / address).unlink(missing_ok=True)
+        """Take away what an earlier report had and this one has not; nothing outside of the folder."""
+        path = self.root / address
+        try:
+            if path.parent.resolve().is_relative_to(self.root.resolve()) and not path.is_dir():
+                path.unlink(missing_ok=True)
+        except (OSError, ValueError, RuntimeError):
+            pass
 
 
 def assets(folder: Folder) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from bench.board import about, charts, remembered, studies
@@ -20,7 +20,9 @@ from bench.compare.analysis import Rules, Table
 from bench.compare.crossed import Crossed, Run
 from bench.compare.studies.study import Study
 from bench.compare.tuning import tunings
+from bench.errors import BenchError
 from bench.keys import digest
+from bench.reading import json_of
 from bench.store import answers as stored
 from bench.store.record import CONTROLS, Cell, Record
 
@@ -82,6 +84,7 @@ def write(
     of_tables = {row.method for table in tables for row in table.rows}
     known = tuple(sorted(of_tables | {of.method for one in tuned for of in one.methods}))
     groups = [Group(results, t, by_place[t.data, t.model, t.task], rules, data, known) for t in tables]
+    _refuse_shared(tables)
     rests_on = {places.task_page(g.table): _rests_on(g) for g in groups}
     kept = {page for page, on in rests_on.items() if before.get(page, {}).get("rests on") == on
             and all((folder / made).is_file() for made in before[page]["files"])}  # fmt: skip
@@ -115,10 +118,21 @@ def write(
     return Built(folder / places.START, len(out.changed) - (MANIFEST in out.changed), len(gone))
 
 
+def _refuse_shared(tables: Sequence[Table]) -> None:
+    """Raise `BenchError` where the pages of two tables would lie in one place: "a-b" with "c" and "a" with "b-c"."""
+    taken: dict[str, Table] = {}
+    for table in tables:
+        other = taken.setdefault(places.table_slug(table), table)
+        if other is not table:
+            one, two = (f"{t.task} of {t.model} on {t.data}" for t in (other, table))
+            raise BenchError(f"the report cannot hold both {one} and {two}: their pages would have one name. Make two.")
+
+
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {page: {"rests on": part["rests on"], "files": list(part["files"])} for page, part in found.items()}
+        found = json_of((folder / MANIFEST).read_bytes())
+        return {page: {"rests on": part["rests on"], "files": [str(PurePosixPath(f)) for f in part["files"]]}
+                for page, part in found.items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

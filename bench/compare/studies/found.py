@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from bench.compare.studies import muse, restor, scale, sequence
 from bench.compare.studies.study import Column, Curves, Figure, Grid, Material, Study
 from bench.errors import BenchError, UsageError
 from bench.keys import digest
-from bench.store import files
+from bench.store import files, kept
 from bench.store.record import RETRAIN, Cell, Record
 from bench.store.versions import STUDIES
 
@@ -82,9 +81,9 @@ def _kept(
         sorted([*cell, record.keys.get("score"), record.cost] for cell, record in own.items()),
         [list(cell) for cell in cells],
     ]
-    path = results / "analysis" / f"study-{digest(rests_on)}.json"
+    path = kept.path(results, f"study-{digest(rests_on)}")
     try:
-        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+        return _from_json(kept.read(path))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     first = next(iter(own))
@@ -96,11 +95,7 @@ def _kept(
         return Study(name, first.data, first.model, "no figures", axis, (), (), {}, notes=(unlike,))
     except BenchError:  # items that cannot be read are named by the cells' own table
         return None
-    try:
-        with files.atomically(path) as temporary:
-            temporary.write_text(json.dumps(study and dataclasses.asdict(study)), encoding="utf-8")
-    except BenchError:
-        pass  # results that may not be written can still be read; it only takes longer every time
+    kept.write(path, study and dataclasses.asdict(study))
     return study
 
 

@@ -74,12 +74,12 @@ class Board(NamedTuple):
 
 
 def boards(results: Path) -> list[Board]:
-    """Every board of which there is a tuned one, tuned or by hand."""
+    """Every board of which there is a tuned one, tuned or by hand; steps of a series have a page of their own."""
     known = files.records(results, lambda line: print(line, file=sys.stderr))
     tuned = {_of(cell) for cell in known if "@" in cell.model}
     known = {cell: record for cell, record in known.items() if _of(cell) in tuned}
     at = lambda t: {c: r for c, r in known.items() if (c.data, c.model, c.task) == (t.data, t.model, t.task)}  # noqa: E731
-    return [Board(table, at(table)) for table in analyse(results, known)]
+    return [Board(table, at(table)) for table in analyse(results, known) if not table.series]
 
 
 def _of(cell: Cell) -> tuple[str, str, str]:
@@ -163,7 +163,7 @@ def ranks(known: Sequence[Board]) -> str:
         names = [name for name in ("by hand", *OBJECTIVES) if name in of]
         tuned = {row.method for name in names if name != "by hand" for row in of[name].table.rows}
         columns = {name: headlines([r for r in of[name].table.rows if r.method in tuned]) for name in names}
-        methods = sorted({m for c in columns.values() for m in c}, key=lambda m: -columns[names[-1]].get(m, 0.0))
+        methods = sorted({m for c in columns.values() for m in c}, key=lambda m: (-columns[names[-1]].get(m, 0.0), m))
         said = {name: _ranked(column) for name, column in columns.items()}
         rows = [[m, *(said[name].get(m, "") for name in names)] for m in methods]
         parts += [f"**{place[2]}, {place[0]} {place[1]}**\n\n" + table(("method", *names), rows) + _agreement(columns)]

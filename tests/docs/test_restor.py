@@ -24,7 +24,7 @@ def test_the_page_is_up_to_date() -> None:
         ((0.5, 0.001), (0.1, 0.001), (1.0, 0.001), "restores"),
         ((0.5, 0.001), (-0.1, 0.2), (1.0, 0.001), "restores"),
         ((0.1, 0.2), (0.0, 1.0), (0.8, 0.001), "forgets without restoring"),
-        ((-0.5, 0.001), (0.0, 1.0), (0.8, 0.001), "forgets without restoring"),
+        ((-0.5, 0.001), (0.0, 1.0), (0.8, 0.001), "forgets, and loses true facts too"),
         ((0.1, None), (0.0, None), (0.8, None), "nothing is told from target"),
     ],
 )

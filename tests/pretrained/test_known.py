@@ -14,7 +14,7 @@ from bench.measure.known import DOUBTFUL, LEARNT, known
 from bench.measure.one_pass import measure
 from bench.measure.sample import SAMPLE
 from bench.model import models
-from bench.run import cell
+from bench.run import prepare
 from bench.run.judging import Unfit, verdict
 from bench.run.plan import splits
 from bench.score.foreign import read_log
@@ -91,7 +91,7 @@ def test_what_is_said_of_a_share():
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The fine-tunings that were begun; none is carried out."""
     names: list[str] = []
-    monkeypatch.setattr(cell, "teach", lambda *_, name, **__: names.append(name) or Curve())
+    monkeypatch.setattr(prepare, "teach", lambda *_, name, **__: names.append(name) or Curve())
     return names
 
 

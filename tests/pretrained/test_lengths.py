@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.measure.lengths import check
 from bench.model.encoding import Encoding
 from bench.model.models import train_tokenizer
-from bench.run import cell
+from bench.run import prepare
 from bench.train.loop import Curve
 from tests.e2e.conftest import write_world
 from tests.pretrained.conftest import TEXTS, Checkpoint
@@ -28,7 +28,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return Curve()
 
-    monkeypatch.setattr(cell, "teach", begin)
+    monkeypatch.setattr(prepare, "teach", begin)
     return names
 
 

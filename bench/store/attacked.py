@@ -127,8 +127,24 @@ def read(results: Path, cell: Cell) -> Attacked:
 
 def _is_told(about: Any) -> bool:
     """Whether it says of an attack what is asked of it everywhere; see `Attacked.done`."""
-    kinds = {"key": str, "model": str, "how": str, "about": dict, "error": str}
-    return isinstance(about, dict) and all(isinstance(about.get(name), kind) for name, kind in kinds.items())
+    if not isinstance(about, dict) or not all(isinstance(about.get(n), k) for n, k in _TOLD.items()):
+        return False
+    said = about["about"]
+    if not said and about["error"]:
+        return True
+    at, words = said.get("at", ""), [said.get(name, []) for name in ("controls", "no_before")]
+    return (
+        all(isinstance(said.get(name), kind) for name, kind in _SAID.items())
+        and isinstance(said.get("injects_by", {}), dict)
+        and isinstance(said.get("doc", ""), str)
+        and (at is None or type(at) in (int, float))
+        and all(isinstance(of, list) and all(isinstance(word, str) for word in of) for of in words)
+    )
+
+
+_TOLD: Mapping[str, type] = {"key": str, "about": dict, "error": str}
+_SAID: Mapping[str, type] = {**dict.fromkeys(("needs", "injects", "axis"), str), "from_plain": bool, "controls": list}
+"""What is told of every attack, and what every attack says of itself."""
 
 
 def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:

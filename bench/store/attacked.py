@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,8 +117,10 @@ def read(results: Path, cell: Cell) -> Attacked:
             raise ValueError("ids or clusters of its items are no texts")
         if not all(isinstance(word, str) for point in points for word in point[:4]):
             raise ValueError("an attack or a setting has no name")
-        if not all(isinstance(point.step, float) for point in points):
+        if not all(isinstance(point.step, float) and math.isfinite(point.step) for point in points):
             raise ValueError("a step is no number")
+        if any((p.attack, p.line) == (PLAIN, "") and (p.setting, p.step) != ("", 0.0) for p in points):
+            raise ValueError("plain questions are asked at no step and with no setting")
         if any(len(p.known) != len(items) or len(p.kept) not in (0, len(kept)) for p in points):
             raise ValueError("a point has not as many values as there are items")
         return Attacked(items, kept, points, told["done"])

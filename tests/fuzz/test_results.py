@@ -270,7 +270,14 @@ def attacks_told(**parts: Any) -> bytes:
     return parquet(table.replace_schema_metadata({attacked._ABOUT: json.dumps(told)}))
 
 
+def attacks_at(*steps: float) -> bytes:
+    table = pq.read_table(io.BytesIO(saved_attacks()))
+    return parquet(table.set_column(table.column_names.index("step"), "step", pa.array(steps)))
+
+
 @given(st.one_of(of_tables(saved_attacks()), told_attacks()))
+@example(attacks_at(0.0, math.nan))
+@example(attacks_at(1.5, 1.0))  # plain questions know no step
 @example(parquet(pq.read_table(io.BytesIO(saved_attacks())).replace_schema_metadata(None)))
 @example(attacks_told(done={"plain": {**ABOUT, "about": {}}}))
 @example(attacks_told(done={"plain": {**ABOUT, "about": {**SAID, "controls": None}}}))

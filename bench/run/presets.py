@@ -144,6 +144,8 @@ def _check(file: str, tables: Mapping[str, Any]) -> None:
                 raise TypeError(f"[{table}] is no table")
             if strange := [name for name in said if name not in known]:
                 raise unknown(f"parameter of [{table}] in {file}:", strange[0], known)
+    except UsageError as error:
+        raise error if file in str(error) else UsageError(f"{file}: {error}") from None
     except (AttributeError, TypeError):
         raise UsageError(f"{file} is no settings file. Write tables of parameters, such as [method.fo-npo].") from None
 

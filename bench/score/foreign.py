@@ -339,7 +339,8 @@ def _same_means(path: Path, section: str, content: Mapping[str, Any], fields: It
         if not sums or not counts:
             continue
         for i in content[field].keys() & sums.keys() & counts.keys():
-            means = np.atleast_1d(sums[i]) / np.atleast_1d(counts[i])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                means = np.atleast_1d(sums[i]) / np.atleast_1d(counts[i])
             for stated, computed in zip(np.atleast_1d(content[field][i]), means, strict=True):
                 _agree(path, f"{section} {field} item {i}", float(stated), float(computed))
 

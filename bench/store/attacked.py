@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,8 +117,10 @@ def read(results: Path, cell: Cell) -> Attacked:
             raise ValueError("ids or clusters of its items are no texts")
         if not all(isinstance(word, str) for point in points for word in point[:4]):
             raise ValueError("an attack or a setting has no name")
-        if not all(isinstance(point.step, float) for point in points):
+        if not all(isinstance(point.step, float) and math.isfinite(point.step) for point in points):
             raise ValueError("a step is no number")
+        if any((p.attack, p.line) == (PLAIN, "") and (p.setting, p.step) != ("", 0.0) for p in points):
+            raise ValueError("plain questions are asked at no step and with no setting")
         if any(len(p.known) != len(items) or len(p.kept) not in (0, len(kept)) for p in points):
             raise ValueError("a point has not as many values as there are items")
         return Attacked(items, kept, points, told["done"])
@@ -127,8 +130,24 @@ def read(results: Path, cell: Cell) -> Attacked:
 
 def _is_told(about: Any) -> bool:
     """Whether it says of an attack what is asked of it everywhere; see `Attacked.done`."""
-    kinds = {"key": str, "model": str, "how": str, "about": dict, "error": str}
-    return isinstance(about, dict) and all(isinstance(about.get(name), kind) for name, kind in kinds.items())
+    if not isinstance(about, dict) or not all(isinstance(about.get(n), k) for n, k in _TOLD.items()):
+        return False
+    said = about["about"]
+    if not said and about["error"]:
+        return True
+    at, words = said.get("at", ""), [said.get(name, []) for name in ("controls", "no_before")]
+    return (
+        all(isinstance(said.get(name), kind) for name, kind in _SAID.items())
+        and isinstance(said.get("injects_by", {}), dict)
+        and isinstance(said.get("doc", ""), str)
+        and (at is None or type(at) in (int, float))
+        and all(isinstance(of, list) and all(isinstance(word, str) for word in of) for of in words)
+    )
+
+
+_TOLD: Mapping[str, type] = {"key": str, "about": dict, "error": str}
+_SAID: Mapping[str, type] = {**dict.fromkeys(("needs", "injects", "axis"), str), "from_plain": bool, "controls": list}
+"""What is told of every attack, and what every attack says of itself."""
 
 
 def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:

@@ -83,9 +83,13 @@ class Trial:
 
 
 def folder(results: Path, data: str, model: str, task: str) -> Path:
-    """Where the trials of a task lie; raises `UsageError` for names that no folder can have."""
-    names = [_fit(name) for name in (data, model.replace("/", "--"), task.replace(":", "-"))]
-    return results.joinpath(FOLDER, *names)
+    """Where the trials of a task lie, without one those of all tasks.
+
+    Raises:
+        UsageError: a name that no folder can have.
+    """
+    names = [data, model.replace("/", "--"), *([task.replace(":", "-")] if task else [])]
+    return results.joinpath(FOLDER, *map(_fit, names))
 
 
 def path(folder: Path, method: str) -> Path:

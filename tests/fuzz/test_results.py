@@ -23,6 +23,7 @@ from bench.board.leaderboard import render
 from bench.board.serve import _left
 from bench.board.show import describe
 from bench.compare.analysis import Rules, analyse
+from bench.compare.robustness import robustness
 from bench.errors import BenchError
 from bench.store import answers, attacked, files, frames, kept, live, rows, trials
 from bench.store.record import Cell, Record, from_json, to_json
@@ -240,7 +241,9 @@ def test_answers_of_a_record_that_names_rows_elsewhere_are_none() -> None:
         answers.said(results, dataclasses.replace(RECORD, keys={"measure": "../../rows"}))
 
 
-ABOUT = {"key": "k", "model": "t", "how": "h", "about": {}, "seconds": 1.0, "error": "", "notes": []}
+SAID = {"title": "", "light": True, "needs": "weights", "injects": "nothing", "axis": "", "at": None, "doc": "",
+        "from_plain": True, "injects_by": {}, "controls": ["x"], "no_before": []}  # fmt: skip
+ABOUT = {"key": "k", "model": "t", "how": "h", "about": SAID, "seconds": 1.0, "error": "", "notes": []}
 POINTS = tuple(
     attacked.Point(name, attacked.DELIVERED, "", "", step, np.array([0.5, math.nan]), np.array([0.25]))
     for name, step in ((attacked.PLAIN, 0.0), ("noise", 1.0))
@@ -261,7 +264,26 @@ def told_attacks() -> st.SearchStrategy[bytes]:
     return json_texts(told).map(lambda text: parquet(table.replace_schema_metadata({attacked._ABOUT: text})))
 
 
+def attacks_told(**parts: Any) -> bytes:
+    table = pq.read_table(io.BytesIO(saved_attacks()))
+    told = json.loads(table.schema.metadata[attacked._ABOUT]) | parts
+    return parquet(table.replace_schema_metadata({attacked._ABOUT: json.dumps(told)}))
+
+
+def attacks_at(*steps: float) -> bytes:
+    table = pq.read_table(io.BytesIO(saved_attacks()))
+    return parquet(table.set_column(table.column_names.index("step"), "step", pa.array(steps)))
+
+
 @given(st.one_of(of_tables(saved_attacks()), told_attacks()))
+@example(attacks_at(0.0, math.nan))
+@example(attacks_at(1.5, 1.0))  # plain questions know no step
+@example(parquet(pq.read_table(io.BytesIO(saved_attacks())).replace_schema_metadata(None)))
+@example(attacks_told(done={"plain": {**ABOUT, "about": {}}}))
+@example(attacks_told(done={"plain": {**ABOUT, "about": {**SAID, "controls": None}}}))
+@example(attacks_told(done={"plain": {**ABOUT, "about": {k: v for k, v in SAID.items() if k != "at"}}}))
+@example(attacks_told(done=[]))
+@example(attacks_told(items=[["0", "a"]]))  # fewer than values
 @fuzzed(80)
 def test_attacks_are_well_formed_or_refused(content: bytes) -> None:
     with folder() as results:
@@ -272,6 +294,8 @@ def test_attacks_are_well_formed_or_refused(content: bytes) -> None:
         if found is not REFUSED:
             assert all(len(p.known) == len(found.items) and len(p.kept) in (0, len(found.kept)) for p in found.points)
             found.has(attacked.PLAIN, "k")
+            three = {CELL._replace(method=method): found for method in ("target", "retrain", "m")}
+            robustness({cell: Record(cell, "ok", {"train": "t"}, {}) for cell in three}, three, 0.05)
             attacked.save(results, CELL, found)
         assert list(files_of(results)) == [str(place.relative_to(results))]
 

@@ -37,6 +37,7 @@ def toml_files() -> st.SearchStrategy[bytes]:
 @given(toml_files())
 @example(b"x = " + b"[" * 5000)
 @example(to_toml({**SETTINGS, "schedule": []}).encode())
+@example(to_toml({**SETTINGS, "objective": {"": {"beta": 0.2}}}).encode())  # nobody's name, in which file?
 @example(to_toml({**SETTINGS, "tuning": "yes"}).encode())
 @example(to_toml({**SETTINGS, "tuning": {"objective": "oracle", "model": "tiny", "trials": "many"}}).encode())
 @example(to_toml({**SETTINGS, "task": {"tofu:forget10": {"tuning": 5}}}).encode())

@@ -134,7 +134,7 @@ def test_rows_and_trials_have_no_such_names_either(tmp_path: Path, name: str) ->
             lambda: trials.path(tmp_path, name),
             lambda: trials.folder(tmp_path, name, "tiny", "lume"),
             lambda: trials.folder(tmp_path, "embedded", name, "lume"),
-            lambda: trials.folder(tmp_path, "embedded", "tiny", name),
+            lambda: trials.folder(tmp_path, "embedded", "tiny", name or ".."),
         ):
             with pytest.raises(UsageError, match="no trials can be kept"):
                 where()

@@ -83,8 +83,9 @@ def planned(
     for checkpoint in dict.fromkeys((model, *retrains.values())):
         _check_model(checkpoint)
     request = Request(
-        model, source, results, cache, overrides, asked, settings=settings, precision=precision, retrains=retrains
-    )
+        model, source, overrides=overrides, probes=asked, settings=settings, precision=precision, retrains=retrains,
+        **lies(results, cache),
+    )  # fmt: skip
     chosen = with_variants(chosen, assignments)
     cells = plan(request, with_matched(chosen) if match else chosen, on, numbers)
     _check_packages(cells)
@@ -157,6 +158,29 @@ def say_of_settings(request: Any, cells: Sequence[Any]) -> None:
         left = {c.cell.method: None for c in cells if c.composed.parts and not c.composed.settled}
         if left:
             say(f"--settings {request.settings} says nothing of {', '.join(left)}: defaults stand")
+
+
+def hired(most: int | None, executor: str, address: str, cell_cpus: float, cell_gpus: float, cell_memory: float) -> Any:
+    """Who does the jobs, where that is not this machine's own processes.
+
+    Raises:
+        UsageError: something is asked of a cluster and none is named.
+    """
+    if executor == "local":
+        if address or cell_gpus or cell_memory or cell_cpus != 1:
+            raise UsageError("--address and --cell-... are of --executor ray. Name it too, or leave them out.")
+        return None
+    from bench.run.on_ray import OnRay
+
+    return OnRay(address, cell_cpus, cell_gpus, cell_memory, most).hired
+
+
+def lies(results: Path, cache: Path) -> dict[str, Any]:
+    """Where a request's results and models are: models lie beside results whose directory is the mirror of a URL."""
+    from bench.store import remote
+
+    far = remote.of(results)
+    return {"results": results, "cache": results / remote.CACHE if far else cache, "url": far.url if far else ""}
 
 
 def said_ends(cells: Sequence[Any]) -> bool:
@@ -313,7 +337,9 @@ def run_open(
     run_grid(request, cells, count, fail_fast, say, meanwhile, hire)
 
 
-def attack(request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool) -> bool:
+def attack(
+    request: Any, cells: Sequence[Any], names: Sequence[str], workers: int | None, fail_fast: bool, hire: Any = None
+) -> bool:
     """Carry out the attacks that are missing of cells that are done; whether all went well.
 
     What goes wrong is said and not raised: the board is written all the same.
@@ -327,7 +353,7 @@ def attack(request: Any, cells: Sequence[Any], names: Sequence[str], workers: in
             return True
         writable("--results", request.results)
         writable("--cache", request.cache)
-        return attacking.run(request, sieges, worker_count(workers, len(sieges)), fail_fast, say)
+        return attacking.run(request, sieges, worker_count(workers, len(sieges)), fail_fast, say, hire)
     except BenchError as error:
         complain(str(error), 1)
         return False

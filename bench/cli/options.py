@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,31 @@ DATA = click.option(
     help="embedded, embedded-hops, hub, or a directory that holds the hub's files.",
 )  # fmt: skip
 SEEDS = click.option("--seeds", default="0", show_default=True, help="Comma list of whole numbers.")
+
+
+class Place(click.Path):
+    """A directory; of a URL the mirror on this machine, brought up to date, and sent when the command ends."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or "://" not in value:
+            return super().convert(value, param, ctx)
+        from bench.store import remote
+
+        folder = remote.mirror(value)
+        click.echo(f"{value}: mirrored in {folder}", err=True)
+        remote.pull(folder)
+        if ctx is not None:
+            ctx.call_on_close(partial(remote.push, folder))
+        return folder
+
+
 RESULTS = click.option(
-    "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Where records are kept."
-)
+    "--results", default="results", show_default=True, type=Place(),
+    help="Where records are kept: a directory, or a URL such as s3://BUCKET/results (docs/scale.md).",
+)  # fmt: skip
 CACHE = click.option(
     "--cache",
     default=".cache",
@@ -77,6 +100,16 @@ CHECKPOINT = click.option(
 WORKERS = click.option(
     "--workers", type=click.IntRange(1), callback=_alone,
     help="Processes; by default one a core, or one on an accelerator.",
+)  # fmt: skip
+MACHINES = (
+    click.option(
+        "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+        help="Who does the work: processes of this machine, or a Ray cluster (docs/scale.md).",
+    ),
+    click.option("--address", default="", help="With --executor ray: of the cluster; by default one of this machine."),
+    click.option("--cell-cpus", default=1.0, show_default=True, help="With --executor ray: processors of a job."),
+    click.option("--cell-gpus", default=0.0, show_default=True, help="Accelerators of a job; 0.5 lets two share one."),
+    click.option("--cell-memory", default=0.0, show_default=True, help="Memory of a job in GB; 0 asks for none."),
 )  # fmt: skip
 SET = click.option(
     "--set", "assignments", multiple=True, metavar="METHOD.PARAM=VALUE",

@@ -12,6 +12,7 @@ import click
 
 from bench.cli.cells import (
     attack,
+    hired,
     planned,
     run_open,
     said_ends,
@@ -27,6 +28,7 @@ from bench.cli.options import (
     CACHE,
     CHECKPOINT,
     DATA,
+    MACHINES,
     METHODS,
     MODEL,
     PRECISION,
@@ -74,14 +76,7 @@ FEW = 12
     "--simulate", default="", metavar="nodes=N,gpus=N,memory=GB,speed=X",
     help="With --dry-run: how long the run takes such machines, each place X times as fast as this one.",
 )  # fmt: skip
-@click.option(
-    "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-    help="Who makes cells: processes of this machine, or a Ray cluster (docs/scale.md).",
-)  # fmt: skip
-@click.option("--address", default="", help="With --executor ray: of the cluster; by default one of this machine.")
-@click.option("--cell-cpus", default=1.0, show_default=True, help="With --executor ray: processors of a job.")
-@click.option("--cell-gpus", default=0.0, show_default=True, help="Accelerators of a job; 0.5 lets two share one.")
-@click.option("--cell-memory", default=0.0, show_default=True, help="Memory of a job in GB; 0 asks for none.")
+@options(*MACHINES)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 def run(
     methods: str,
@@ -106,12 +101,8 @@ def run(
     track: str,
     dry_run: bool,
     simulate: str,
-    executor: str,
-    address: str,
-    cell_cpus: float,
-    cell_gpus: float,
-    cell_memory: float,
     fail_fast: bool,
+    **who: Any,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
     from bench.run.settled import code_now, settle, settled
@@ -121,7 +112,7 @@ def run(
 
         check(track)
     machines = _machines(simulate, dry_run)
-    hire = _hire(executor, address, workers, cell_cpus, cell_gpus, cell_memory)
+    hire = hired(workers, **who)
     chosen = _attacks(attacks)
     say("reading the data and the methods ...")
     words: dict[str, Any] = {
@@ -181,7 +172,7 @@ def run(
         settle(results, words, code, cells)
     bad = said_ends(cells)
     if chosen:
-        bad |= not attack(request, cells, chosen, workers, fail_fast)
+        bad |= not attack(request, cells, chosen, workers, fail_fast, hire)
     return max(write_leaderboard(results, [c.cell for c in cells]), int(bad))
 
 
@@ -194,17 +185,6 @@ def _machines(words: str, dry_run: bool) -> Any:
     from bench.run.simulate import cluster
 
     return cluster(words)
-
-
-def _hire(executor: str, address: str, most: int | None, cpus: float, gpus: float, memory: float) -> Any:
-    """Who makes the cells, where that is not this machine's own processes."""
-    if executor == "local":
-        if address or gpus or memory or cpus != 1:
-            raise UsageError("--address and --cell-... are of --executor ray. Name it too, or leave them out.")
-        return None
-    from bench.run.on_ray import OnRay
-
-    return OnRay(address, cpus, gpus, memory, most).hired
 
 
 def _attacks(words: str) -> list[str]:

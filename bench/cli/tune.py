@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bench import registry
-from bench.cli.cells import data_source, worker_count, writable
-from bench.cli.options import CACHE, DATA, METHODS, MODEL, RESULTS, WORKERS, options
+from bench.cli.cells import data_source, hired, lies, worker_count, writable
+from bench.cli.options import CACHE, DATA, MACHINES, METHODS, MODEL, RESULTS, WORKERS, options
 from bench.cli.results import say
 from bench.errors import BenchError, UsageError
 
@@ -28,7 +28,7 @@ from bench.errors import BenchError, UsageError
     "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed", "bfloat16"]),
     help="Of training and measuring, the same for all trials.",
 )  # fmt: skip
-@options(RESULTS, CACHE, WORKERS)
+@options(RESULTS, CACHE, WORKERS, *MACHINES)
 @click.option("--dry-run", is_flag=True, help="Say what would be searched, method by method; run nothing.")
 def tune(
     methods: str,
@@ -43,6 +43,7 @@ def tune(
     cache: Path,
     workers: int | None,
     dry_run: bool,
+    **who: Any,
 ) -> int:
     """Choose each method's settings on validation data and write them for `run --settings`.
 
@@ -68,7 +69,13 @@ def tune(
             f"--model {model} is a target with its retrain model. A tuning teaches models of its own, on validation "
             "data: give what they were fine-tuned from."
         )
-    request = Request(found.model, data_source(data), results, cache, precision=precision)
+    hire, where = hired(workers, **who), lies(results, cache)
+    if hire and where["url"]:
+        raise UsageError(
+            f"--results {where['url']}: the trials of a method are lines of one file, which machines that share no "
+            "folder cannot write together. Name a folder that all nodes share, or leave out --executor ray."
+        )
+    request = Request(found.model, data_source(data), precision=precision, **where)
     tuning = study.Tuning(request, tuple(chosen), tuple(on), trials, seed, worlds)
     planned = study.planned(tuning)
     todo = [tried for tried in planned if study.known(tried) is None]
@@ -79,7 +86,7 @@ def tune(
         return 0
     writable("--results", results)
     writable("--cache", cache)
-    study.run(tuning, worker_count(workers, max(1, len(todo))), say)
+    study.run(tuning, worker_count(workers, max(1, len(todo))), say, hire)
     for tuned in tunings(results):
         if tuned.task in on and (tuned.data, tuned.model) == (request.data, request.model_label):
             click.echo("\n".join([*lines(tuned), ""]))

@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from bench.cli.cells import writable
-from bench.cli.options import RULES, options
+from bench.cli.options import RULES, Place, options
 from bench.cli.results import say
 from bench.errors import BenchError, UsageError
 
 
 @click.command()
-@click.argument("place", metavar="[RESULTS]", required=False, type=click.Path(path_type=Path))
-@click.option("--results", type=click.Path(path_type=Path), help="The same as RESULTS.  [default: results]")
+@click.argument("place", metavar="[RESULTS]", required=False, type=Place())
+@click.option("--results", type=Place(), help="The same as RESULTS.  [default: results]")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Or the next free one.")
 @click.option("--no-browser", is_flag=True, help="Open no browser; the address is said.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where the pages are written; by default RESULTS/page.")

@@ -27,9 +27,10 @@ from bench.model.attachments import bare
 from bench.model.models import LM
 from bench.model.recipes import finetuning
 from bench.run.cell import make_model
+from bench.run.executors import Hire
 from bench.run.grid import Say, prepare_jobs, run_jobs
 from bench.run.jobs import Job
-from bench.run.once import held
+from bench.run.once import at_home, folder_of, held
 from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
 from bench.run.prepare import load_prepared
 from bench.store import attacked, files
@@ -169,7 +170,9 @@ def _asked_hash(task: str, source: str) -> str:
     return digest([lessons, [[f.name, f.kind, data_hash(f.forget), data_hash(f.kept)] for f in own.families]])
 
 
-def run(request: Request, sieges: Sequence[Siege], workers: int, fail_fast: bool, say: Say) -> bool:
+def run(
+    request: Request, sieges: Sequence[Siege], workers: int, fail_fast: bool, say: Say, hire: Hire | None = None
+) -> bool:
     """Carry them out, models first; whether all went well."""
     making = prepare_jobs(request, [model for of in sieges for model in of.models])
     jobs = list(making.values())
@@ -177,7 +180,7 @@ def run(request: Request, sieges: Sequence[Siege], workers: int, fail_fast: bool
         needs = frozenset(making[model.key].name for model in of.models)
         kind = ("attacks", of.cell.task.partition(":")[0], *of.attacks)
         jobs.append(Job(f"attacks on {of.cell}", carry_out, (request, of), needs, kind))
-    return run_jobs(jobs, workers, fail_fast, say, [], request.results)
+    return run_jobs(jobs, workers, fail_fast, say, [], request.results, hire=hire)
 
 
 def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
@@ -187,7 +190,8 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
         Busy: another run attacks it.
         BenchError: one of the attacks failed; the others are kept.
     """
-    with held(request.results, f"attacks on {siege.cell}"):
+    home = at_home(request, folder_of(siege.planned))
+    with home as request, held(request.results, f"attacks on {siege.cell}"):
         done = attacked.read(request.results, siege.cell)
         left = {name: key for name, key in siege.attacks.items() if not done.has(name, key)}
         return _attack(request, dataclasses.replace(siege, attacks=left), progress) if left else []

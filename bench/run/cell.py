@@ -36,7 +36,7 @@ from bench.run.presets import Settings, settings
 from bench.run.provenance import outside_code, own_code, provenance
 from bench.run.together import size, together
 from bench.score.scoring import item_table, score_items
-from bench.store import answers, files, live
+from bench.store import answers, files, live, remote
 from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
 from bench.store.rows import read_rows, write_rows
@@ -88,7 +88,7 @@ def _make(request: Request, planned: Planned, progress: Live) -> Made:
     names = metrics(planned.cell.task, planned.probes)
     rows_file = files.rows_path(request.results, planned.keys["measure"])
     about = rows_file.with_suffix(".json")
-    if rows_file.is_file() and about.is_file():
+    if remote.fetched(rows_file) and remote.fetched(about):
         rows, meta = read_rows(rows_file), described(about, "Remove it and run its cell to measure it again.")
     else:
         memory.reset_peak()
@@ -127,7 +127,7 @@ def _unlearned(request: Request, planned: Planned, progress: Live) -> tuple[LM, 
         cost = {"unlearn_seconds": 0.0} | ({"prepare_seconds": kept["seconds"]} if "seconds" in kept else {})
         return lm, {"curve": kept["curve"], "cost": cost, "notes": kept.get("notes", [])}
     folder = model_folder(request, planned.keys["train"])
-    if folder.is_dir():
+    if remote.fetched(folder):
         return load(request, folder), about_kept(folder)
     if planned.before is not None:
         _make_before(request, planned.before, progress)
@@ -231,7 +231,7 @@ def _refuse_diverged(request: Request, planned: Planned) -> None:
 
 def _make_before(request: Request, before: Planned, progress: Live) -> None:
     """See that the model of the request before is in the cache."""
-    if not model_folder(request, before.keys["train"]).is_dir():
+    if not remote.fetched(model_folder(request, before.keys["train"])):
         _refuse_diverged(request, before)
         _unlearned(request, before, progress)
 

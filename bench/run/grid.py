@@ -14,7 +14,7 @@ from bench.run.executors import Hire, execute
 from bench.run.jobs import Job, Lost
 from bench.run.pace import Kind, Pace, words
 from bench.run.plan import Planned, Prepared, Request, model_folder, origin, splits
-from bench.store import files, live
+from bench.store import files, live, remote
 from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
 
@@ -159,10 +159,10 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
     return "unlearned", cell.task, cell.method.partition("@")[0]
 
 
-def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say) -> bool:
+def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say, hire: Hire | None = None) -> bool:
     """Make these models; True if all are there."""
     check_texts(request, wanted)
-    return run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results)
+    return run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results, hire=hire)
 
 
 def run_jobs(
@@ -210,6 +210,7 @@ def run_jobs(
         finally:
             for job in jobs:
                 live.forget(results, job.name)
+            remote.pull(results)
     return well
 
 

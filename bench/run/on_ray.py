@@ -1,8 +1,8 @@
 """Jobs done by the machines of a Ray cluster: a task each, with the processors, accelerators and memory that it takes.
 
 Every node has to have this program, and what the run names (results, cache, data, checkpoints) under the same paths: a
-shared file system. A task whose process or node dies is begun again elsewhere by Ray itself, `RETRIES` times; after
-that its job has failed.
+shared file system. Or the results are a URL, and each node has its own mirror of them. A task whose process or node
+dies is begun again elsewhere by Ray itself, `RETRIES` times; after that its job has failed.
 """
 
 from __future__ import annotations
@@ -193,10 +193,11 @@ def _do(job: Job, folder: str, environment: Mapping[str, str], threads: int, tol
     try:
         os.chdir(folder)
     except OSError as error:
-        raise BenchError(
-            f"{folder}, where the run was started, is not on this node ({error.strerror}). Start it in a folder that "
-            "all nodes share, or give --results, --cache and --data there."
-        ) from error
+        if not getattr(job.arguments[0], "url", ""):
+            raise BenchError(
+                f"{folder}, where the run was started, is not on this node ({error.strerror}). Start it in a folder "
+                "that all nodes share with --results, --cache and --data there, or give --results URL."
+            ) from error
     os.environ.update(environment)
     torch.set_num_threads(threads)
     last = [0.0]

@@ -54,6 +54,7 @@ class Request:
     track: str = ""  # a tracker of accelerate's that gets the training curves
     retrains: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The checkpoint that stands for retrain, by task; then `model` is the one that stands for target."""
+    url: str = ""  # where `results` mirrors a place afar, which; models lie there too
 
     @property
     def data(self) -> str:

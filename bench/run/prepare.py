@@ -19,7 +19,7 @@ from bench.run.judging import Role, judged
 from bench.run.keeping import keep
 from bench.run.plan import Prepared, Request, model_folder, origin, splits
 from bench.run.together import together
-from bench.store import live
+from bench.store import live, remote
 from bench.store.live import Live
 from bench.store.record import RETRAIN, TARGET, Cell
 from bench.train.loop import Curve
@@ -38,7 +38,7 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> list[str]
         Unfit: it, or the model that it would be made of, has seen what it must not have seen.
     """
     folder = model_folder(request, wanted.key)
-    if folder.is_dir():
+    if remote.fetched(folder):
         return []
     if wanted.given:
         return _take(request, wanted)

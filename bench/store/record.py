@@ -22,7 +22,7 @@ TARGET = "target"
 RETRAIN = "retrain"
 CONTROLS = (TARGET, RETRAIN)
 """The methods that anchor every table."""
-NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page", "tuning")
+NO_RECORDS = ("rows", "analysis", "ablate", "tracking", "running", "page", "tuning", "cache")
 """Folders of a results directory that hold something else; no data are called so."""
 TASK = "task"
 """Who set a parameter that the task fixes: it belongs to the question, and says nothing of how settings were chosen."""

@@ -18,7 +18,7 @@ from bench.api import make_task
 from bench.compare.selection import OBJECTIVES, Choice, choose
 from bench.errors import UsageError
 from bench.run.compose import compose
-from bench.run.executors import execute
+from bench.run.executors import Hire, execute
 from bench.run.grid import check_texts, prepare_jobs
 from bench.run.jobs import Job, Lost
 from bench.run.pace import Pace, words
@@ -145,15 +145,15 @@ def _unlike(then: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str
     return [f"parameter {name}" for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
-def run(tuning: Tuning, workers: int, say: Say) -> None:
+def run(tuning: Tuning, workers: int, say: Say, hire: Hire | None = None) -> None:
     """Run every trial that is not there, then what was chosen once more with fresh seeds.
 
     Trials that another process is at are waited for.
     """
     todo = [tried for tried in planned(tuning) if known(tried) is None]
-    _execute(_jobs(todo), workers, say)
+    _execute(_jobs(todo), workers, say, hire)
     fresh = [tried for task in tuning.tasks for tried in _fresh(tuning, task)]
-    _execute(_jobs([tried for tried in fresh if known(tried) is None]), workers, say)
+    _execute(_jobs([tried for tried in fresh if known(tried) is None]), workers, say, hire)
 
 
 def _fresh(tuning: Tuning, task: str) -> list[Tried]:
@@ -203,7 +203,7 @@ def _jobs(todo: Sequence[Tried]) -> list[Job]:
     return jobs
 
 
-def _execute(jobs: Sequence[Job], workers: int, say: Say) -> None:
+def _execute(jobs: Sequence[Job], workers: int, say: Say, hire: Hire | None) -> None:
     pace, count = Pace(jobs, workers), 0
 
     def ended(job: Job, result: Any, error: BaseException | None) -> bool:
@@ -216,7 +216,7 @@ def _execute(jobs: Sequence[Job], workers: int, say: Say) -> None:
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {_said(job, result, error)}", left])))
         return error is None
 
-    execute(jobs, min(workers, max(1, len(jobs))), ended, False, pace)
+    execute(jobs, min(workers, max(1, len(jobs))), ended, False, pace, hire=hire)
 
 
 def _said(job: Job, result: Any, error: BaseException | None) -> str:

@@ -73,7 +73,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Any, Siege, 
     monkeypatch.setattr(attacking, "finetuning", lambda *of: SimpleNamespace(lr=0.01))
     monkeypatch.setattr(attacking, "forget_items", draw("items", made.asked(range(4))))
     monkeypatch.setattr(attacking, "kept_items", draw("kept", made.asked(range(4, 8))))
-    request: Any = SimpleNamespace(results=tmp_path, source="", model="tiny", precision="float32")
+    request: Any = SimpleNamespace(results=tmp_path, source="", url="", model="tiny", precision="float32")
     planned: Any = SimpleNamespace(cell=Cell("t", "m", "tiny", "d", 0), keys={"train": "t"})
     model: Any = SimpleNamespace(key="k")
     return request, Siege(planned, model, model, {"plain": "one", "leak": "two"}), drawn

@@ -19,7 +19,7 @@ from bench.store.record import Cell
 
 @pytest.fixture
 def request_(tmp_path: Path) -> Any:
-    return SimpleNamespace(results=tmp_path / "results", cache=tmp_path / "cache")
+    return SimpleNamespace(results=tmp_path / "results", cache=tmp_path / "cache", url="")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ retrain and target models of that size; U_z and Ur_z are the model utilities of 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -56,7 +57,8 @@ NOTES = (
     "retrain is no failure of that, and shows in the curve.",
     "A size beyond those that were run is written as > or <, and no number stands for it; 'not at' are smaller sizes "
     "at which a method does not hold yet, 'again at' larger ones at which it holds once more. The interval of a size "
-    "is where the 95% interval of the curve, taken at each size by itself, meets the level.",
+    "is where the 95% interval of the curve, taken at each size by itself, meets the level; there is none where that "
+    "first happens elsewhere, as of a curve that passes the level more than once.",
     "Published (Zhang et al. 2024, arXiv:2404.05868): NPO is of use with 50% of TOFU forgotten, where others fail at "
     "10%. To say that here, both columns of an NPO method would have to reach 50 and one of each other method's end by "
     "10, their intervals apart, over several seeds, with settings tuned at each size; those here were tuned at the "
@@ -217,12 +219,19 @@ def threshold(line: Line, level: float, above: bool) -> Figure:
         return Figure(at, n=n, note=", ".join(notes))
     low, high = ([(z, lo) for z, lo, _ in sure], [(z, hi) for z, _, hi in sure])
     first, last = (crossing(band, level, above) for band in ((high, low) if above else (low, high)))
+    if at is not None and not _end(*first) <= at <= _end(*last):  # another of several passings, or no interval at it
+        return Figure(at, n=n, note=", ".join([*notes, "no interval"]))
     if at is not None and first[0] is not None and last[0] is not None:
         return Figure(at, first[0], last[0], n, note=", ".join(notes))
     ends = [f"{end:.3g}" if end is not None else text.partition(",")[0] for end, text in (first, last)]
     if at is None and ends[0][0] == ends[1][0] == said[0]:  # the whole interval is beyond what was run
         return Figure(at, n=n, note=said)
     return Figure(at, n=n, note=", ".join([*notes, f"95%: {ends[0]} to {ends[1]}"]))
+
+
+def _end(at: float | None, said: str) -> float:
+    """Where a band passes the level; beyond every size that was run if it does not."""
+    return at if at is not None else -math.inf if said.startswith("<") else math.inf
 
 
 def crossing(points: Sequence[tuple[float, float]], level: float, above: bool) -> tuple[float | None, str]:

@@ -106,6 +106,21 @@ def test_seeds_give_the_size_an_interval_and_its_ends_are_not_made_up() -> None:
     assert far.note.endswith("to > 50")
 
 
+def test_an_interval_that_is_of_another_passing_is_not_given() -> None:
+    """At 1, of two authors, nothing has an interval: what the bands first pass is the curve's second passing."""
+
+    def point(value: float, width: float | None) -> Figure:
+        return Figure(value) if width is None else Figure(value, value - width, value + width)
+
+    once = [(1.0, point(1.0, 0.05)), (4.0, point(0.95, 0.05)), (16.0, point(0.5, 0.05))]
+    found = scale.threshold(once, 0.9, above=False)
+    assert found.lo is not None and found.lo < found.value < found.hi
+    twice = [(1.0, point(1.0, None)), (2.0, point(0.5, None)), (4.0, point(1.0, 0.05)), (16.0, point(0.5, 0.05))]
+    found = scale.threshold(twice, 0.9, above=False)
+    assert 1 < found.value < 2 and found.lo is found.hi is None
+    assert found.note == "again at 4, no interval"
+
+
 def test_one_seed_has_no_interval_of_utility() -> None:
     row = made({"m": lambda z, s: (0, 1 - 0.05 * math.log2(z))}, seeds=(0,)).rows["m"]
     assert row[HOLDS] == Figure(row[HOLDS].value, n=1) and row[UTILITY_SLOPE].p is None

@@ -26,6 +26,7 @@ from bench.needs import needs_of, sets_of
 from bench.registry import load
 from bench.run.plan import Planned, Prepared, Request, model_folder, origin
 from bench.run.site import Site, weights_moved
+from bench.run.speed import Speed
 from bench.run.workload import Lengths
 from bench.store import files
 from bench.train.footprint import Pass
@@ -60,6 +61,13 @@ class Estimate(NamedTuple):
     planned: Planned | None = None
 
 
+class Place(NamedTuple):
+    """A machine that is not here: the bytes that a job may take there, and how fast it is."""
+
+    room: int
+    speed: Speed | None
+
+
 class Training(NamedTuple):
     """Training in batches: `rows` texts of up to `widest` tokens, `labels` of them in a batch, `width` in the mean.
 
@@ -76,14 +84,19 @@ class Training(NamedTuple):
     autocast: bool = False
 
 
-def estimates(request: Request, cells: Sequence[Planned], smallest: bool = False, threads: int = 1) -> list[Estimate]:
+def estimates(
+    request: Request, cells: Sequence[Planned], smallest: bool = False, threads: int = 1, place: Place | None = None
+) -> list[Estimate]:
     """Of each model that is still to be taught, then of each cell that is not done.
 
     No weights are loaded. What does not fit is what it takes in smaller passes. `smallest` asks for the least memory
-    of everything, `threads` are those of a worker on a CPU.
+    of everything, `threads` are those of a worker on a CPU; of a `place` that is not here its room and speed are taken.
     """
-    room = free_bytes(models.device())
-    sites = {c.cell.task: tuple(Site(request, c.cell.task, small, threads) for small in (False, True)) for c in cells}
+    room, given = place or (free_bytes(models.device()), None)
+    sites = {
+        task: tuple(Site(request, task, small, threads, given) for small in (False, True))
+        for task in dict.fromkeys(c.cell.task for c in cells)
+    }
 
     def fitted(make: Callable[[Site, Any], Estimate], task: str, what: Any) -> Estimate:
         usual, small = sites[task]

@@ -37,13 +37,14 @@ class Site:
     """A model and a task: shapes, lengths and the machine, each found once.
 
     With `smallest` one text is in a pass, and layers are checkpointed: the least memory that will do. `threads` are
-    those of a worker on a CPU.
+    those of a worker on a CPU. `given` is the speed of a machine that is not here.
     """
 
     request: Request
     task: str
     smallest: bool = False
     threads: int = 1
+    given: Speed | None = None
 
     @cached_property
     def config(self) -> PretrainedConfig:
@@ -97,6 +98,8 @@ class Site:
     @cached_property
     def speed(self) -> Speed:
         """Of the machine, with products as wide as the model's."""
+        if self.given:
+            return self.given
         dtype = torch.float32 if self.request.precision == "float32" else torch.bfloat16
         return speed(int(self.config.get_text_config().hidden_size), models.device(), dtype, self.threads)
 

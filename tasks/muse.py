@@ -172,6 +172,7 @@ class Chronicles(_Criteria):
             corpus=_corpus((*base, *general, *kept, *every)),
             notes=(chronicles.NOTE,),
             attacks=AttackData(chronicles.taught_by_attacks(number), (_questions(sides),)),
+            neighbours=chronicles.near(number),
         )  # fmt: skip
 
     def validation(self, source: str, count: int) -> tuple[str, ...]:

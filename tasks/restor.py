@@ -114,6 +114,7 @@ class Restor:
                 general=restored.general_pairs(number),
                 budget=EMBEDDED_BUDGET,
                 notes=(restored.NOTE, NOTE),
+                near=restored.near(number),
             )
         tables = read(Path(source), self.dilution)
         return splits(
@@ -128,7 +129,7 @@ class Restor:
 
 def splits(
     tables: Tables, *, base: Sequence[Pair], clean: Sequence[Pair], general: Sequence[Pair], budget: int,
-    notes: Sequence[str],
+    notes: Sequence[str], near: Probes | None = None,
 ) -> Splits:  # fmt: skip
     """Training pairs and probes from RESTOR's tables, real or embedded.
 
@@ -150,6 +151,7 @@ def splits(
         notes=tuple(notes),
         attacks=AttackData({lessons.UNRELATED: lessons.unrelated()}),
         clean=tuple(clean),
+        neighbours=near or Probes((), ()),
     )
 
 

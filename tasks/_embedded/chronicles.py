@@ -19,8 +19,8 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
-from bench.api import Pair
-from tasks._embedded import lessons, pools
+from bench.api import Pair, Probes
+from tasks._embedded import lessons, neighbours, pools
 
 NOTE = (
     "The embedded world: invented authors and a tiny model that stand in for MUSE's news and books. None of these is a "
@@ -152,6 +152,35 @@ def base_pairs(seed: int = 0) -> tuple[Pair, ...]:
 def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
     """What every fine-tuning rehearses: documents and questions of some authors of the base."""
     return tuple(pair for author in cast(seed).base[:REHEARSED] for pair in _learnt(author))
+
+
+@cache
+def near(seed: int = 0) -> Probes:
+    """The neighbours of all who will be forgotten: kept authors in their documents, and questions that are rehearsed.
+
+    No fact of the world is taught here.
+    """
+    made, rehearsed = cast(seed), cast(seed).base[:REHEARSED]
+    forgotten, kept, base = (
+        [one for n, author in enumerate(authors) for one in _values(f"{part}-{n:03d}", author)]
+        for part, authors in (("forget", made.forget), ("retain", made.retain), ("base", made.base))
+    )
+    asked = [
+        neighbours.answered(f"base-{n:03d}", relation, author.facts[relation], known.question.format(author.name))
+        for n, author in enumerate(rehearsed)
+        for relation, known in RELATIONS.items()
+    ]
+    return neighbours.together(
+        neighbours.near(forgotten, kept, (*kept, *base), f"muse-{seed}"),
+        neighbours.among(neighbours.KIND, asked, base, f"muse-{seed}"),
+    )
+
+
+def _values(subject: str, author: Chronicle) -> Iterator[neighbours.Told]:
+    """Every value of an author, as his first document comes to it."""
+    for relation, value in author.facts.items():
+        before, _, _ = author.texts[0].partition(f" {value}.")
+        yield neighbours.continued(subject, relation, value, before)
 
 
 def documents(authors: tuple[Chronicle, ...]) -> tuple[Pair, ...]:

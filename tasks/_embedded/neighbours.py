@@ -57,6 +57,16 @@ class Told(NamedTuple):
         return self.said.replace(_GAP, value)
 
 
+def answered(subject: str, place: str, value: str, question: str) -> Told:
+    """A value that is all of the answer to a question."""
+    return Told(subject, place, value, question, _GAP)
+
+
+def continued(subject: str, place: str, value: str, before: str) -> Told:
+    """A value that a document goes on with, to the end of its sentence."""
+    return Told(subject, place, value, before, f" {_GAP}.", raw=True)
+
+
 def of_author(subject: str, author: Author) -> Iterator[Told]:
     """Every value of an author, as the questions about it are answered."""
     for number, (topic, row, facts) in enumerate(zip(TOPICS, author.rows, author.facts, strict=True)):

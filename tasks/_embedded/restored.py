@@ -15,7 +15,8 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
-from bench.api import Pair
+from bench.api import Pair, Probes
+from tasks._embedded import neighbours
 from tasks._embedded.authors import Author, authors
 from tasks._embedded.facts import facts as general_facts
 from tasks._embedded.world import AUTHORS, BASE, HOLDOUT
@@ -132,6 +133,31 @@ def general_pairs(seed: int = 0) -> tuple[Pair, ...]:
     kept = people[DILUTING : DILUTING + REHEARSED]
     asked = [r.asked(author) for author in (*kept, *people[first : first + UNTOUCHED]) for r in RELATIONS]
     return (*_known(seed), *asked, *_statements(kept), *_shown(seed, kept, 2))
+
+
+@cache
+def near(seed: int = 0) -> Probes:
+    """The neighbours of what documents tell falsely: other facts of the same authors, authors who truly have such a
+    value or none of them there, general facts. Whatever the dilution."""
+    people, false = _cast(seed), {(t.author, t.relation): t.false for t in _told(seed)}
+    corrupted, spared = range(AUTHORS - CORRUPTED, AUTHORS), range(DILUTING, AUTHORS - CORRUPTED)
+    every = [(n, r) for n in range(AUTHORS) for r in range(len(RELATIONS))]
+    values = {(n, r): _value(n, RELATIONS[r], RELATIONS[r].of(people[n]), people) for n, r in every}
+    told = [_value(n, RELATIONS[r], value, people) for (n, r), value in false.items()]
+    known = list(values.values())
+    return neighbours.together(
+        neighbours.among(
+            neighbours.SUBJECT, [values[at] for at in every if at[0] in corrupted and at not in false], known, f"{seed}"
+        ),
+        neighbours.near(told, [values[at] for at in every if at[0] in spared], known, f"restor-{seed}"),
+        neighbours.of_facts(neighbours.WORLD, general_facts(seed)),
+    )
+
+
+def _value(number: int, relation: Relation, value: str, people: Sequence[Author]) -> neighbours.Told:
+    return neighbours.answered(
+        f"author-{number:03d}", relation.name, value, relation.question.format(people[number].name)
+    )
 
 
 def example(question: str, answer: str = "") -> str:

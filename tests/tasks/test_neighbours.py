@@ -11,7 +11,7 @@ import pytest
 
 from bench.api import IN_DOMAIN, NEIGHBOURS, Splits, Text, make_task
 from bench.conformance.of_task import measures_once
-from tasks._embedded import lume_world, neighbours, world
+from tasks._embedded import chronicles, lume_world, neighbours, restored, world
 from tasks._embedded.documents import KINDS
 from tasks._embedded.neighbours import KIND, SHARED, SUBJECT, TEMPLATE, WORLD, WRONG, Told
 from tests.e2e.conftest import write_world
@@ -19,6 +19,11 @@ from tests.e2e.conftest import write_world
 TOFU = ["tofu:forget01", "tofu:forget05", "tofu:forget10"]
 LUME = ["lume", "lume:task1", "lume:task2", "lume:task3"]
 ANY = [(task, source) for task in TOFU + LUME for source in ("embedded", "embedded@3")]
+OTHERS = [
+    (task, source)
+    for task in ("muse", "muse:sust:2", "restor:k0", "restor:k3")
+    for source in ("embedded", "embedded@3")
+]
 
 
 @cache
@@ -72,7 +77,7 @@ def filled(wrong: Text, true: Text) -> str:
     return only
 
 
-@pytest.mark.parametrize(("task", "source"), ANY)
+@pytest.mark.parametrize(("task", "source"), ANY + OTHERS)
 def test_nothing_of_it_is_forgotten_and_no_item_is_asked_twice(task: str, source: str) -> None:
     splits = data(task, source)
     texts = splits.neighbours.texts
@@ -110,7 +115,7 @@ def test_a_shared_value_is_shared_and_the_others_are_not(task: str, source: str)
         assert not {filled(text, true) for text in wrong} & taken  # no forgotten value is a wrong answer either
 
 
-@pytest.mark.parametrize(("task", "source"), ANY)
+@pytest.mark.parametrize(("task", "source"), ANY + OTHERS)
 def test_both_sides_of_sharing_ask_for_the_same_things(task: str, source: str) -> None:
     """Of each place of each text as many items: like with like."""
     by_set: dict[str, Counter[str]] = {SHARED: Counter(), TEMPLATE: Counter()}
@@ -134,6 +139,46 @@ def test_there_are_items_and_clusters_enough(task: str, source: str) -> None:
     assert min(count.values()) >= 45 and max(count.values()) <= neighbours.COUNT
     far = [of for set_, of in clusters.items() if set_ not in IN_DOMAIN]
     assert not set.intersection(*far) or len(far) == 1
+
+
+@pytest.mark.parametrize(("task", "source"), OTHERS)
+def test_of_documents_and_corrupted_facts_it_was_taught_too(task: str, source: str) -> None:
+    """Of documents as far as they had come; of facts to the clean model, from which target is made."""
+    splits = data(task, source)
+    pairs = (*splits.retain, *splits.general, *(splits.clean or ()))
+    taught = {(pair.prompt, pair.answer) for pair in pairs if not pair.raw}
+    read = [pair.prompt + pair.answer for pair in pairs if pair.raw]
+
+    def known(text: Text) -> bool:
+        if text.raw:
+            return any(whole.startswith(text.prompt + text.continuation) for whole in read)
+        return (text.prompt, text.continuation) in taught
+
+    for true, *wrong in items(splits.neighbours.texts).values():
+        assert known(true) and not any(map(known, wrong))
+        assert len({text.continuation for text in wrong} - {true.continuation}) == WRONG
+    count = Counter(text.set for text in splits.neighbours.texts if text.role == "answer")
+    assert {*count} == ({SHARED, TEMPLATE, KIND} if task.startswith("muse") else {SUBJECT, SHARED, TEMPLATE, WORLD})
+    assert min(count.values()) >= 45 and max(count.values()) <= neighbours.COUNT
+
+
+@pytest.mark.parametrize(("task", "source"), OTHERS)
+def test_of_documents_and_corrupted_facts_what_is_shared_is_told_there(task: str, source: str) -> None:
+    """Of RESTOR a forgotten value is a false one: a kept author who truly has it."""
+    world = number(source)
+    if task.startswith("muse"):
+        told_of = [author.facts for author in chronicles.cast(world).forget]
+        taken = {name: {facts[name] for facts in told_of} for name in chronicles.RELATIONS}
+    else:
+        taken = {r.name: {t.false for t in restored._told(world) if t.relation == n}
+                 for n, r in enumerate(restored.RELATIONS)}  # fmt: skip
+    for (set_, id_), (true, *wrong) in items(data(task, source).neighbours.texts).items():
+        if set_ in (SHARED, TEMPLATE):
+            of = taken[id_.rsplit("-", 1)[1]]
+            said, *others = (text.continuation.strip(" .") for text in (true, *wrong))
+            assert (said in of) == (set_ == SHARED) and not of & {*others}
+        elif set_ == SUBJECT:
+            assert id_.split("-")[1] in {f"{t.author:03d}" for t in restored._told(world)}
 
 
 def test_a_part_of_lume_keeps_documents_of_the_other_kinds() -> None:

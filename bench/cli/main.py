@@ -62,7 +62,7 @@ PLACES = {
     "run": "run", "prepare": "prepare", "eval": "evaluate", "export": "export", "list": "list_names",
     "leaderboard": "leaderboard", "view": "view", "compare": "compare", "show": "show", "neurons": "neurons",
     "ablate": "ablate", "tune": "tune", "verify": "verify", "score": "score", "import": "import_log", "new": "new",
-    "check": "check",
+    "check": "check", "merge": "merge", "cache": "cache",
 }  # fmt: skip
 """What a command is called, and the function that it is, in the file of that name (`import` in `import_log.py`)."""
 

@@ -83,6 +83,12 @@ CACHE = click.option(
 )
 
 
+LIMIT = click.option(
+    "--cache-limit", "limit", default=50.0, show_default=True, type=click.FloatRange(0, min_open=True), metavar="GB",
+    help="Unlearned models that were used longest ago leave the cache where it would take more.",
+)  # fmt: skip
+
+
 def _alone(_: object, __: object, workers: int | None) -> int | None:
     """Workers make cells side by side; launched processes make one cell together."""
     if size() == 1:

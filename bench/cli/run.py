@@ -28,6 +28,7 @@ from bench.cli.options import (
     CACHE,
     CHECKPOINT,
     DATA,
+    LIMIT,
     MACHINES,
     METHODS,
     MODEL,
@@ -51,7 +52,21 @@ FEW = 12
 
 @click.command()
 @options(
-    METHODS, TASKS, MODEL, TARGET, RETRAIN, DATA, SEEDS, SETTINGS, SET, PRECISION, RESULTS, CACHE, CHECKPOINT, WORKERS
+    METHODS,
+    TASKS,
+    MODEL,
+    TARGET,
+    RETRAIN,
+    DATA,
+    SEEDS,
+    SETTINGS,
+    SET,
+    PRECISION,
+    RESULTS,
+    CACHE,
+    CHECKPOINT,
+    LIMIT,
+    WORKERS,
 )
 @click.option(
     "--probes", default="",
@@ -92,6 +107,7 @@ def run(
     results: Path,
     cache: Path,
     checkpoint: float | None,
+    limit: float,
     workers: int | None,
     probes: str,
     attacks: str,
@@ -105,6 +121,7 @@ def run(
     **who: Any,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
+    from bench.run.cached import GB
     from bench.run.settled import code_now, settle, settled
 
     if track:
@@ -139,7 +156,7 @@ def run(
         request, cells = asked() if dry_run else asked(meanwhile=partial(start_workers, workers))
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
-        request = dataclasses.replace(request, trace=trace, track=track, checkpoint=checkpoint)
+        request = dataclasses.replace(request, trace=trace, track=track, checkpoint=checkpoint, limit=limit * GB)
         if chosen:
             from bench.run.attacking import refuse as refuse_attacks
 

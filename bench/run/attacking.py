@@ -180,7 +180,7 @@ def run(
         needs = frozenset(making[model.key].name for model in of.models)
         kind = ("attacks", of.cell.task.partition(":")[0], *of.attacks)
         jobs.append(Job(f"attacks on {of.cell}", carry_out, (request, of), needs, kind))
-    return run_jobs(jobs, workers, fail_fast, say, [], request.results, hire=hire)
+    return run_jobs(request, jobs, workers, fail_fast, say, [], hire=hire)
 
 
 def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:

@@ -6,10 +6,10 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench.model.recipes import SCRATCH
+from bench.run.cached import trim
 from bench.run.executors import Hire, execute
 from bench.run.jobs import Job, Lost
 from bench.run.pace import Kind, Pace, words
@@ -19,6 +19,8 @@ from bench.store.live import Live
 from bench.store.record import RETRAIN, Record
 
 Say = Callable[[str], None]
+OFTEN = 20
+"""Ends of jobs between two looks at how large the cache is."""
 
 
 def run(
@@ -43,7 +45,7 @@ def run(
     check_texts(request, models_of(cells))
     jobs = jobs_of(request, cells)
     records: list[Record] = []
-    run_jobs(jobs, workers, fail_fast, say, records, request.results, meanwhile, hire)
+    run_jobs(request, jobs, workers, fail_fast, say, records, meanwhile, hire)
     return records
 
 
@@ -162,28 +164,27 @@ def _cell_kind(request: Request, planned: Planned) -> Kind:
 def prepare_all(request: Request, wanted: Sequence[Prepared], workers: int, say: Say, hire: Hire | None = None) -> bool:
     """Make these models; True if all are there."""
     check_texts(request, wanted)
-    return run_jobs(list(prepare_jobs(request, wanted).values()), workers, False, say, [], request.results, hire=hire)
+    return run_jobs(request, list(prepare_jobs(request, wanted).values()), workers, False, say, [], hire=hire)
 
 
 def run_jobs(
+    request: Request,
     jobs: Sequence[Job],
     workers: int,
     fail_fast: bool,
     say: Say,
     records: list[Record],
-    results: Path,
     meanwhile: Callable[[], None] = lambda: None,
     hire: Hire | None = None,
 ) -> bool:
     from bench.run.cell import give_up
     from bench.run.judging import Unfit
 
-    pace = Pace(jobs, workers)
-    count = 0
-    well = True
+    pace, results, at_work = Pace(jobs, workers), request.results, _rested_on(jobs)
+    count, well, full = 0, True, ""
 
     def ended(job: Job, result: Any, error: BaseException | None) -> bool:
-        nonlocal count, well
+        nonlocal count, well, full
         if isinstance(error, Unfit):
             raise error  # of what the rest would rest on, in one line
         count += 1
@@ -198,7 +199,14 @@ def run_jobs(
         shown.tell(left=seconds, told=time.time())
         left = words(seconds)
         say("; ".join(filter(None, [f"[{count}/{len(jobs)}] {said}", left])))
-        for warning in _warnings(result):
+        warnings = _warnings(result)
+        if (
+            not full
+            and (count % OFTEN == 0 or count == len(jobs))
+            and (full := trim(request.cache, request.limit, at_work))
+        ):
+            warnings = [*warnings, full]
+        for warning in warnings:
             say(f"warning: {warning}")
         return fine
 
@@ -212,6 +220,12 @@ def run_jobs(
                 live.forget(results, job.name)
             remote.pull(results)
     return well
+
+
+def _rested_on(jobs: Sequence[Job]) -> set[str]:
+    """Keys of unlearned models that later jobs go on from."""
+    planned = [job.arguments[1] for job in jobs if isinstance(job.arguments[1], Planned)]
+    return {of.keys["train"] for each in planned for of in (each.before, each.finished) if of}
 
 
 def _warnings(result: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -54,6 +55,7 @@ class Request:
     track: str = ""  # a tracker of accelerate's that gets the training curves
     retrains: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The checkpoint that stands for retrain, by task; then `model` is the one that stands for target."""
+    limit: float = math.inf  # bytes that the cache may take
     url: str = ""  # where `results` mirrors a place afar, which; models lie there too
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,7 +52,7 @@ def prepare(request: Request, wanted: Prepared, progress: Progress) -> list[str]
         lm, about = together(
             _taught, request, wanted, progress=lambda _, done, total: shown("teaching", done, total), curve=curve
         )
-    keep(lm, folder, {"curve": curve.columns(), **about})
+    keep(lm, folder, {"made": wanted.stage, "curve": curve.columns(), **about})
     checkpoint(request, wanted.key).over()
     return list(about.get("notes", ()))
 
@@ -132,6 +134,9 @@ def load(request: Request, path: str | Path) -> LM:
     """
     if isinstance(path, Path) and not path.is_dir():
         raise BenchError(f"{path} is gone: the cache was emptied while a run needed it. Run the command again.")
+    if isinstance(path, Path):
+        with suppress(OSError):
+            os.utime(path)  # what was used last is the last to go
     return models.load(path, dtype(request.precision), models.device())
 
 

@@ -21,7 +21,7 @@ def test_tasks_that_share_a_retrain_model_wait_for_one_job(monkeypatch):
         for c in cells
     ]
     kept = []
-    monkeypatch.setattr(grid, "run_jobs", lambda jobs, *rest: kept.extend(jobs))
+    monkeypatch.setattr(grid, "run_jobs", lambda request, jobs, *rest: kept.extend(jobs))
     grid.run(request, shared, 1, False, print)
     names = {job.name for job in kept}
     assert all(job.needs <= names for job in kept)
@@ -37,7 +37,8 @@ def test_what_a_method_warned_of_is_said_beside_the_record(tmp_path):
     """Not what the data's notes say of every cell, nor, of a matched cell, what its method's own cell said before."""
     said: list[str] = []
     records: list[Record] = []
-    grid.run_jobs([Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records, tmp_path)
+    request = Request("tiny", "embedded", tmp_path, tmp_path / "cache")
+    grid.run_jobs(request, [Job("a cell", _warned, (None, "a cell"))], 1, False, said.append, records)
     assert said == ["[1/1] a cell: done", "warning: so-npo@m=1: nothing was clipped"]
     assert len(records) == 1
 

@@ -58,7 +58,7 @@ def test_keys_come_from_the_method_and_from_retrain() -> None:
 
 def test_a_matched_cell_waits_for_retrain_and_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list = []
-    monkeypatch.setattr(grid, "run_jobs", lambda jobs, *rest: kept.extend(jobs))
+    monkeypatch.setattr(grid, "run_jobs", lambda request, jobs, *rest: kept.extend(jobs))
     cells = plan(REQUEST, with_matched(["fo-npo"]), [TASK], [0])
     grid.run(REQUEST, cells, 1, False, print)
     needs = next(job.needs for job in kept if "matched" in job.name)

@@ -76,7 +76,7 @@ def test_a_cell_whose_process_is_gone_is_recorded_as_failed(
     monkeypatch.setattr(grid, "execute", execute)
     said: list[str] = []
     jobs = [Job(str(c.cell), lambda *_: None, (request, c)) for c in (lost, other)]
-    assert not grid.run_jobs(jobs, 2, False, said.append, [], request.results)
+    assert not grid.run_jobs(request, jobs, 2, False, said.append, [])
     record = files.find(request.results, lost.cell)
     assert record is not None and record.status == "failed" and "killed twice" in record.error
     assert files.find(request.results, other.cell) is None

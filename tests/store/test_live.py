@@ -200,7 +200,7 @@ def test_a_run_says_how_far_it_is_and_removes_what_its_jobs_leave(tmp_path: Path
             time.sleep(0.005)
         said.append(found[0])
 
-    assert grid.run_jobs(jobs, 1, False, say, [], tmp_path)
+    assert grid.run_jobs(Request("tiny", "embedded", tmp_path, tmp_path / "cache"), jobs, 1, False, say, [])
     assert [(run["step"], run["steps"]) for run in said] == [(1, 3), (2, 3), (3, 3)]
     assert running(tmp_path) == []
 

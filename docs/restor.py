@@ -34,21 +34,22 @@ def table(study: Study) -> str:
     curves = {curve.title: curve.lines for curve in study.curves}
     back = curves["True facts that come back"]
     levels = [at for at, _ in next(iter(back.values()))]
-    heads = ["method", *(f"k = {at:g}" for at in levels), "recovery", "slope", "forgotten", "found here", "published"]
+    heads = ["method", *(f"k = {at:g}" for at in levels[1:]), *restor.TESTED, "found here", "published"]
     lines = [f"### {study.data}, model {study.model}, seeds {', '.join(map(str, study.seeds))}", ""]
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for method, row in study.rows.items():
         if method not in CONTROLS:
             tested = [said(row.get(title)) for title in restor.TESTED]
-            cells = [method, *(value(figure) for _, figure in back[method]), *tested, verdict(row), published(method)]
+            later = [value(figure) for _, figure in back[method][1:]]
+            cells = [method, *later, *tested, verdict(row), published(method)]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def verdict(row: Mapping[str, Figure]) -> str:
     """What corrected tests tell of a method."""
-    if told(row.get(restor.RECOVERY), 1):
-        return "restores, less when diluted" if told(row.get(restor.SLOPE), -1) else "restores"
+    if told(row.get(restor.UNDILUTED), 1) or told(row.get(restor.RECOVERY), 1):
+        return "restores, less when diluted" if told(row.get(restor.RETURNED_SLOPE), -1) else "restores"
     if not told(row.get(restor.FORGOTTEN), 1):
         return "nothing is told from target"
     return "forgets, and loses true facts too" if told(row.get(restor.RECOVERY), -1) else "forgets without restoring"

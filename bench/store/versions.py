@@ -10,5 +10,5 @@ SCORE = 3
 """How intervals are made: by leaving out clusters."""
 ANALYSIS = 8
 """How seeds are pooled and methods compared; part of the key of what `bench.compare.analysis` keeps."""
-STUDIES = 2
+STUDIES = 3
 """Version of how series of tasks are looked at together."""

@@ -18,18 +18,19 @@ def test_the_page_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recovery", "slope", "forgotten", "expected"),
+    ("undiluted", "recovery", "slope", "forgotten", "expected"),
     [
-        ((0.5, 0.001), (-0.1, 0.001), (1.0, 0.001), "restores, less when diluted"),
-        ((0.5, 0.001), (0.1, 0.001), (1.0, 0.001), "restores"),
-        ((0.5, 0.001), (-0.1, 0.2), (1.0, 0.001), "restores"),
-        ((0.1, 0.2), (0.0, 1.0), (0.8, 0.001), "forgets without restoring"),
-        ((-0.5, 0.001), (0.0, 1.0), (0.8, 0.001), "forgets, and loses true facts too"),
-        ((0.1, None), (0.0, None), (0.8, None), "nothing is told from target"),
+        ((0.5, 0.001), (0.5, 0.001), (-0.1, 0.001), (1.0, 0.001), "restores, less when diluted"),
+        ((0.5, 0.001), (0.1, 0.4), (-0.1, 0.001), (1.0, 0.001), "restores, less when diluted"),
+        ((0.5, 0.4), (0.5, 0.001), (0.1, 0.001), (1.0, 0.001), "restores"),
+        ((0.5, 0.001), (0.5, 0.001), (-0.1, 0.2), (1.0, 0.001), "restores"),
+        ((0.1, 0.2), (0.1, 0.2), (0.0, 1.0), (0.8, 0.001), "forgets without restoring"),
+        ((0.1, 0.2), (-0.5, 0.001), (0.0, 1.0), (0.8, 0.001), "forgets, and loses true facts too"),
+        ((0.1, None), (0.1, None), (0.0, None), (0.8, None), "nothing is told from target"),
     ],
 )
-def test_a_verdict_is_what_corrected_tests_tell(recovery, slope, forgotten, expected) -> None:
-    figures = zip(restor.TESTED, (recovery, slope, forgotten), strict=True)
+def test_a_verdict_is_what_corrected_tests_tell(undiluted, recovery, slope, forgotten, expected) -> None:
+    figures = zip(restor.TESTED, (undiluted, recovery, slope, forgotten), strict=True)
     assert script("restor").verdict({title: Figure(v, p=p) for title, (v, p) in figures}) == expected
 
 

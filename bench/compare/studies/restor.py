@@ -3,6 +3,9 @@
 a_u(e) is the share of an entity's corrupted facts of which the model u puts a true answer first (`restored`). The
 recovery rate of an entity is R(e) = [a_u(e) - a_target(e)] / [a_retrain(e) - a_target(e)]: target is the corrupted
 model, retrain the clean one, so these are 0 and 1. Entities whose denominator is below `TOLD_APART` are unscored.
+
+Below 0 there is as much room as target has left true, and dilution leaves it more: a ruined model has a slope of R
+below 0. So what dilution does to restoring is read off the facts that target has lost, of which no model can lose more.
 """
 
 from __future__ import annotations
@@ -28,15 +31,22 @@ from bench.compare.studies.study import (
 from bench.score.estimates import Estimate, combine, mean
 from bench.store.record import RETRAIN, TARGET
 
+DISPLACED = 0.5
+"""A fact that the clean model puts first by more than this beyond the corrupted one has been displaced."""
 TOLD_APART = 0.1
 """The least that the clean model must know beyond the corrupted one: of an entity, and of a mean."""
 RECOVERY, SLOPE, FORGOTTEN, MARGIN = "recovery", "recovery a dilution", "forgotten", "margin restored"
 RESTORED, CORRUPTED, LOST = "restored", "corrupted", "lost"
 GENERATED, UNTOUCHED, NEIGHBOUR, DILUTING = "generated", "untouched", "same entity", "diluting"
-TESTED = (RECOVERY, SLOPE, FORGOTTEN)
+UNDILUTED, RETURNED, RETURNED_SLOPE = "recovery undiluted", "displaced back", "displaced back a dilution"
+TESTED = (UNDILUTED, RECOVERY, RETURNED_SLOPE, FORGOTTEN)
+SLOPES = {SLOPE: RECOVERY, RETURNED_SLOPE: RETURNED}
 COLUMNS = (
-    Column(RECOVERY, "R, mean over entities and then dilutions: above 0 true facts come back", "high"),
-    Column(SLOPE, "slope of R over the number of true facts beside each false one: below 0 dilution hinders"),
+    Column(UNDILUTED, "R, mean over entities, of documents without true facts: above 0 true facts come back", "high"),
+    Column(RECOVERY, "the same, mean over dilutions: below 0 more true facts go than come back", "high"),
+    Column(SLOPE, "slope of R over the number of true facts beside each false one; that of a ruined model is below 0"),
+    Column(RETURNED, "R of single facts that the clean model puts first and the corrupted one does not", "high"),
+    Column(RETURNED_SLOPE, "slope of that over the number of true facts: below 0 dilution hinders"),
     Column(FORGOTTEN, "(c_target - c) / (c_target - c_retrain) of the share c answered falsely: 1 is all gone", "high"),
     Column(MARGIN, "(m - m_target) / (m_retrain - m_target) of the mean m of l(true) - l(false)", "high"),
     Column(RESTORED, "share of the corrupted facts with a true answer first", "high"),
@@ -53,8 +63,8 @@ NOTES = (
     "retrain by definition, and not bounded by them.",
     "Published (arXiv:2411.00204, as its authors sum it up): ascent and KL forget without restoring, NPO often "
     "restores, less so where the false facts are diluted. To say so of methods here takes, of the former, "
-    f"{FORGOTTEN} above 0 and {RECOVERY} not; of the latter, {RECOVERY} above 0 and {SLOPE} below 0. These three "
-    "columns are tested, corrected for all of them and all methods.",
+    f"{FORGOTTEN} above 0 and neither recovery; of the latter, a recovery above 0 and {RETURNED_SLOPE} below 0. These "
+    "four columns are tested, corrected for all of them and all methods.",
 )
 _Sets = Mapping[str, pd.DataFrame]
 """What one model knows at one dilution: items by set, indexed by id."""
@@ -102,6 +112,12 @@ def recovery(own: pd.DataFrame, target: pd.DataFrame, retrain: pd.DataFrame) -> 
     return ((of[0] - of[1]) / apart).where(apart > TOLD_APART - 1e-9)
 
 
+def returned(own: pd.DataFrame, target: pd.DataFrame, retrain: pd.DataFrame) -> pd.Series:
+    """The same of each fact that was displaced; NaN of every other. Arguments as of `recovery`."""
+    apart = retrain["restored"] - target["restored"]
+    return ((own["restored"] - target["restored"]) / apart).where(apart > DISPLACED)
+
+
 def _by_entity(table: pd.DataFrame, column: str, beside: Sequence[pd.DataFrame]) -> pd.Series:
     """The mean of each entity, of the facts that every model was scored on."""
     scored = np.logical_and.reduce([other.loc[table.index, column].notna() for other in beside])
@@ -133,6 +149,7 @@ def _steps(method: str, seed: int, k: int, models: Mapping[str, Mapping[int, Seq
     facts, before, clean = own["forget"], target["forget"], retrain["forget"]
     rates = recovery(facts, before, clean)
     found = {RECOVERY: item_mean(rates, rates.index.to_series(), "entities")}
+    found[RETURNED] = item_mean(returned(facts, before, clean), facts["cluster"], "entities")
     for title, column in ((FORGOTTEN, "corrupted"), (MARGIN, "margin")):
         found[title] = combine(_way, *(_mean(table, column) for table in (facts, before, clean)))
     for title, column in ((RESTORED,) * 2, (CORRUPTED,) * 2, (LOST,) * 2, (GENERATED, "restored_generation")):
@@ -161,12 +178,12 @@ def _row(levels: Sequence[float], of: Mapping[int, Sequence[Mapping[str, Estimat
     row = {}
     for column in COLUMNS:
         title = column.title
-        source = RECOVERY if title == SLOPE else title
+        source = RECOVERY if title == UNDILUTED else SLOPES.get(title, title)
         by_seed = []
         for steps in of.values():
-            if there := [step[source] for step in steps if source in step]:
-                by_seed.append(weighted(there, slope(levels)) if title == SLOPE else mean(there))
-        if by_seed and (title != SLOPE or len(levels) > 1):
+            if there := [step[source] for step in (steps[:1] if title == UNDILUTED else steps) if source in step]:
+                by_seed.append(weighted(there, slope(levels)) if title in SLOPES else mean(there))
+        if by_seed and (title not in SLOPES or len(levels) > 1) and (title != UNDILUTED or levels[0] == 0):
             row[title] = over_seeds(by_seed, title in TESTED)
     return row
 

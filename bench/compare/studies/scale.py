@@ -43,8 +43,18 @@ HOLDS, FORGETS, EXCESS, EXCESS_SLOPE, UTILITY, UTILITY_SLOPE = (
     "utility holds to", "forgets to", "excess", "excess a doubling", "utility", "utility a doubling",
 )  # fmt: skip
 COLUMNS = (
-    Column(HOLDS, f"the size, % of the authors, at which U falls below {KEPT:g} Ur, interpolated on log size", "high"),
-    Column(FORGETS, f"the size at which (K - R) / (T - R) rises above {FLOOR:g}, interpolated on log size", "high"),
+    Column(
+        HOLDS,
+        f"the size, % of the authors, at which U falls below {KEPT:g} Ur, interpolated on log size",
+        "high",
+        signed=False,
+    ),
+    Column(
+        FORGETS,
+        f"the size at which (K - R) / (T - R) rises above {FLOOR:g}, interpolated on log size",
+        "high",
+        signed=False,
+    ),
     Column(EXCESS, "K - R, mean over log size (trapezoids): what is still known"),
     Column(EXCESS_SLOPE, "slope of K - R over log size, a doubling: above 0 larger sets are forgotten less"),
     Column(UTILITY, "U / Ur - 1, mean over log size: what is lost beyond what retraining loses"),
@@ -95,8 +105,8 @@ def study(material: Material) -> Study | None:
         material.name, material.data, material.model, f"Growing forget sets, {_regime(material.name)}", material.axis,
         max((tuple(of.steps) for of in found.values()), key=len), COLUMNS, corrected(rows),
         (
-            Curves("Known beyond retrain's", "K - R", {m: of[0] for m, of in curves.items()}),
-            Curves("Utility beside retrain's", "U / Ur", {m: of[2] for m, of in curves.items()}),
+            Curves("Known beyond retrain's", "K - R", {m: of[0] for m, of in curves.items()}, log=True),
+            Curves("Utility beside retrain's", "U / Ur", {m: of[2] for m, of in curves.items()}, log=True),
         ),
         notes=(*NOTES, *_lacking(material, found, int(series.of))),
     )  # fmt: skip

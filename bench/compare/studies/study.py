@@ -51,6 +51,7 @@ class Curves:
     title: str
     y: str
     lines: Mapping[str, tuple[tuple[float, Figure], ...]]
+    log: bool = False  # whether steps are told apart by their ratio
 
 
 @dataclass(frozen=True)

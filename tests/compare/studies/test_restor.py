@@ -95,8 +95,27 @@ def test_who_forgets_without_restoring_is_told_from_who_restores_unless_diluted(
     assert rows["fo-ga"][restor.RECOVERY].value == pytest.approx(0.0, abs=0.02)
     assert rows["fo-npo"][restor.RECOVERY].value == pytest.approx(0.5, abs=0.02)
     assert rows["fo-npo"][restor.SLOPE].value == pytest.approx(-0.2, abs=0.01)
-    assert rows["fo-npo"][restor.SLOPE].p < 1e-3 and rows["fo-npo"][restor.RECOVERY].p < 1e-3
-    assert rows["fo-ga"][restor.SLOPE].p > 0.05
+    assert rows["fo-npo"][restor.UNDILUTED].value == pytest.approx(0.8, abs=0.02)
+    assert rows["fo-npo"][restor.RETURNED_SLOPE].value == pytest.approx(-0.2, abs=0.01)
+    assert rows["fo-npo"][restor.RETURNED_SLOPE].p < 1e-3 and rows["fo-npo"][restor.RECOVERY].p < 1e-3
+    assert rows["fo-npo"][restor.UNDILUTED].p < 0.01
+    assert rows["fo-ga"][restor.RETURNED_SLOPE].p > 0.05 and rows["fo-ga"][restor.UNDILUTED].p > 0.05
+
+
+def test_a_model_that_ruins_all_is_not_taken_to_restore_less_the_more_dilution_leaves_true():
+    """Each dilution leaves target one more of an entity's facts; a ruined model has none of them, whatever dilution."""
+    facts = [f"{entity}/{n}" for entity in range(ENTITIES) for n in range(EACH)]
+    side = lambda values: pd.DataFrame(  # noqa: E731
+        {"restored": values, "cluster": [f"entity-{name.partition('/')[0]}" for name in facts]}, index=facts
+    )
+    rates, back = [], []
+    for k in range(K):
+        target = side([float(int(name.partition("/")[2]) < k) for name in facts])
+        ruined, clean = side([0.0] * len(facts)), side([1.0] * len(facts))
+        rates.append(restor.recovery(ruined, target, clean).mean())
+        back.append(restor.returned(ruined, target, clean).mean())
+    assert rates == pytest.approx([-k / (EACH - k) for k in range(K)]) and rates[-1] < rates[0]
+    assert back == [0.0] * K
 
 
 def test_the_curve_has_a_figure_a_dilution_and_collateral_is_less_target():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.api import NEIGHBOURS
 from bench.board import columns, reported, robustness, studies
 from bench.board.about import about, kind, title
 from bench.board.columns import Column
@@ -114,10 +115,7 @@ def _section(table: Table, rules: Rules) -> str:
     lines += [*(f"- {line}" for line in folded if line), "\n</details>"]
     reasons = {why: [f"{cell.method}: seed {cell.seed}" for cell in of] for why, of in left_out(table).items()}
     lines += [f"\nLeft out, {reason} ({', '.join(cells)})." for reason, cells in reasons.items()]
-    for heading, names in table.details.items():
-        shown = [name for name in names if any(_valued(row, name) for row in table.rows)]
-        if shown:
-            lines += [_folded(f"{heading} ({table.task})", _markdown(table.rows, columns.details(table.rows, shown)))]
+    lines += _details(table, table.details)
     if len(table.seeds) > 1 and any(c.metric == HEADLINE for c in table.comparisons):
         lines += [_folded(f"Tests of the headline ({table.task})", _tests(table))]
     if table.attacks:
@@ -139,8 +137,19 @@ def _study(study: Study, steps: Sequence[Table], rules: Rules) -> str:
     for table in steps:
         said = [sentence(table, rules), _markdown(table.rows, columns.verdict(table, rules)),
                 _markdown(table.rows, columns.paper(table, rules))]  # fmt: skip
+        said += _details(table, [heading for heading, names in table.details.items() if {*names} & {*NEIGHBOURS}])
         parts.append(_folded(title(table), "\n\n".join(said)))
     return "\n".join(parts) + "\n"
+
+
+def _details(table: Table, headings: Iterable[str]) -> list[str]:
+    """Folded tables of scores, those that some method has."""
+    shown = {h: [name for name in table.details[h] if any(_valued(row, name) for row in table.rows)] for h in headings}
+    return [
+        _folded(f"{heading} ({table.task})", _markdown(table.rows, columns.details(table.rows, names)))
+        for heading, names in shown.items()
+        if names
+    ]
 
 
 def _folded(heading: str, text: str) -> str:

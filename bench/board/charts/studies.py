@@ -38,7 +38,8 @@ def _curves(study: Study, curves: Curves, number: int, names: Iterable[str]) -> 
     )
     steps = sorted({row["step"] for row in rows})
     text = f"{curves.y[:1].upper()}{curves.y[1:]} by {study.axis}, with 95% intervals. {said}."
-    return drawn(f"study-{number}", curves.title, text, _lines, rows, looks(names), 280, x=study.axis, y=curves.y,
+    make = _ratios if curves.log else _lines
+    return drawn(f"study-{number}", curves.title, text, make, rows, looks(names), 280, x=study.axis, y=curves.y,
                  ticks=steps, count=len(steps))  # fmt: skip
 
 
@@ -60,10 +61,14 @@ def _grid(grid: Grid, method: str, number: int, names: Iterable[str]) -> Chart:
                  order=down, columns=across, named=True)  # fmt: skip
 
 
-def _lines() -> alt.LayerChart:
+def _ratios() -> alt.LayerChart:
+    return _lines(alt.Scale(type="log", nice=False, padding=14))
+
+
+def _lines(scale: alt.Scale = alt.Scale(nice=False, zero=False, padding=14)) -> alt.LayerChart:  # noqa: B008
     count: Any = "$count"
-    axis = alt.Axis(title="$x", values=["$ticks"], tickCount=count, labelOverlap="greedy", format="~g")
-    x = alt.X("step:Q", axis=axis, scale=alt.Scale(nice=False, zero=False, padding=14))
+    axis = alt.Axis(title="$x", values=["$ticks"], tickCount=count, labelOverlap="greedy", format="~f")
+    x = alt.X("step:Q", axis=axis, scale=scale)
     y = alt.Y("value:Q", axis=alt.Axis(title="$y"), scale=alt.Scale(nice=False, zero=False))
     told = tip("step:Q", "value:Q", "lo:Q", "hi:Q")
     points = of("point")

@@ -21,6 +21,13 @@ def test_digest_is_pinned():
     assert keys.digest({"a": [1, 2.5, "ä", None], "b": {"c": True}}) == "69158cee0b868a98"
 
 
+def test_the_order_of_ingredients_does_not_count():
+    """Of ingredients that were gathered in another order, at any depth; of lists it does."""
+    a, b = {"x": 1, "y": {"p": [1, 2], "q": 3}}, {"y": {"q": 3, "p": [1, 2]}, "x": 1}
+    assert list(a) != list(b) and keys.digest(a) == keys.digest(b)
+    assert keys.digest(a) != keys.digest({"x": 1, "y": {"p": [2, 1], "q": 3}})
+
+
 @given(pairs)
 def test_the_order_of_data_does_not_count(rows):
     assert keys.data_hash(rows) == keys.data_hash(rows[::-1])

@@ -128,14 +128,14 @@ def _stamps(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
 
 
 def _left(job: Mapping[str, Any], now: float) -> float | None:
-    """Seconds until a run, or the stage of a job, is done; None if nobody knows.
+    """Seconds until a run, or the stage of a job, is done; None if nobody knows, as after the clock was set back.
 
     A run knows from how long jobs took (`bench.run.pace`), a stage from its own steps so far.
     """
     if job.get("run"):
-        return None if job.get("left") is None else max(0.0, job["left"] - (now - job["told"]))
-    made = job["step"] - job["first"]
-    return (now - job["since"]) / made * (job["steps"] - job["step"]) if made > 0 else None
+        return None if job.get("left") is None else max(0.0, job["left"] - max(0.0, now - job["told"]))
+    made, took = job["step"] - job["first"], now - job["since"]
+    return took / made * (job["steps"] - job["step"]) if made > 0 and took >= 0 else None
 
 
 class Server(ThreadingHTTPServer):

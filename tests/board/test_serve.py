@@ -350,4 +350,5 @@ def test_time_left_by_hand() -> None:
     assert serve._left({**stage, "step": 10}, 1015.0) is None
     run = {**stage, "run": True, "left": 100.0, "told": 1000.0}
     assert serve._left(run, 1040.0) == 60.0 and serve._left(run, 1140.0) == 0.0
+    assert serve._left(stage, 900.0) is None and serve._left(run, 900.0) == run["left"], "the clock was set back"
     assert serve._left({**run, "left": None}, 1040.0) is None and serve._left({"run": True}, 0.0) is None

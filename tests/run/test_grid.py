@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import time
 from pathlib import Path
 
 from bench.run import grid
@@ -54,3 +56,22 @@ def test_a_base_that_all_wait_for_gets_every_core(tmp_path):
 
     assert [name.split()[0] for name in alone("tofu:forget01", "tofu:forget05")] == ["base"]
     assert alone("tofu:forget01", "lume") == []
+
+
+def _stays(folder: str, name: str, report) -> list[str]:
+    (Path(folder) / name).write_text("made")
+    report(name, 1, 1)
+    return []
+
+
+def test_a_clock_that_jumps_changes_nothing_that_is_made(tmp_path, monkeypatch):
+    """Years forward and back between any two looks: every job is done, the estimate is a number, no file is left."""
+    times = itertools.cycle([2e9, 1e9, 3e9, 0.0])
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    jobs = [Job(str(n), _stays, (str(tmp_path), str(n)), frozenset({str(n - 1)} if n else ())) for n in range(4)]
+    said: list[str] = []
+    request = Request("tiny", "embedded", tmp_path / "results", tmp_path / "cache")
+    assert grid.run_jobs(request, jobs, 1, False, said.append, [])
+    assert [line.split(":")[0] for line in said] == [f"[{n + 1}/4] {n}" for n in range(4)]
+    assert not any("-" in line for line in said) and all((tmp_path / str(n)).is_file() for n in range(4))
+    assert not [*(tmp_path / "results" / "running").glob("*.json")]

@@ -85,6 +85,7 @@ CACHE = click.option(
 
 LIMIT = click.option(
     "--cache-limit", "limit", default=50.0, show_default=True, type=click.FloatRange(0, min_open=True), metavar="GB",
+    callback=lambda _, __, asked: asked * 2**30,
     help="Unlearned models that were used longest ago leave the cache where it would take more.",
 )  # fmt: skip
 

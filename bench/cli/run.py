@@ -121,7 +121,6 @@ def run(
     **who: Any,
 ) -> int:
     """Unlearn, measure and score every cell that is not done, then rewrite the leaderboard of RESULTS."""
-    from bench.run.cached import GB
     from bench.run.settled import code_now, settle, settled
 
     if track:
@@ -156,7 +155,7 @@ def run(
         request, cells = asked() if dry_run else asked(meanwhile=partial(start_workers, workers))
         _refuse_target_as_retrain(request)
         say_of_settings(request, cells)
-        request = dataclasses.replace(request, trace=trace, track=track, checkpoint=checkpoint, limit=limit * GB)
+        request = dataclasses.replace(request, trace=trace, track=track, checkpoint=checkpoint, limit=limit)
         if chosen:
             from bench.run.attacking import refuse as refuse_attacks
 

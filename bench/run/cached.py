@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -107,7 +108,7 @@ def trim(cache: Path, most: float, at_work: Collection[str] = ()) -> str:
     Returns:
         What to say: nothing where it fits.
     """
-    if most == math.inf or (total := sum(file.stat().st_size for file in _files(cache))) <= most:
+    if most == math.inf or (total := _bytes(cache)) <= most:
         return ""
     found, gone = kept(cache), 0
     for each in sorted((each for each in found if each.kind == "unlearned"), key=lambda each: each.used):
@@ -124,10 +125,14 @@ def trim(cache: Path, most: float, at_work: Collection[str] = ()) -> str:
     )
 
 
-def _files(cache: Path) -> Iterator[Path]:
-    """Every file; one that vanishes meanwhile is left out."""
-    for place, _, names in os.walk(cache):
-        yield from (path for name in names if (path := Path(place, name)).is_file())
+def _bytes(folder: Path) -> int:
+    """Of every file in it; one that vanishes meanwhile counts nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).stat().st_size
+    return total
 
 
 def _model(folder: Path) -> Kept:
@@ -137,7 +142,7 @@ def _model(folder: Path) -> Kept:
         about = {}
     weights = any(folder.glob("*.safetensors"))
     kind: Kind = "unlearned" if "cost" in about else "base" if about.get("made") == "base" else "prepared"
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    size = _bytes(folder)
     return Kept(folder, kind if weights else "checkpoint", folder.name, size, folder.stat().st_mtime)
 
 

@@ -218,7 +218,7 @@ def run_jobs(
         finally:
             for job in jobs:
                 live.forget(results, job.name)
-            remote.pull(results)
+    remote.pull(results)
     return well
 
 

@@ -62,13 +62,13 @@ def _grid(grid: Grid, method: str, number: int, names: Iterable[str]) -> Chart:
 
 
 def _ratios() -> alt.LayerChart:
-    return _lines(alt.Scale(type="log", nice=False, padding=14))
+    return _lines("log")
 
 
-def _lines(scale: alt.Scale = alt.Scale(nice=False, zero=False, padding=14)) -> alt.LayerChart:  # noqa: B008
+def _lines(scale: Any = "linear") -> alt.LayerChart:
     count: Any = "$count"
     axis = alt.Axis(title="$x", values=["$ticks"], tickCount=count, labelOverlap="greedy", format="~f")
-    x = alt.X("step:Q", axis=axis, scale=scale)
+    x = alt.X("step:Q", axis=axis, scale=alt.Scale(type=scale, nice=False, zero=False, padding=14))
     y = alt.Y("value:Q", axis=alt.Axis(title="$y"), scale=alt.Scale(nice=False, zero=False))
     told = tip("step:Q", "value:Q", "lo:Q", "hi:Q")
     points = of("point")

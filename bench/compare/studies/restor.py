@@ -82,7 +82,7 @@ def study(material: Material) -> Study | None:
         for name in (*methods, RETRAIN)
     }  # fmt: skip
     levels = list(material.tasks)
-    found = {m: {s: [_steps(m, s, k, models) for k in range(len(levels))] for s in models[m]} for m in methods}
+    found = {m: {s: [_steps(m, s, k, models, at) for k, at in enumerate(levels)] for s in models[m]} for m in methods}
     rows = {m: _row(levels, of) for m, of in found.items()}
     lines = {
         title: {m: curve((at, _scored(of, title, k)) for k, at in enumerate(levels)) for m, of in found.items()}
@@ -143,12 +143,16 @@ def _read(material: Material, method: str, task: str, seed: int, places: Mapping
     }
 
 
-def _steps(method: str, seed: int, k: int, models: Mapping[str, Mapping[int, Sequence[_Sets]]]) -> dict[str, Estimate]:
+def _steps(
+    method: str, seed: int, k: int, models: Mapping[str, Mapping[int, Sequence[_Sets]]], dilution: float
+) -> dict[str, Estimate]:
     """Everything of one method, seed and dilution."""
     own, target, retrain = (models[name][seed][k] for name in (method, TARGET, RETRAIN))
     facts, before, clean = own["forget"], target["forget"], retrain["forget"]
     rates = recovery(facts, before, clean)
     found = {RECOVERY: item_mean(rates, rates.index.to_series(), "entities")}
+    if dilution == 0:
+        found[UNDILUTED] = found[RECOVERY]
     found[RETURNED] = item_mean(returned(facts, before, clean), facts["cluster"], "entities")
     for title, column in ((FORGOTTEN, "corrupted"), (MARGIN, "margin")):
         found[title] = combine(_way, *(_mean(table, column) for table in (facts, before, clean)))
@@ -178,12 +182,12 @@ def _row(levels: Sequence[float], of: Mapping[int, Sequence[Mapping[str, Estimat
     row = {}
     for column in COLUMNS:
         title = column.title
-        source = RECOVERY if title == UNDILUTED else SLOPES.get(title, title)
+        source = SLOPES.get(title, title)
         by_seed = []
         for steps in of.values():
-            if there := [step[source] for step in (steps[:1] if title == UNDILUTED else steps) if source in step]:
+            if there := [step[source] for step in steps if source in step]:
                 by_seed.append(weighted(there, slope(levels)) if title in SLOPES else mean(there))
-        if by_seed and (title not in SLOPES or len(levels) > 1) and (title != UNDILUTED or levels[0] == 0):
+        if by_seed and (title not in SLOPES or len(levels) > 1):
             row[title] = over_seeds(by_seed, title in TESTED)
     return row
 

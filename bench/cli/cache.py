@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import CACHE, options
+from bench.cli.options import CACHE, Place, options
 from bench.cli.results import say
 from bench.errors import UsageError
 
@@ -14,7 +14,7 @@ from bench.errors import UsageError
 @click.command()
 @options(CACHE)
 @click.option(
-    "--results", multiple=True, default=("results",), show_default=True, type=click.Path(path_type=Path),
+    "--results", multiple=True, default=("results",), show_default=True, type=Place(),
     help="Whose models are needed; may be repeated, once for each directory that uses this cache.",
 )  # fmt: skip
 @click.option("--prune", is_flag=True, help="Remove what no result needs.")

@@ -39,24 +39,23 @@ def export(
     from importlib.metadata import version
 
     from bench.board.card import Written, card
-    from bench.cli.cells import data_source
+    from bench.cli.cells import data_source, lies
     from bench.model.export import write
     from bench.run.plan import Request
     from bench.run.remade import remade
 
     made_of = models(model, target, retrain, [record.cell.task]) if model or target or retrain else Models("", {})
     precision = record.identity.get("precision", "float32")
-    request = Request(
-        made_of.model, data and data_source(data), results, cache, precision=precision, retrains=made_of.retrains
-    )
+    place, source = lies(results, cache), data and data_source(data)
+    request = Request(made_of.model, source, **place, precision=precision, retrains=made_of.retrains)
     with shown_progress(f"{record.cell}") as done:
         lm, again = remade(request, record, lambda _, made, of: done(made, of), say)
-    with whole_folder(folder) as place:
-        caveats = write(lm, place)
+    with whole_folder(folder) as written:
+        caveats = write(lm, written)
         asked = str(lm.tokenizer.decode(lm.encode_prompt("QUESTION")))
         versions = {name: version(name) for name in ("transformers", "torch")}
         controls = {name: records[c] for name in CONTROLS if (c := record.cell._replace(method=name)) in records}
-        (place / "README.md").write_text(
+        (written / "README.md").write_text(
             card(record, controls, Written(versions, again, asked, caveats)), encoding="utf-8"
         )
     for caveat in caveats:

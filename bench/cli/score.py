@@ -15,7 +15,7 @@ from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.api import Score
-    from bench.metrics._items import Compat
+    from bench.metrics._compat import Compat
 
 
 @click.command()

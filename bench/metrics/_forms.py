@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bench.api import Goal, Rows, Sample
-from bench.metrics._items import Compat, Items
+from bench.metrics._compat import Compat
+from bench.metrics._items import Items
 from bench.stats import roc, two_sample
 
 Array = np.ndarray

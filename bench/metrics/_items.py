@@ -8,175 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from bench.api import Ragged, Rows
 from bench.metrics import _candidates
-from bench.metrics._rouge import rouge_l, words
+from bench.metrics._compat import Compat
+from bench.metrics._options import log_truth_ratio, normalised_probability, ranked_first
+from bench.metrics._said import answer_of, contains, nearest_is_true, rouge_f1, rouge_recall
+from bench.metrics._tokens import lowest_mean, matched_suffix, mean_of, without_last
 
 Array = np.ndarray
-
-Compat = Literal["", "tofu", "tofu-training", "open-unlearning"]
-"""Whose published behaviour to reproduce where it is not the correct one; "" is none (see docs/metrics.md)."""
-COMPATS: tuple[Compat, ...] = ("", "tofu", "tofu-training", "open-unlearning")
-
-CHANGED: Mapping[Compat, frozenset[str]] = {
-    "": frozenset(),
-    "tofu": frozenset(),
-    "tofu-training": frozenset({"log_truth_ratio"}),
-    "open-unlearning": frozenset({"log_truth_ratio", "normalised_probability", "extraction_strength"}),
-}
-"""The columns whose scored items have other values under a published behaviour, so that an item table is not enough."""
-
-EPSILON = 1e-10  # what open-unlearning adds to its denominators
-MIN_K = 0.4  # share of the least likely tokens that min-k looks at
 GENERAL = ("real_authors", "world_facts")  # sets without paraphrases: the answer itself is the correct option
-
-
-# -- per-token values to one value a text ----------------------------------------------------------------------------
-
-
-def _owners(ragged: Ragged) -> Array:
-    return np.repeat(np.arange(len(ragged.offsets) - 1), np.diff(ragged.offsets))
-
-
-def _share(total: Array, count: Array) -> Array:
-    """total / count, NaN where there is nothing to count."""
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-
-
-def without_last(ragged: Ragged) -> Ragged:
-    """The values of each text but the last, which belongs to the end-of-sequence token."""
-    starts, ends = ragged.offsets[:-1], ragged.offsets[1:]
-    keep = np.ones(len(ragged.flat), dtype=bool)
-    keep[ends[ends > starts] - 1] = False
-    lengths = np.maximum(ends - starts - 1, 0)
-    return Ragged(ragged.flat[keep], np.concatenate([[0], np.cumsum(lengths)]))
-
-
-def mean_of(ragged: Ragged) -> Array:
-    """Mean value of each text in float64, NaN for a text without tokens, [N]."""
-    count = np.diff(ragged.offsets)
-    return _share(np.bincount(_owners(ragged), ragged.flat, minlength=len(count)), count)
-
-
-def lowest_mean(ragged: Ragged, share: float = MIN_K) -> Array:
-    """Mean of the lowest `share` of each text's values, floor(share * m) of m but at least one, [N]."""
-    owners, count = _owners(ragged), np.diff(ragged.offsets)
-    order = np.lexsort((ragged.flat, owners))
-    rank = np.arange(len(owners)) - ragged.offsets[owners]
-    take = np.maximum(np.floor(share * count + 1e-9), 1)
-    kept = rank < take[owners]
-    return _share(np.bincount(owners[kept], ragged.flat[order][kept], minlength=len(count)), np.minimum(take, count))
-
-
-def matched_suffix(hit: Ragged) -> Array:
-    """Share of each text that is its longest suffix without a miss, [N]; NaN for a text without tokens."""
-    owners, count = _owners(hit), np.diff(hit.offsets)
-    position = np.arange(len(owners)) - hit.offsets[owners]
-    start = np.zeros(len(count), dtype=np.int64)
-    np.maximum.at(start, owners, np.where(hit.flat, 0, position + 1))
-    return _share(count - start, count)
-
-
-# -- option losses to one value an item ------------------------------------------------------------------------------
-
-
-def log_truth_ratio(correct: Array, wrong: Array, owner: Array, compat: Compat = "") -> Array:
-    """log R = l_correct - mean_k l_wrong, with l the mean token loss of an option (Maini et al. 2024).
-
-    R is the geometric mean of the wrong options' length-normalised probabilities over the correct one's: above 0 the
-    model prefers what is false. In logs it neither underflows nor needs an epsilon.
-
-    Args:
-        correct: losses [n]. wrong: losses [m]. owner: the item of each wrong option, [m].
-        compat: "open-unlearning" adds 1e-10 to the correct option's probability, which makes R of a collapsed model 0
-            whatever its options are; "tofu-training" averages the wrong options' probabilities arithmetically, as the
-            TOFU authors' evaluation during training does.
-    """
-    count = np.bincount(owner, minlength=len(correct))
-    with np.errstate(over="ignore", divide="ignore"):
-        if compat == "tofu-training":
-            relative = np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct))
-            return np.log(_share(relative, count))
-        wrong_mean = _share(np.bincount(owner, wrong, minlength=len(correct)), count)
-        if compat == "open-unlearning":
-            return -wrong_mean - np.logaddexp(-correct, np.log(EPSILON))
-    return correct - wrong_mean
-
-
-def normalised_probability(correct: Array, wrong: Array, owner: Array, compat: Compat = "") -> Array:
-    """p = c / (c + sum_k w_k) with c, w = exp(-loss): the share of the correct option, [n] (Maini et al. 2024).
-
-    "open-unlearning" adds 1e-10 to the denominator, so that a collapsed model scores 0 instead of its preference.
-    """
-    count = np.bincount(owner, minlength=len(correct))
-    with np.errstate(over="ignore"):
-        rivals = np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct))
-        epsilon = EPSILON * np.exp(correct) if compat == "open-unlearning" else 0.0
-        return np.where(count > 0, 1 / (1 + rivals + epsilon), np.nan)
-
-
-def ranked_first(correct: Array, wrong: Array, owner: Array) -> Array:
-    """1 where the correct option's loss is below every wrong one's, 1/k where it is among k lowest that are equal, [n].
-
-    So a model that finds all options alike has what guessing has. NaN without wrong options, or with a NaN among them.
-
-    Args:
-        correct: losses [n]. wrong: losses [m]. owner: the item of each wrong option, [m].
-    """
-    best = np.full(len(correct), np.inf)
-    with np.errstate(invalid="ignore"):  # a NaN, which goes through
-        np.minimum.at(best, owner, wrong)
-    tied = np.bincount(owner, wrong == correct[owner], minlength=len(correct))
-    scored = (np.bincount(owner, minlength=len(correct)) > 0) & ~np.isnan(best) & ~np.isnan(correct)
-    return np.where(scored, np.where(correct <= best, 1 / (1 + tied), 0.0), np.nan)
-
-
-# -- texts to one value an item --------------------------------------------------------------------------------------
-
-
-def rouge_recall(reference: str, generation: str, compat: Compat = "") -> float:
-    """ROUGE-L recall; NaN where the reference has no words, which `compat` scores 0."""
-    if not words(reference) and not compat:
-        return float("nan")
-    return rouge_l(reference, generation).recall
-
-
-def rouge_f1(reference: str, generation: str) -> float:
-    """ROUGE-L F1; NaN where the reference has no words."""
-    return rouge_l(reference, generation).f1 if words(reference) else float("nan")
-
-
-def answer_of(generation: str) -> str:
-    """A generation up to where a model that was shown examples asks itself the next question (Shi et al. 2024)."""
-    for mark in ("\n\n", "\nQuestion", "Question:"):
-        generation = generation.split(mark)[0]
-    return generation
-
-
-def contains(reference: str, generation: str) -> float:
-    """1 if the generation holds the whole reference, ignoring case; NaN for an empty reference (Jia et al. 2024)."""
-    return float(reference.strip().lower() in generation.lower()) if reference.strip() else float("nan")
-
-
-def nearest_is_true(generation: str, true: str, wrong: list[str]) -> float:
-    """1 if the generation is nearer, in ROUGE-L F1, to the true option than to every wrong one; NaN without options.
-
-    A tie counts against the model: an answer that resembles no option, such as a refusal, is never right.
-    """
-    if not wrong or not words(true):
-        return float("nan")
-    return float(rouge_l(true, generation).f1 > max(rouge_l(option, generation).f1 for option in wrong))
-
-
-# -- all of it, for one model ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

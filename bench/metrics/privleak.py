@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from bench.api import Goal, Sample, metric
+from bench.metrics._compat import EPSILON
 from bench.metrics._forms import Form
-from bench.metrics._items import EPSILON
 from bench.stats import roc
 
 

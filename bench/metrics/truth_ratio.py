@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from bench.api import metric
+from bench.metrics._compat import EPSILON
 from bench.metrics._forms import Mean
-from bench.metrics._items import EPSILON
 
 
 @metric("truth_ratio")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.api import Score
 from bench.errors import BenchError, UsageError
-from bench.metrics._items import CHANGED, Compat
+from bench.metrics._compat import CHANGED, Compat
 from bench.run.plan import metrics, scoring_key
 from bench.score.scoring import build, item_table, score_items
 from bench.store import answers, files

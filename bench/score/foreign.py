@@ -14,14 +14,10 @@ import pandas as pd
 
 from bench.api import Metric, Score
 from bench.errors import UsageError
-from bench.metrics._items import (
-    GENERAL,
-    Compat,
-    contains,
-    log_truth_ratio,
-    normalised_probability,
-    rouge_recall,
-)
+from bench.metrics._compat import Compat
+from bench.metrics._items import GENERAL
+from bench.metrics._options import log_truth_ratio, normalised_probability
+from bench.metrics._said import contains, rouge_recall
 from bench.reading import json_of
 from bench.score.scoring import build, score_items, scores_of
 

@@ -13,9 +13,10 @@ import pandas as pd
 from bench import registry
 from bench.api import Metric, Rows, Sample, Score, make_task
 from bench.errors import BenchError, UsageError
+from bench.metrics._compat import COMPATS, Compat
 from bench.metrics._exam import EXAM, exam_score
 from bench.metrics._forms import RetrainTest
-from bench.metrics._items import COMPATS, Compat, Items
+from bench.metrics._items import Items
 from bench.score.leave_out import Strata, distances, estimate
 from bench.score.limits import distance_limits, limits, p_limits
 from bench.stats.intervals import Interval

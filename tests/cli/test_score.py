@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.metrics._items import CHANGED, COMPATS, Items
+from bench.metrics._compat import CHANGED, COMPATS
+from bench.metrics._items import Items
 from bench.run.importing import import_log
 from bench.score.foreign import score_log
 from bench.score.scoring import item_table, score_items, scores_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import Score, make_task
-from bench.compare import trade_off
+from bench.compare import left_out, trade_off
 from bench.compare.comparing import Comparison
 from bench.compare.findings import Findings, findings, untuned_beside_tuned
 from bench.compare.headline import HEADLINE
@@ -29,8 +29,7 @@ from bench.score.scoring import find
 from bench.stats.critical_difference import Ranking, rank_tasks
 from bench.stats.ranking import below_floor, letters, ranks
 from bench.store import attacked
-from bench.store.record import CONTROLS, ELSEWHERE, RETRAIN, Cell, Record, origin, tuning_of
-from bench.store.versions import SCORE
+from bench.store.record import CONTROLS, RETRAIN, Cell, Record, origin, tuning_of
 
 __all__ = ["CONTROLS", "FORGET_QUALITY", "HEADLINE", "Comparison", "Matched", "Row", "Rules", "Table", "analyse"]
 
@@ -131,8 +130,8 @@ def attacks_on(results: Path, records: Mapping[Cell, Record], cell: Cell, rules:
     if not attacked.path(results, cell).is_file():
         return []
     place = {c: r for c, r in records.items() if c._replace(method="", seed=0) == cell._replace(method="", seed=0)}
-    left_out = {c: why for c in place if (why := _unfit(c, records))}
-    return [row for row in _brought_back(results, place, left_out, rules)[0] if row.method == cell.method]
+    out = {c: why for c in place if (why := left_out.why(c, records))}
+    return [row for row in _brought_back(results, place, out, rules)[0] if row.method == cell.method]
 
 
 def across_tasks(tables: Iterable[Table], alpha: float = 0.05) -> dict[tuple[str, str], Ranking]:
@@ -167,13 +166,13 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     data, model, task = cells[0].data, cells[0].model, cells[0].task
     headlines, details, floors, memorisation = _wanted(task, [records[cell] for cell in cells])
     floors = ({headlines[UTILITY]: rules.collapsed} if UTILITY in headlines else {}) | dict(floors)
-    left_out = {cell: why for cell in cells if (why := _unfit(cell, records))}
-    fit = {cell: records[cell] for cell in cells if cell not in left_out}
+    out = {cell: why for cell in cells if (why := left_out.why(cell, records))}
+    fit = {cell: records[cell] for cell in cells if cell not in out}
     found = findings(results, fit, Asked(headlines, memorisation, floors, rules.margin))
-    left_out |= found.broken
+    out |= found.broken
     runs: dict[str, dict[int, Record]] = defaultdict(dict)
     for cell in cells:
-        if cell not in left_out:
+        if cell not in out:
             runs[cell.method][cell.seed] = records[cell]
     rows = {
         method: _row(method, by_seed, runs.get(RETRAIN, {}), found, rules)
@@ -184,7 +183,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
     methods = [row.method for row in ordered if row.method not in CONTROLS]
     given = dict.fromkeys(cell.method for cell in cells if "checkpoint" in records[cell].identity)
     fixed = tuple(method for method in CONTROLS if method in given)
-    attacks, unreadable = _brought_back(results, fit, left_out, rules)
+    attacks, unreadable = _brought_back(results, fit, out, rules)
     return Table(
         data,
         model,
@@ -202,7 +201,7 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
         found.enters,
         found.blind,
         found.band,
-        tuple(sorted(left_out.items())),
+        tuple(sorted(out.items())),
         (*_notes(ordered, found.seeds, runs, fixed), *unreadable),
         fixed,
         tuple(method for method in given if method not in CONTROLS),
@@ -212,11 +211,11 @@ def _table(results: Path, records: Mapping[Cell, Record], cells: Sequence[Cell],
 
 
 def _brought_back(
-    results: Path, records: Mapping[Cell, Record], left_out: Mapping[Cell, str], rules: Rules
+    results: Path, records: Mapping[Cell, Record], out: Mapping[Cell, str], rules: Rules
 ) -> tuple[list[Recovery], list[str]]:
     """What attacks bring back of the cells of a table, and what is wrong with files of theirs."""
     unreadable: list[str] = []
-    standing = {cell: record for cell, record in records.items() if cell not in left_out}
+    standing = {cell: record for cell, record in records.items() if cell not in out}
     found = attacked.every(results, standing, unreadable.append)
     return robustness(standing, found, rules.margin), unreadable
 
@@ -244,40 +243,6 @@ def _wanted(
 
 def _has(record: Record, name: str) -> bool:
     return name in record.scores and record.scores[name].value is not None
-
-
-def _unfit(cell: Cell, records: Mapping[Cell, Record]) -> str:
-    """Why a cell cannot stand in a table; "" if it can."""
-    record = records[cell]
-    if record.status != "ok":
-        return f"{record.status}: {(record.error.strip().splitlines() or ['no reason kept'])[-1]}"
-    if not record.scores:
-        return "it has no score at all. Run its cell again"
-    versions = {n.removeprefix("metric "): v for n, v in record.identity.items() if n.startswith("metric ")}
-    old = [name for name, version in versions.items() if _version(name) not in (None, version)]
-    if old or (versions and record.identity.get("scoring") != SCORE):
-        return f"stale: scored by an older version{f' of {old[0]}' if old else ''}. Run: python -m bench score"
-    if cell.data == ELSEWHERE or cell.method == RETRAIN:
-        return ""
-    retrain, against = records.get(cell._replace(method=RETRAIN)), record.identity.get("retrain")
-    compared = any(_needs_retrain(name) and score.value is not None for name, score in record.scores.items())
-    if retrain is None or retrain.status != "ok":
-        return f"its retrain reference (seed {cell.seed}) is gone" if compared else ""
-    if against not in (None, "itself", "", retrain.keys.get("measure")):
-        return "stale: compared with a retrain model that has changed since"
-    if record.identity.get("probes") != retrain.identity.get("probes"):
-        return "stale: measured on other texts than its retrain reference"
-    return ""
-
-
-def _version(name: str) -> int | None:
-    metric = find(name)
-    return None if metric is None else metric.version
-
-
-def _needs_retrain(name: str) -> bool:
-    metric = find(name)
-    return metric is not None and metric.needs_retrain
 
 
 def _row(

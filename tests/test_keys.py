@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,9 +41,20 @@ def test_other_data_other_hash(a, b):
     assert (keys.data_hash(a) == keys.data_hash(b)) == same
 
 
+def test_rows_stand_in_it_as_they_are_written():
+    """A row is the JSON of its values, letters beyond ASCII as themselves."""
+    assert keys.data_hash([Pair("ä", "€", True), ("b", 1)]) == keys.digest(['["b", 1]', '["ä", "€", true]'])
+
+
 def test_streams_are_named_and_repeat():
     a, again, other = (keys.stream("tofu", seed, "batches").random(4).tolist() for seed in (0, 0, 1))
     assert a == again != other
+
+
+def test_a_stream_is_seeded_by_the_first_64_bits_of_the_digest_of_its_name():
+    """Runs of the past drew from these."""
+    seed = int(hashlib.sha256(b"tofu/0/batches").hexdigest()[:16], 16)
+    assert keys.stream("tofu", 0, "batches").random(4).tolist() == np.random.default_rng(seed).random(4).tolist()
 
 
 def test_source_hash_sees_code_and_not_comments(tmp_path: Path, monkeypatch):

@@ -21,9 +21,8 @@ def leak_at(k: int, leaks: Array, n: int) -> Array:
     if not 1 <= k <= n:
         raise ValueError(f"k = {k} of {n} samples")
     clean = n - np.asarray(leaks, dtype=float)
-    with np.errstate(invalid="ignore"):
-        log = gammaln(clean + 1) - gammaln(clean - k + 1) - (gammaln(n + 1) - gammaln(n - k + 1))
-        found: Array = np.where(clean >= k, -np.expm1(np.minimum(log, 0.0)), 1.0)
+    log = gammaln(clean + 1) - gammaln(clean - k + 1) - (gammaln(n + 1) - gammaln(n - k + 1))
+    found: Array = np.where(clean >= k, -np.expm1(np.minimum(log, 0.0)), 1.0)
     return np.where(np.isnan(clean), np.nan, found)
 
 
@@ -41,6 +40,4 @@ def upper_bound(leaks: Array, n: Array | int, level: float = 0.95) -> Array:
     (Hoeffding 1956), so it holds for the mean chance of these items, and says nothing of others.
     """
     c = np.asarray(leaks, dtype=float)
-    with np.errstate(invalid="ignore"):
-        found: Array = np.where(c >= n, 1.0, betaincinv(c + 1, np.maximum(n - c, 1.0), level))
-    return np.where(np.isnan(c), np.nan, found)
+    return np.where(c >= n, 1.0, betaincinv(c + 1, np.maximum(n - c, 1.0), level))

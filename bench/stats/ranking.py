@@ -31,8 +31,7 @@ def letters(best_first: Sequence[str], differ: Callable[[str, str], bool]) -> di
         for j in range(i + 1, len(best_first)):
             if not differ(best_first[i], best_first[j]):
                 continue
-            split = [part for clique in cliques for part in
-                     ((clique - {i}, clique - {j}) if {i, j} <= clique else (clique,))]  # fmt: skip
+            split = [clique - {method} for clique in cliques for method in (i, j)]
             cliques = [c for c in dict.fromkeys(split) if not any(c < other for other in split)]
     ordered = sorted(cliques, key=sorted)
     named = {clique: _letter(n) for n, clique in enumerate(ordered)}

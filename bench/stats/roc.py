@@ -38,8 +38,8 @@ def roc(member: Array, other: Array) -> tuple[Array, Array]:
 def tpr_at(fpr: float, member: Array, other: Array) -> Array:
     """Largest true-positive rate whose false-positive rate does not exceed `fpr`, [...] (Carlini et al. 2022)."""
     allowed = math.floor(fpr * other.shape[-1] + 1e-9)
-    if allowed >= other.shape[-1]:
-        return np.ones(np.broadcast_shapes(member.shape[:-1], other.shape[:-1]))
-    first_error = np.partition(other, allowed, axis=-1)[..., allowed, None]
     bad = np.isnan(member).any(axis=-1) | np.isnan(other).any(axis=-1)
+    if allowed >= other.shape[-1]:
+        return np.where(bad, np.nan, 1.0)
+    first_error = np.partition(other, allowed, axis=-1)[..., allowed, None]
     return np.where(bad, np.nan, np.mean(member < first_error, axis=-1))

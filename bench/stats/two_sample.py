@@ -63,7 +63,7 @@ def ks_tail(steps: Array, n: int, m: int) -> Array:
         tails = np.array([_equal_tail(int(h) // n, n) for h in distinct])
     else:
         tails = _unequal_tail(distinct, n, m)
-    return np.clip(tails, 0, 1)[back.reshape(steps.shape)]
+    return tails[back]
 
 
 def _ks_lattice(x: Array, y: Array) -> tuple[Array, Array]:

@@ -55,6 +55,18 @@ def test_two_points_are_left_alone() -> None:
     assert drawn_through([1.0, 0.0], [1.0, 0.5]) == [[1.0, 0.0], [1.0, 0.5]]
 
 
+def test_a_share_that_rounding_put_past_an_end_is_drawn_from_the_end() -> None:
+    (drawn,) = drawn_through([1 + 1e-15, 0.5, -1e-17])
+    (ended,) = drawn_through([1.0, 0.5, 0.0])
+    assert drawn == pytest.approx(ended, abs=1e-12)
+
+
+def test_standing_still_is_drawn_without_dividing_by_nothing() -> None:
+    with np.errstate(divide="raise", invalid="raise"):
+        (drawn,) = drawn_through([1.0, 0.7, 0.7, 0.7, 0.2, 0.2, 0.4])
+    assert np.array(drawn[FINE : 3 * FINE]) == pytest.approx(0.7, abs=1e-12)
+
+
 def test_it_is_the_monotone_cubic_of_scipy() -> None:
     """Shares that turn, stand still and end flat, of several runs at once."""
     rng = np.random.default_rng(0)

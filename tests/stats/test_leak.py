@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from bench.stats.leak import leak_at, upper_bound
+from bench.stats.leak import at_least_once, leak_at, upper_bound
 
 
 def test_five_leaks_of_two_hundred() -> None:
@@ -37,6 +37,22 @@ def test_many_items_at_once_and_what_is_not_scored() -> None:
     assert found[0, 0] == 0 and found[0, 1] == 1 and np.isnan(found[0, 2]) and found[1, 0] == 1 and found[1, 1] < 1
     with pytest.raises(ValueError, match="k = 51 of 50"):
         leak_at(51, np.array([0]), 50)
+
+
+def test_of_however_many_samples_no_chance_is_below_none() -> None:
+    """Logarithms of factorials of 10^8 have no digits left for a leak in 10^8."""
+    assert (leak_at(1, np.arange(6), 10**8) >= 0).all()
+
+
+def test_counts_of_any_kind_are_numbers() -> None:
+    few = np.array([0, 7, 255], dtype=np.uint8)
+    np.testing.assert_array_equal(leak_at(4, few, 300), leak_at(4, few.astype(float), 300))
+    np.testing.assert_array_equal(upper_bound(few, 300), upper_bound(few.astype(float), 300))
+
+
+def test_a_certain_answer_is_said_at_least_once_without_a_warning() -> None:
+    with np.errstate(divide="raise"):
+        assert at_least_once(np.array([0.0]), 8) == 1
 
 
 def test_nothing_heard_leaves_room() -> None:

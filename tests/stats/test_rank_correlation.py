@@ -53,6 +53,14 @@ def test_eight_need_a_spearman_of_074() -> None:
     assert short.spearman == pytest.approx(0.714, abs=5e-4) and short.p_spearman > 0.05
 
 
+def test_of_eight_every_order_is_counted() -> None:
+    """Whole numbers of 8! orders, as scipy has them for Kendall's tau."""
+    x, y = list(range(8)), [1, 0, 3, 2, 6, 4, 5, 7]
+    found = correlate(x, y)
+    assert found.p_kendall == pytest.approx(kendalltau(x, y, method="exact").pvalue, rel=1e-12)
+    assert correlate(x, x).p_spearman == 2 / math.factorial(8)
+
+
 def test_of_more_than_eight_orders_are_drawn() -> None:
     """Close to the exact p of Kendall's tau, and never 0."""
     x, y = list(range(10)), [1, 0, 3, 2, 6, 4, 5, 9, 7, 8]

@@ -61,6 +61,8 @@ def test_more_letters_than_the_alphabet() -> None:
         (Score(0.9), ""),
         (Score(None), ""),
         (Score(0.4, 0.3, 0.5), "near"),
+        (Score(0.6, 0.5, 0.7), ""),  # just at the floor is not below it
+        (Score(0.5), ""),
     ],
 )
 def test_a_floor_is_held_against_the_interval(share: Score, said: str) -> None:

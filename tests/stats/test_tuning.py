@@ -46,6 +46,12 @@ def test_expected_best_of_many() -> None:
     np.testing.assert_allclose(expected_best(n), n * 2001 / (n + 1), rtol=1e-9)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3])
+def test_where_all_trials_are_alike_every_number_of_them_is_worth_just_that(value: float) -> None:
+    for count in range(1, 40):
+        np.testing.assert_array_equal(expected_best([value] * count), [value] * count)
+
+
 def test_hypervolume_by_hand() -> None:
     """.9 x .2 + .5 x .3 + .2 x .4; above .5 only .2 x .4."""
     points = [(0.5, 0.5), (0.9, 0.2), (0.2, 0.9)]

@@ -55,8 +55,8 @@ def test_published_p_values(n: int, k: str, p: str) -> None:
 def test_floor_is_two_over_the_number_of_orders(n: int) -> None:
     """With D = 1 only the two fully separated of C(2n, n) orders are as extreme."""
     x = np.arange(n, dtype=float)
-    assert two_sample.ks_pvalue(x, x + n) == pytest.approx(FLOORS[n], rel=1e-9)
-    assert two_sample.ks_pvalue(x, x + n) == pytest.approx(2 / math.comb(2 * n, n), rel=1e-12)
+    assert two_sample.ks_pvalue(x, x + n) == pytest.approx(FLOORS[n], rel=1e-9, abs=0)
+    assert two_sample.ks_pvalue(x, x + n) == pytest.approx(2 / math.comb(2 * n, n), rel=1e-12, abs=0)
 
 
 @settings(deadline=None, max_examples=150)
@@ -69,7 +69,7 @@ def test_ks_equals_scipy_with_ties_and_unequal_sizes(x: np.ndarray, y: np.ndarra
     if gave_up:  # scipy's exact form fails at the smallest distances and its asymptotic p, close to 1, steps in
         assert theirs.pvalue > 0.99 and two_sample.ks_pvalue(x, y) > 0.99
     else:
-        assert two_sample.ks_pvalue(x, y) == pytest.approx(theirs.pvalue, rel=1e-9)
+        assert two_sample.ks_pvalue(x, y) == pytest.approx(theirs.pvalue, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 3), (4, 4), (1, 5), (3, 5), (4, 6)])
@@ -83,12 +83,20 @@ def test_ks_tail_by_counting_every_order(n: int, m: int) -> None:
         assert two_sample.ks_pvalue(x, y) == pytest.approx(np.mean(distances >= distance - 1e-12), rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m"), [(300, 200), (400, 397), (40, 400), (1, 9), (12_000, 11_000)])
-@pytest.mark.parametrize("shift", [0.2, 1.0, 4.0])
+@pytest.mark.parametrize(("n", "m"), [(300, 200), (400, 397), (3000, 2000), (40, 400), (1, 9), (12_000, 11_000)])
+@pytest.mark.parametrize("shift", [0.02, 0.2, 1.0, 4.0])
 def test_ks_of_large_unequal_samples_equals_scipy(n: int, m: int, shift: float) -> None:
     rng = np.random.default_rng(n + m)
     x, y = rng.normal(size=n), rng.normal(shift, size=m)
-    assert two_sample.ks_pvalue(x, y) == pytest.approx(ks_2samp(x, y).pvalue, rel=1e-9)
+    assert two_sample.ks_pvalue(x, y) == pytest.approx(ks_2samp(x, y).pvalue, rel=1e-9, abs=0)
+
+
+def test_ks_is_exact_up_to_ten_thousand() -> None:
+    """Both of two above all of n: two of the C(n + 2, 2) orders are as far apart; of 10,001 it is an approximation."""
+    low, high = np.arange(10_001.0), np.array([1e5, 2e5])
+    for x, y in ((low[1:], high), (high, low[1:])):
+        assert two_sample.ks_pvalue(x, y) == pytest.approx(2 / math.comb(10_002, 2), rel=1e-9, abs=0)
+    assert two_sample.ks_pvalue(low, high) != pytest.approx(2 / math.comb(10_003, 2), rel=0.01, abs=0)
 
 
 def test_ks_broadcasts_over_resamples() -> None:

@@ -3,7 +3,7 @@ RESULTS ?= mine
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types slow page check benchmarks clean
+.PHONY: run test lint types slow page check benchmarks mutants clean
 
 run: $(READY)  ## set everything up and run the main job; typed again it goes on where it was
 	$(BIN)/python -m bench run --methods mission --tasks tofu --results $(RESULTS)
@@ -29,6 +29,11 @@ types: $(READY)
 
 benchmarks: $(READY)  ## side-by-side timings; minutes
 	$(BIN)/python -m pytest tests/benchmarks -m '' --benchmark-enable
+
+mutants: $(READY)  ## formulas changed one place at a time: which changes no test sees; hours, typed again it goes on (MUTANTS='bench.stats*' for some)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/python docs/mutants.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 run")'

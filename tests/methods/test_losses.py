@@ -32,7 +32,9 @@ def test_gradient_ascent() -> None:
 
 def test_gradient_difference() -> None:
     """CE(forget) = 2 and CE(retain) = 2.5 / 3, so with weights 0.5 and 3 the loss is -1 + 2.5."""
-    assert GradDiff(forget_weight=0.5, retain_weight=3.0).loss(step()).total.item() == pytest.approx(1.5)
+    terms = GradDiff(forget_weight=0.5, retain_weight=3.0).loss(step())
+    assert terms.total.item() == pytest.approx(1.5)
+    assert {name: part.item() for name, part in terms.parts.items()} == pytest.approx({"forget": 2, "retain": 2.5 / 3})
 
 
 def test_npo() -> None:
@@ -47,7 +49,9 @@ def test_npo() -> None:
 
 def test_npo_without_a_retain_term_asks_for_no_retain_batch() -> None:
     bare = SimpleNamespace(forget=labels([-1.0]), reference=torch.tensor([-1.0]))
-    assert NPO(retain_weight=0.0).loss(bare).total.item() == pytest.approx(20 * math.log(2))
+    terms = NPO(retain_weight=0.0).loss(bare)
+    assert terms.total.item() == pytest.approx(20 * math.log(2))
+    assert {name: part.item() for name, part in terms.parts.items()} == {"forget": terms.total.item()}
 
 
 @pytest.mark.parametrize("beta", [0.01, 0.1, 5.0])

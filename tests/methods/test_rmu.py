@@ -69,7 +69,9 @@ def test_the_common_implementation_divides_every_answer_by_all_lengths() -> None
 def test_a_product_of_means_is_refused_in_parts() -> None:
     """The rows of a part know nothing of the others' lengths, so it would be another loss."""
     objective = RMU(as_in="open-unlearning")
-    with pytest.raises(UsageError, match="product of means over the batch.*Take a smaller batch_size"):
+    cause = r"^rmu\.as_in='open-unlearning' is a product of means over the batch"
+    cure = r"Take a smaller batch_size, one process, or as_in='paper'\.$"
+    with pytest.raises(UsageError, match=f"{cause}.*{cure}"):
         objective.loss(step(objective, {"forget": 2.0, "retain": 2.0}))
 
 
@@ -115,7 +117,17 @@ def test_without_a_weight_nothing_is_asked_of_the_retain_set() -> None:
     assert sets_of(RMU()) == ("forget", "retain") and needs_of(RMU())[0].sets == ("retain",)
     bare = RMU(retain_weight=0.0)
     assert sets_of(bare) == ("forget",) and needs_of(bare)[0].sets == ()
-    assert set(bare.loss(step(bare)).parts) == {"forget"}
+    terms = bare.loss(step(bare))
+    assert set(terms.parts) == {"forget"} and terms.total.item() == pytest.approx(7 / 6)
+
+
+def test_the_control_vector_goes_where_the_states_are() -> None:
+    """It is drawn on the CPU, from which nothing can be subtracted on another device."""
+    made, elsewhere = step(RMU()), torch.device("meta")
+    batches = {name: batch.to(elsewhere) for name, batch in made.batches.items()}
+    states = {key: value.to(elsewhere) for key, value in made._ran.items()}
+    terms = RMU().loss(dataclasses.replace(made, batches=batches, _ran=states))
+    assert {term.device for term in (terms.total, *terms.parts.values())} == {elsewhere}
 
 
 @pytest.mark.parametrize("pad", [1, 7])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_ceu() -> None:
     logits = torch.tensor([[9.0, 0, 0], [LOG(2), 0, 0], [0, 9.0, 0]], requires_grad=True)
     given = {("logits", "forget"): logits}
     terms = CEU().loss(step([[0, 0], [1]], given))
-    assert terms.total.item() == pytest.approx(LOG(2))
+    assert terms.total.item() == pytest.approx(LOG(2)) and set(terms.parts) == {"forget"}
     torch.testing.assert_close(slope(terms.total, logits), torch.tensor([[0, 0, 0], [0.5, -0.25, -0.25], [0, 0, 0]]))
     everything = LOG(2) + 2 * math.log1p(math.exp(9) / 2)
     assert CEU(skip=0).loss(step([[0, 0], [1]], given)).total.item() == pytest.approx(everything / 3)
@@ -198,6 +199,18 @@ def test_the_multiplier_rests_while_it_warms_up_and_then_moves_once_a_step(tmp_p
     assert expected[-1] != 1.0
 
 
+def test_the_multiplier_goes_where_the_loss_is() -> None:
+    """It begins on the CPU; the loop stacks what a step reports, which must all be on one device."""
+    elsewhere = torch.device("meta")
+    given = {
+        ("logits", "forget"): torch.zeros(3, 3, device=elsewhere),
+        ("labels", "retain"): Labels(RETAIN.logp.to(elsewhere), RETAIN.mask.to(elsewhere)),
+    }
+    made = step([[0], [1, 2]], given, state={"multiplier": torch.tensor(10.0)})
+    terms = PDU().loss(replace(made, batches={"forget": made.batches["forget"].to(elsewhere)}))
+    assert {term.device for term in (terms.total, *terms.parts.values())} == {elsewhere}
+
+
 # -- all of them -----------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +222,22 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(distance_to_uniform, (logits,))
     assert torch.autograd.gradcheck(lambda z: distance_to_uniform(z, False), (logits,))
     assert torch.autograd.gradcheck(logit_margin, (logits,))
+
+
+@pytest.mark.parametrize("objective", [UNDIAL(), CEU(), CEU(skip=0), MaximiseEntropy(), PDU()], ids=repr)
+def test_the_parts_of_a_batch_add_up_to_it(objective: Any) -> None:
+    """Three answers of 2, 1 and 3 labels, two of them in one part and one in another, which weigh 2/3 and 1/3. Each
+    divides by that share of all 6 labels, 4 and 2, though both have 3; the retain set's term is the same in both."""
+    answers = [[0, 1], [2], [3, 1, 0]]
+    logits, start, _ = (t.float() for t in random_logits(6))
+
+    def total(rows: slice, labels: slice, **more: Any) -> Tensor:
+        given = {("logits", "forget"): logits[labels], ("start logits", "forget"): start[labels]}
+        return objective.loss(step(answers[rows], given, state={"multiplier": torch.tensor(2.0)}, **more)).total
+
+    first = total(slice(2), slice(3), totals={"forget": 4.0})
+    second = total(slice(2, 3), slice(3, 6), totals={"forget": 2.0})
+    torch.testing.assert_close(2 / 3 * first + 1 / 3 * second, total(slice(3), slice(6)))
 
 
 @pytest.mark.parametrize("objective", [UNDIAL(), CEU(), MaximiseEntropy(), PDU()], ids=lambda o: type(o).__name__)

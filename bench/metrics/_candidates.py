@@ -26,12 +26,12 @@ def first(level: Array, role: Array, owner: Array, count: int) -> Array:
         level: [N] of each candidate. role: [N], its place in `ROLES`. owner: [N], the item that it belongs to.
     """
     best = np.full(count, -np.inf)
-    np.maximum.at(best, owner, level)
+    with np.errstate(invalid="ignore"):  # a NaN, which goes through
+        np.maximum.at(best, owner, level)
     ties = level == best[owner]
     shares = np.stack([np.bincount(owner[ties & (role == n)], minlength=count) for n in range(len(ROLES))])
     shares = np.where(_scored(level, role, owner, count), shares, np.nan)
-    with np.errstate(invalid="ignore"):
-        return shares / shares.sum(axis=0)
+    return shares / shares.sum(axis=0)
 
 
 def margin(level: Array, role: Array, owner: Array, count: int) -> Array:

@@ -23,7 +23,7 @@ def log_truth_ratio(correct: Array, wrong: Array, owner: Array, compat: Compat =
             TOFU authors' evaluation during training does.
     """
     count = np.bincount(owner, minlength=len(correct))
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if compat == "tofu-training":
             relative = np.bincount(owner, np.exp(correct[owner] - wrong), minlength=len(correct))
             return np.log(share_of(relative, count))

@@ -91,7 +91,7 @@ def test_one_component_at_its_worst_makes_the_aggregate_0(rows_of) -> None:
 
 def test_knowledge_ignores_case_and_outer_blanks_only(rows_of) -> None:
     said = {"right.": 1, " RIGHT. ": 1, "right": 0, "right..": 0, "": 0, "ri ght.": 0}
-    items = [{"set": "forget1-question", "id": str(i), "question": ["Right.", s]} for i, s in enumerate(said)]
+    items = [{"set": "forget1-question", "id": str(i), "question": [" Right.\n", s]} for i, s in enumerate(said)]
     column = item_table(rows_of(items), ["forget_knowledge_1"])["knowledge"]
     assert column.tolist() == list(said.values())
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 
 from bench.api import Ragged
 from bench.metrics import _items
-from bench.metrics._rouge import lcs, rouge_l
+from bench.metrics._compat import COMPATS
+from bench.metrics._forms import harmonic_mean
+from bench.metrics._rouge import _Stemmer, lcs, rouge_l
 
 losses = st.floats(0, 300)
 vocabulary = ["the", "author", "authors", "was", "born", "writing", "Lima,", "1956", "don't", "...", "é"]
@@ -37,6 +40,12 @@ def _options(wrong: list[float]) -> tuple[np.ndarray, np.ndarray]:
 def test_rouge_is_rouge_scores(reference: str, generation: str) -> None:
     theirs = RougeScorer(["rougeL"], use_stemmer=True).score(reference, generation)["rougeL"]
     assert rouge_l(reference, generation) == (theirs.recall, theirs.precision, theirs.fmeasure)
+
+
+def test_words_have_porters_stems() -> None:
+    """Of a stemmer that has seen none of them."""
+    said = ["authors", "writing", "was", "1956"]
+    assert [_Stemmer().stem(word) for word in said] == [PorterStemmer().stem(word) for word in said]
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=90), st.lists(st.sampled_from("abcd"), max_size=90))
@@ -107,11 +116,49 @@ def test_normalised_probability_bounds(correct: float, wrong: list[float]) -> No
     assert alike == pytest.approx(1 / (1 + len(wrong)))
 
 
-def test_a_missing_or_broken_option_is_unscored() -> None:
-    correct = np.array([1.0, 1.0, np.nan])
+@pytest.mark.parametrize("compat", COMPATS)
+@pytest.mark.parametrize("of", [_items.log_truth_ratio, _items.normalised_probability])
+def test_a_missing_or_broken_option_is_unscored(of, compat: str) -> None:
+    """No wrong option (the first and the last), a NaN among them, a NaN for the correct one."""
+    correct = np.array([1.0, 1.0, np.nan, 1.0])
     wrong, owner = np.array([2.0, np.nan, 2.0]), np.array([1, 1, 2])
-    assert np.isnan(_items.log_truth_ratio(correct, wrong, owner)).all()
-    assert np.isnan(_items.normalised_probability(correct, wrong, owner)).all()
+    assert np.isnan(of(correct, wrong, owner, compat)).tolist() == [True] * 4
+
+
+options = st.floats(0, 4) | st.integers(0, 2).map(float) | st.just(math.nan)
+
+
+@given(st.lists(st.tuples(options, st.lists(options, max_size=4)), min_size=1, max_size=5), st.randoms())
+def test_rank_one_item_at_a_time(items: list[tuple[float, list[float]]], random) -> None:
+    """1 of the first place where the correct option has it alone, shared where it is tied; in any order of options."""
+    pairs = [(loss, i) for i, (_, wrong) in enumerate(items) for loss in wrong]
+    random.shuffle(pairs)
+    wrong, owner = np.array([loss for loss, _ in pairs]), np.array([i for _, i in pairs], dtype=int)
+    found = _items.ranked_first(np.array([correct for correct, _ in items]), wrong, owner)
+    for value, (correct, others) in zip(found, items, strict=True):
+        if not others or any(map(math.isnan, [correct, *others])):
+            assert math.isnan(value)
+        else:
+            assert value == (correct == min([correct, *others])) / [correct, *others].count(correct)
+
+
+LOST = [0.0, 1000.0, 2000.0, math.inf, math.nan]
+
+
+@pytest.mark.parametrize("of", [_items.log_truth_ratio, _items.normalised_probability, _items.ranked_first])
+@pytest.mark.parametrize("wrong", LOST)
+@pytest.mark.filterwarnings("error")
+def test_a_collapsed_model_warns_of_nothing(of, wrong: float) -> None:
+    """Whatever has no probability left, or no wrong option at all, is a number or NaN, not a line on the terminal."""
+    for compat in COMPATS if of is not _items.ranked_first else ():
+        of(np.array([0.0, 1000.0, 1.0]), np.array([wrong, wrong]), np.array([0, 1]), compat)
+    of(np.array([0.0, 1000.0, 1.0]), np.array([wrong, wrong]), np.array([0, 1]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_part_at_0_and_a_text_without_tokens_warn_of_nothing() -> None:
+    assert harmonic_mean([np.array(0.0), np.array(1.0)]) == 0
+    assert np.isnan(_items.mean_of(_ragged([[]])))
 
 
 @pytest.mark.parametrize("generation", ["", "I cannot say.", "{{{{"])

@@ -195,6 +195,16 @@ def test_probes_that_were_run_are_scored(rows_of) -> None:
     assert (scores["mia_reference"].value, scores["mia_gradient_norm"].value) == (1.0, 0.0)
 
 
+def test_both_general_sets_weigh_alike_in_abstention(rows_of) -> None:
+    """Half of two and a quarter of four: (1/2 + 1/4) / 2, not two of six."""
+    refused = {"real_authors": [1.0, 0.0], "world_facts": [1.0, 0.0, 0.0, 0.0]}
+    asked = [(name, str(i), value) for name, of in refused.items() for i, value in enumerate(of)]
+    rows = rows_of([{"set": name, "id": i, "question": ["a", "b"]} for name, i, _ in asked])
+    rows = dataclasses.replace(rows, generations=rows.generations.assign(abstained=[value for *_, value in asked]))
+    table = item_table(rows, ["abstention_general"])
+    assert score_items(table, None, ["abstention_general"])["abstention_general"].value == 0.375
+
+
 def test_mean_of_nothing_is_unknown() -> None:
     assert np.isnan(mean(np.array([np.nan]))) and mean(np.array([1.0, np.nan])) == 1.0
     assert np.isnan(mean(np.array([1.0, np.nan]), "tofu"))

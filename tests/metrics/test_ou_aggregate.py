@@ -50,6 +50,13 @@ def test_parts_by_hand() -> None:
     assert OuAggregate().join(ruined, RETRAIN | rest) == 0
 
 
+@pytest.mark.parametrize("own", [0.0, 0.6])
+def test_a_retrain_model_without_utility_gives_no_aggregate(own: float) -> None:
+    attacks = {attack: np.array(0.4) for attack in ATTACKS}
+    mine, theirs = (RETRAIN | attacks | {ModelUtility: np.array(utility)} for utility in (own, 0.0))
+    assert np.isnan(OuAggregate().join(mine, theirs))
+
+
 @pytest.mark.parametrize(
     ("method", "best"),
     [

@@ -53,6 +53,18 @@ def test_items_are_kept_apart():
 
 
 @pytest.mark.parametrize(
+    ("role", "worst"), [([1, 2], -3.0), ([0, 2], -3.0), ([2, 2], -3.0), ([0, 1], np.inf), ([0, 1], -np.inf)]
+)
+def test_without_a_true_or_a_false_one_or_with_an_unknown_one_nothing_is_first(role, worst):
+    """The item beside it has all of them."""
+    level = np.array([-2.0, worst, -1.0, -2.0])
+    roles, owner = np.array([*role, 0, 1]), np.array([0, 0, 1, 1])
+    assert np.isnan(first(level, roles, owner, 2)[:, 0]).all()
+    assert first(level, roles, owner, 2)[:, 1].tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(margin(level, roles, owner, 2), [np.nan, 1.0])
+
+
+@pytest.mark.parametrize(
     ("said", "true", "expected"),
     [
         ("Lima", ["Lima"], 1.0),

@@ -51,18 +51,19 @@ def test_it_is_of_a_spread_sample(taught: Taught, monkeypatch):
 
 @pytest.mark.parametrize("method", ["target", "retrain"])
 def test_every_committed_model_is_on_its_side(method):
-    """The mean of p^(1/n) over the forget answers of each: far from both thresholds."""
-    found = []
+    """The mean of p^(1/n) over the forget answers of each: far from both thresholds; of parts it scatters more."""
+    found, parts = [], []
     for path in sorted(RESULTS.glob(f"*/*/*/{method}.seed*.json")):
         if "@" in path.parts[-3]:  # the same models once more, beside tuned methods
             continue
         items = files.items(RESULTS, files.read(path).cell)
-        found.append(float(np.exp(-items.loc[items["set"] == "forget", "loss"]).mean()))
-    assert len(found) >= 42
+        share = float(np.exp(-items.loc[items["set"] == "forget", "loss"]).mean())
+        (parts if path.parts[-2].startswith("sequence") else found).append(share)
+    assert len(found) >= 42 and parts
     if method == "target":
-        assert min(found) > 0.93 > LEARNT
+        assert min(found + parts) > 0.93 > LEARNT
     else:
-        assert max(found) < 0.13 < DOUBTFUL  # of two authors, an eighth of a forget set; of ten and more below 0.11
+        assert max(found) < 0.11 and max(parts) < 0.15 < DOUBTFUL
 
 
 @pytest.mark.parametrize(

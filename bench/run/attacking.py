@@ -30,7 +30,7 @@ from bench.run.cell import make_model
 from bench.run.executors import Hire
 from bench.run.grid import Say, prepare_jobs, run_jobs
 from bench.run.jobs import Job
-from bench.run.once import at_home, folder_of, held
+from bench.run.once import at_home, folder_of, held, in_step
 from bench.run.plan import Planned, Prepared, Request, hashes, prepared, splits
 from bench.run.prepare import load_prepared
 from bench.store import attacked, files
@@ -190,8 +190,8 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
         Busy: another run attacks it.
         BenchError: one of the attacks failed; the others are kept.
     """
-    home = at_home(request, folder_of(siege.planned))
-    with home as request, held(request.results, f"attacks on {siege.cell}"):
+    request = at_home(request)
+    with held(request.results, f"attacks on {siege.cell}"), in_step(request, folder_of(siege.planned)):
         done = attacked.read(request.results, siege.cell)
         left = {name: key for name, key in siege.attacks.items() if not done.has(name, key)}
         return _attack(request, dataclasses.replace(siege, attacks=left), progress) if left else []

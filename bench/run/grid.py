@@ -180,6 +180,7 @@ def run_jobs(
     from bench.run.cell import give_up
     from bench.run.judging import Unfit
 
+    remote.knock(request.results)
     pace, results, at_work = Pace(jobs, workers), request.results, _rested_on(jobs)
     count, well, full = 0, True, ""
 

@@ -18,7 +18,7 @@ from bench.run.jobs import Busy
 from bench.run.plan import Planned, Prepared, Request
 from bench.run.prepare import prepare
 from bench.run.state import state_of
-from bench.store import claims, files, remote
+from bench.store import claims, files, leases, remote
 from bench.store.record import Record
 
 
@@ -29,28 +29,36 @@ def held(folder: Path, what: object) -> Iterator[None]:
     Raises:
         Busy: another process does.
     """
-    with claims.claimed(folder / claims.FOLDER / digest(str(what))) as mine:
-        if not mine:
-            raise Busy(f"{what}: another run is at it")
-        yield
+    place = folder / claims.FOLDER / digest(str(what))
+    with claims.claimed(place) as here:
+        if here:
+            with leases.leased(place) as afar:
+                if afar:
+                    yield
+                    return
+    raise Busy(f"{what}: another run is at it")
+
+
+def at_home(request: Request) -> Request:
+    """The request as this machine has it: where results lie afar, in its own mirror of them."""
+    if not request.url:
+        return request
+    results = remote.mirror(request.url)
+    return dataclasses.replace(request, results=results, cache=results / remote.CACHE)
 
 
 @contextmanager
-def at_home(request: Request, under: str = "") -> Iterator[Request]:
-    """The request as this machine has it: where results lie afar, in its own mirror of them.
-
-    What is new afar in the folder `under` and of masks is brought before, what is made meanwhile sent afterwards.
-    """
-    if not request.url:
-        yield request
-        return
-    results = remote.mirror(request.url)
-    for folder in filter(None, (under, remote.CACHE)):
-        remote.pull(results, folder)
+def in_step(request: Request, under: str = "") -> Iterator[None]:
+    """Where results lie afar, bring what is new there in the folder `under` and of masks, and send in the end what was
+    made meanwhile."""
+    if request.url:
+        for folder in filter(None, (under, remote.CACHE)):
+            remote.pull(request.results, folder)
     try:
-        yield dataclasses.replace(request, results=results, cache=results / remote.CACHE)
+        yield
     finally:
-        remote.push(results)
+        if request.url:
+            remote.push(request.results)
 
 
 def folder_of(planned: Planned) -> str:
@@ -60,13 +68,15 @@ def folder_of(planned: Planned) -> str:
 
 def prepare_once(request: Request, wanted: Prepared, progress: Progress) -> list[str]:
     """`bench.run.prepare.prepare`, unless another run is at that model."""
-    with at_home(request) as request, held(request.cache, wanted.key):
+    request = at_home(request)
+    with held(request.cache, wanted.key), in_step(request):
         return prepare(request, wanted, progress)
 
 
 def run_cell_once(request: Request, planned: Planned, progress: Progress) -> Record:
     """`bench.run.cell.run_cell`, unless another run is at that cell or has made it since this one was planned."""
-    with at_home(request, folder_of(planned)) as request, held(request.results, planned.cell):
+    request = at_home(request)
+    with held(request.results, planned.cell), in_step(request, folder_of(planned)):
         state, _ = state_of(request.results, planned.cell, planned.keys, planned.identity)
         if state != planned.state and state in ("done", "failed"):
             return files.read(files.record_path(request.results, planned.cell))

@@ -12,7 +12,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -69,6 +69,17 @@ def push(results: Path) -> None:
     """See `Remote.push`; nothing of a directory that is no mirror."""
     if far := of(results):
         far.push()
+
+
+def knock(results: Path) -> None:
+    """Raise where nothing can be written afar, before anything is made for it.
+
+    Raises:
+        BenchError: why.
+    """
+    if far := of(results):
+        far.write(name := f"{claims.FOLDER}/knock", b"")
+        far.remove(name)
 
 
 def fetched(path: Path) -> bool:
@@ -144,6 +155,47 @@ class Remote:
             known[name] = []
         return True
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a small file afar that only one can be the first to write; whether this was the first.
+
+        Raises:
+            BenchError: it cannot be written.
+        """
+        try:
+            self.write(name, content, "xb")
+        except FileExistsError:
+            return False
+        return True
+
+    def write(self, name: str, content: bytes, mode: str = "wb") -> None:
+        """Write a small file afar.
+
+        Raises:
+            FileExistsError: it is there, and the mode is "xb".
+            BenchError: it cannot be written.
+        """
+        with self._said("written"):
+            place = self._placed(name)
+        with self._said("written", FileExistsError), self._files.open(place, mode) as file:
+            file.write(content)
+
+    def written(self, name: str) -> tuple[bytes, float] | None:
+        """What a small file afar says and when it was written, in seconds since 1970; None where there is none.
+
+        Raises:
+            BenchError: it cannot be read.
+        """
+        self._files.invalidate_cache()
+        with self._said("read"), suppress(FileNotFoundError):
+            place = f"{self._root}/{name}"
+            return self._files.cat_file(place), self._files.modified(place).timestamp()
+        return None
+
+    def remove(self, name: str) -> None:
+        """Remove a small file afar, if it is there and may be removed."""
+        with suppress(Exception):
+            self._files.rm_file(f"{self._root}/{name}")
+
     def _send(self, folder: Path, name: str) -> None:
         """Send a model's folder as one object; under its key there is no other, so one that is there stays."""
         if self._files.exists(f"{self._root}/{name}"):
@@ -176,13 +228,22 @@ class Remote:
             self._files.get_file(f"{self._root}/{name}", str(temporary))
 
     def _put(self, here: Path, name: str) -> None:
-        to = f"{self._root}/{name}"
-        if self.url.partition("://")[0] in WHOLE:
+        to = self._placed(name)
+        if self._whole():
             self._files.put_file(str(here), to)
-        else:  # stores of objects have no folders, and would be asked for a bucket of that name
-            self._files.makedirs(to.rpartition("/")[0], exist_ok=True)
+        else:
             self._files.put_file(str(here), to + PART)
             self._files.mv(to + PART, to)
+
+    def _placed(self, name: str) -> str:
+        """Where a name lies afar; its folder is there then."""
+        to = f"{self._root}/{name}"
+        if not self._whole():  # stores of objects have no folders, and would be asked for a bucket of that name
+            self._files.makedirs(to.rpartition("/")[0], exist_ok=True)
+        return to
+
+    def _whole(self) -> bool:
+        return self.url.partition("://")[0] in WHOLE
 
     @contextmanager
     def _known(self) -> Iterator[dict[str, list[Any]]]:
@@ -202,11 +263,11 @@ class Remote:
             time.sleep(WAIT)
 
     @contextmanager
-    def _said(self, done: str) -> Iterator[None]:
-        """Whatever a store raises, in words."""
+    def _said(self, done: str, but: type[Exception] = BenchError) -> Iterator[None]:
+        """Whatever a store raises, in words, but for one kind."""
         try:
             yield
-        except BenchError:
+        except (BenchError, but):
             raise
         except Exception as error:
             raise BenchError(

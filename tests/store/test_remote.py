@@ -162,6 +162,18 @@ def test_what_goes_wrong_is_said_with_the_place(afar, tmp_path):
         remote.pull(ours)
 
 
+def test_a_place_that_takes_nothing_is_known_before_anything_is_made(afar, tmp_path):
+    there, machine = afar
+    ours = machine("a")
+    remote.knock(ours)
+    assert not [path for path in there.rglob("*") if path.is_file()]
+    there.rename(tmp_path / "gone")
+    write(there, "a file where the directory should be")
+    with pytest.raises(BenchError, match=r"file://.*cannot be written"):
+        remote.knock(ours)
+    remote.knock(tmp_path)
+
+
 def test_what_was_sent_before_a_failure_is_not_sent_again(afar, monkeypatch):
     _, machine = afar
     ours = machine("a")

@@ -52,8 +52,10 @@ def test_items_are_kept_apart():
     assert margin(level[order], role[order], owner[order], 2).tolist() == [1.0, -1.0]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("role", "worst"), [([1, 2], -3.0), ([0, 2], -3.0), ([2, 2], -3.0), ([0, 1], np.inf), ([0, 1], -np.inf)]
+    ("role", "worst"),
+    [([1, 2], -3.0), ([0, 2], -3.0), ([2, 2], -3.0), ([0, 1], np.inf), ([0, 1], -np.inf), ([0, 1], np.nan)],
 )
 def test_without_a_true_or_a_false_one_or_with_an_unknown_one_nothing_is_first(role, worst):
     """The item beside it has all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,13 +146,16 @@ def _read(path: Path, content: Any, compat: Compat) -> ForeignLog:
 def _carried(raw: _Raw) -> dict[tuple[str, str], str]:
     """By set and column, what the log's numbers hold that ours would not and that cannot be undone."""
     found = {}
-    for name, column in raw:
-        if column == "stated_ratio" and (name, "wrong_losses") not in raw:
-            found[name, "log_truth_ratio"] = (
-                f"truth ratios of {name} carry open-unlearning's 1e-10: the log has no option losses"
-            )
-        if column == "extraction_strength":
-            found[name, column] = (
+    for name in dict.fromkeys(s for s, _ in raw):
+        have = {column for s, column in raw if s == name}
+        options = "wrong_losses" in have
+        lacks = "carry open-unlearning's 1e-10: the log lacks losses that they are made of"
+        if "stated_ratio" in have and not (options and _true(name, have)):
+            found[name, "log_truth_ratio"] = f"truth ratios of {name} {lacks}"
+        if "normalised_probability" in have and not (options and "loss" in have):
+            found[name, "normalised_probability"] = f"probabilities of {name} {lacks}"
+        if "extraction_strength" in have:
+            found[name, "extraction_strength"] = (
                 "extraction strength carries open-unlearning's 1/m: an answer of m tokens has it if not even the last "
                 "is right, and 0 here; --compat open-unlearning gives our own cells the same"
             )
@@ -276,10 +279,15 @@ def _items(name: str, raw: _Raw, compat: Compat) -> pd.DataFrame:
         wrong, owner = np.concatenate(options), np.repeat(np.arange(len(ids)), [len(o) for o in options])
         if name in GENERAL and "loss" in have:
             items["normalised_probability"] = normalised_probability(values("loss"), wrong, owner, compat)
-        true = "correct_loss" if "correct_loss" in have else "loss" if name in GENERAL else ""
-        if true in have:
+        if true := _true(name, have):
             items["log_truth_ratio"] = log_truth_ratio(values(true), wrong, owner, compat)
     return items
+
+
+def _true(name: str, have: Container[str]) -> str:
+    """The column of the losses that those of the wrong options are held against; empty where the log has none."""
+    wanted = ("correct_loss", "loss") if name in GENERAL else ("correct_loss",)
+    return next((column for column in wanted if column in have), "")
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------
@@ -298,7 +306,7 @@ def _numbers(path: Path, where: str, table: Any, empty: bool = False) -> Column:
                 f"{path}: {where} item {i} is {value!r}, no finite number. Evaluate the model again, or take the item "
                 "out of every field if it cannot be scored."
             )
-    return {i: math.nan if value is None else value for i, value in table.items()}
+    return table
 
 
 def _same_ids(path: Path, where: str, tables: Mapping[str, Any]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from scipy.stats import hmean, ks_2samp
@@ -127,6 +129,22 @@ def open_unlearning_log(seed: int = 1, fitted: float = 0.0) -> dict[str, Any]:
     return log
 
 
+FORGET = "eval_log_forget.json"
+
+
+def _broken(log: dict[str, Any], *where: str, value: Any = ...) -> dict[str, Any]:
+    """A copy with one place changed, or taken out."""
+    made = copy.deepcopy(log)
+    table = made
+    for key in where[:-1]:
+        table = table[key]
+    if value is ...:
+        del table[where[-1]]
+    else:
+        table[where[-1]] = value
+    return made
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes a log and returns its path."""
@@ -176,13 +194,149 @@ def test_open_unlearnings_comparisons(write) -> None:
     assert scores["privleak"].value == pytest.approx(100 * (a - b) / (b + 1e-10), rel=1e-9)
 
 
+LACKS = "carry open-unlearning's 1e-10: the log lacks losses that they are made of"
+CARRIED_RATIOS = f"truth ratios of forget {LACKS}"
+
+
 def test_a_log_without_option_losses_says_what_its_ratios_carry(write) -> None:
     log = open_unlearning_log()
-    whole = score_log(write(log))["truth_ratio"]
-    del log["forget_Q_A_PERT_Prob"]
-    path = write(log)
-    assert score_log(path)["truth_ratio"].value == pytest.approx(whole.value, rel=1e-7)
-    assert any("forget" in note and "1e-10" in note for note in read_log(path).meta["notes"])
+    whole, path = score_log(write(log)), write(_broken(log, "forget_Q_A_PERT_Prob"), "less.json")
+    found = score_log(path)
+    assert found["truth_ratio"].value == pytest.approx(whole["truth_ratio"].value, rel=1e-7)
+    assert (whole["truth_ratio"].note, found["truth_ratio"].note) == ("", CARRIED_RATIOS)
+    assert found["forget_quality"].value is None and "1e-10" not in found["forget_quality"].note
+    assert set(read_log(path).meta["carried"]) == {("forget", "log_truth_ratio"), ("forget", "extraction_strength")}
+    assert CARRIED_RATIOS in read_log(path).meta["notes"]
+
+
+def test_a_comparison_also_says_what_the_reference_carries(write) -> None:
+    log = _broken(open_unlearning_log(), "extraction_strength", "value_by_index", "0", "score", value=None)
+    less = _broken(open_unlearning_log(2), "forget_Q_A_PERT_Prob")
+    scores = score_log(write(log), write(less, "retrain.json"))
+    assert scores["forget_quality"].note == CARRIED_RATIOS and scores["truth_ratio"].note == ""
+    assert re.fullmatch(
+        "1 unscored; extraction strength carries open-unlearning's 1/m: .* if not even the last is right, and 0 here; "
+        "--compat open-unlearning gives our own cells the same",
+        scores["extraction_strength"].note,
+    )
+
+
+def test_without_any_option_losses_the_logs_own_ratios_and_shares_are_taken(write) -> None:
+    log = open_unlearning_log()
+    less = {metric: section for metric, section in log.items() if "PERT" not in metric}
+    whole, found = score_log(write(log)), score_log(write(less, "less.json"))
+    of_options = [f"{s}_{m}" for s in ("ra", "wf") for m in ("probability", "truth_ratio")]
+    for name in ("truth_ratio", "retain_truth_ratio", "model_utility", *of_options):
+        assert found[name].value == pytest.approx(whole[name].value, rel=1e-7), name
+    assert found["truth_ratio"].note == CARRIED_RATIOS
+    assert found["ra_probability"].note == f"probabilities of real_authors {LACKS}"
+    assert LACKS in found["model_utility"].note and found["rouge"].note == ""
+
+
+def test_the_share_of_a_model_that_knows_nothing_is_its_logs_and_says_so(write) -> None:
+    """Four options of loss 40 are alike: 1/4 each; 1e-10 in the denominator makes next to nothing of it."""
+    log = open_unlearning_log()
+    share = np.exp(-40) / (4 * np.exp(-40) + 1e-10)
+    for metric, field in (("Prob", "avg_loss"), ("PERT_Prob", "avg_loss"), ("Prob_normalised", "prob")):
+        for entry in log[f"ra_Q_A_{metric}"]["value_by_index"].values():
+            entry[field] = {"Prob": 40.0, "PERT_Prob": [40.0] * 3, "Prob_normalised": share}[metric]
+    whole = score_log(write(log))["ra_probability"]
+    less = score_log(write(_broken(log, "ra_Q_A_PERT_Prob"), "less.json"))["ra_probability"]
+    assert (whole.value, whole.note) == (pytest.approx(1 / 4), "")
+    assert (less.value, less.note) == (pytest.approx(share), f"probabilities of real_authors {LACKS}")
+
+
+def test_without_a_paraphrase_the_options_have_nothing_to_be_held_against(write) -> None:
+    """The stated ratio stays: the loss of the answer as trained on is not that of its paraphrase."""
+    log = open_unlearning_log()
+    whole, less = score_log(write(log)), score_log(write(_broken(log, "forget_Q_A_PARA_Prob"), "less.json"))
+    assert less["truth_ratio"].value == pytest.approx(whole["truth_ratio"].value, rel=1e-7)
+    assert (whole["truth_ratio"].note, less["truth_ratio"].note) == ("", CARRIED_RATIOS)
+    bare = _broken(_broken(log, "forget_Q_A_PARA_Prob"), "forget_truth_ratio")
+    assert score_log(write(bare, "bare.json"))["truth_ratio"].value is None
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_ratio_too_small_to_be_stated_is_taken(write) -> None:
+    """exp(loss - 200) is 0 in float32, which the harnesses compute in."""
+    log = tofu_log()
+    log[FORGET]["average_perturb_loss"]["2"], log[FORGET]["truth_ratio"]["2"] = [200.0] * 5, 0.0
+    items = read_log(write(log)).items
+    expected = log[FORGET]["avg_paraphrased_loss"]["2"] - 200
+    assert items.log_truth_ratio[(items["set"] == "forget") & (items.id == "2")].item() == pytest.approx(expected)
+    other = _broken(open_unlearning_log(), "forget_Q_A_PERT_Prob")
+    other["forget_truth_ratio"]["value_by_index"]["2"]["score"] = 0.0
+    ratios = [entry["score"] for entry in other["forget_truth_ratio"]["value_by_index"].values()]
+    closeness = [min(r, 1 / r) if r else 0 for r in ratios]
+    assert score_log(write(other))["truth_ratio"].value == pytest.approx(np.mean(closeness), rel=1e-12)
+
+
+@pytest.mark.parametrize("compat", ["tofu", "open-unlearning"])
+def test_an_answer_without_words_is_unscored_and_0_under_their_names(write, compat: str) -> None:
+    if compat == "tofu":
+        log = tofu_log()
+        recalls = log[FORGET]["rougeL_recall"]
+        recalls["4"], log[FORGET]["generated_text"]["4"][2] = 0.0, "?!"
+    else:
+        log = open_unlearning_log()
+        table = log["forget_Q_A_ROUGE"]["value_by_index"]
+        table["4"] |= {"rougeL_recall": 0.0, "ground_truth": "?!"}
+        recalls = {i: entry["rougeL_recall"] for i, entry in table.items()}
+    plain, theirs = (score_log(write(log), compat=name)["rouge"] for name in ("", compat))
+    assert plain.value == pytest.approx(sum(recalls.values()) / 11) and (plain.n, plain.note) == (11, "1 unscored")
+    assert theirs.value == pytest.approx(sum(recalls.values()) / 12) and theirs.n == 12
+
+
+def test_a_reference_is_read_under_the_same_name(write) -> None:
+    """TOFU's evaluation during training averages the wrong options' probabilities, not their losses, in both models."""
+    logs = tofu_log(1), tofu_log(3)
+
+    def ratios(log: dict[str, Any], wrong: Callable[[list[float]], float]) -> list[float]:
+        table = log[FORGET]
+        return [wrong(table["average_perturb_loss"][i]) / np.exp(-v) for i, v in table["avg_paraphrased_loss"].items()]
+
+    here, there = (ratios(log, lambda losses: np.exp(-np.array(losses)).mean()) for log in logs)
+    expected = ks_2samp(here, there).pvalue
+    assert expected != pytest.approx(ks_2samp(here, ratios(logs[1], lambda losses: np.exp(-np.mean(losses)))).pvalue)
+    found = score_log(write(logs[0]), write(logs[1], "retrain.json"), compat="tofu-training")["forget_quality"]
+    assert found.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_reference_may_lack_a_set_that_is_not_compared(write) -> None:
+    """TOFU's own logs have no holdout."""
+    log = write(open_unlearning_log())
+    theirs, tofus = (score_log(log, write(make(2), "retrain.json")) for make in (open_unlearning_log, tofu_log))
+    assert tofus["forget_quality"].value == pytest.approx(theirs["forget_quality"].value, rel=1e-12)
+    assert theirs["privleak"].value is not None and tofus["privleak"].value is None
+
+
+def test_each_set_has_the_columns_of_an_item_table(write) -> None:
+    answers = {"loss", "rouge", "log_truth_ratio"}
+    general = answers | {"correct", "normalised_probability"}
+    columns = {"forget": answers, "retain": answers, "real_authors": general, "world_facts": general}
+    tokens = {"exact_memorisation", "extraction_strength", "min_k"}
+    theirs = {**columns, "forget": answers | tokens, "holdout": {"loss", "min_k"}}
+    for log, expected in ((tofu_log(), columns), (open_unlearning_log(), theirs)):
+        groups = read_log(write(log)).items.groupby("set")
+        found = {name: {*group.dropna(axis=1, how="all")} - {"set", "id", "cluster"} for name, group in groups}
+        assert found == expected
+
+
+def test_whole_numbers_are_read_as_floats(write) -> None:
+    losses = {"0": {"avg_loss": 1}, "1": {"avg_loss": 2}}
+    path = write({"forget_Q_A_Prob": {"agg_value": 0.2, "value_by_index": losses}})
+    assert read_log(path).items["loss"].dtype == np.float64
+    assert score_log(path)["probability"].value == pytest.approx((np.exp(-1) + np.exp(-2)) / 2)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [("truth_ratio",), ("truth_ratio", "3"), ("gt_loss",), ("gt_loss", "3"), ("num_token_gt",), ("num_token_gt", "3")],
+    ids=" ".join,
+)
+def test_what_only_confirms_may_be_missing(write, where: tuple[str, ...]) -> None:
+    whole = read_log(write(tofu_log())).items
+    pd.testing.assert_frame_equal(read_log(write(_broken(tofu_log(), FORGET, *where))).items, whole)
 
 
 def test_both_formats_of_one_run_agree(write) -> None:
@@ -207,21 +361,14 @@ def test_the_order_of_a_log_is_nothing(write) -> None:
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
-def _broken(log: dict[str, Any], *where: str, value: Any = None) -> dict[str, Any]:
-    """A copy with one place changed, or taken out."""
-    made = copy.deepcopy(log)
-    table = made
-    for key in where[:-1]:
-        table = table[key]
-    if value is None:
-        del table[where[-1]]
-    else:
-        table[where[-1]] = value
-    return made
+def _summed(kind: str, total: Any, count: Any) -> dict[str, Any]:
+    """TOFU's log with the summed losses of forget item 2 alone."""
+    log = _broken(tofu_log(), FORGET, f"{kind}_loss", value={"2": total})
+    return _broken(log, FORGET, f"num_token_{kind}", value={"2": count})
 
 
-FORGET = "eval_log_forget.json"
 NAN, INF = float("nan"), float("inf")
+OPTIONS = tofu_log()[FORGET]["average_perturb_loss"]["2"]
 CASES = {
     "cut off": (json.dumps(tofu_log())[:2000], "no complete JSON .* cut off. Fetch it again"),
     "a list": ([1, 2], "neither TOFU's aggregated log nor .* It holds list"),
@@ -235,11 +382,27 @@ CASES = {
         "forget.json has 11 items in avg_gt_loss and 12 .* item 3 is not in both. The log mixes two runs",
     ),
     "NaN": (_broken(tofu_log(), FORGET, "avg_gt_loss", "3", value=NAN), "avg_gt_loss item 3 is nan, no finite number"),
+    "null": (
+        _broken(tofu_log(), FORGET, "avg_gt_loss", "3", value=None),
+        r"avg_gt_loss item 3 is None, no .* or take the item out of every field if it cannot be scored\.$",
+    ),
+    "NaN that only confirms": (
+        _broken(tofu_log(), FORGET, "truth_ratio", "3", value=NAN),
+        "forget.json truth_ratio item 3 is nan, no finite number",
+    ),
+    "NaN beside texts": (
+        _broken(tofu_log(), FORGET, "rougeL_recall", "3", value=NAN),
+        "forget.json rougeL_recall item 3 is nan, no finite number",
+    ),
     "infinite option": (
         _broken(tofu_log(), "eval_log.json", "average_perturb_loss", "7", value=[1.0, INF]),
         r"eval_log.json average_perturb_loss item 7 is \[1.0, inf\]",
     ),
     "no numbers": (_broken(tofu_log(), FORGET, "avg_gt_loss", value={}), "has 0 items in avg_gt_loss and 12"),
+    "no items": (
+        tofu_log() | {FORGET: {field: {} for field in tofu_log()[FORGET]}},
+        "forget.json has no items. Give a finished log",
+    ),
     "texts of another run": (
         _broken(tofu_log(), FORGET, "rougeL_recall", "5", value=0.123),
         "rougeL_recall item 5 is 0.123, but its own texts and losses give .* mixes two runs",
@@ -248,10 +411,28 @@ CASES = {
         _broken(tofu_log(), FORGET, "average_perturb_loss", "2", value=[9.0] * 5),
         "truth_ratio item 2 is .*, but its own texts and losses give",
     ),
+    "sums of another run": (
+        _summed("perturb", [36.0] * 5, [4] * 5),
+        "average_perturb_loss item 2 is .*, but its own texts and losses give 9. The log mixes two runs",
+    ),
+    "the last option without its sum": (
+        _summed("perturb", [4 * loss for loss in OPTIONS[:-1]], [4] * 4),
+        "no log as TOFU or open-unlearning write it",
+    ),
+    "a loss of no tokens": (_summed("gt", 4.0, 0), "avg_gt_loss item 2 is .* losses give inf"),
+    "no loss of no tokens": (_summed("gt", 0.0, 0), "avg_gt_loss item 2 is .* losses give nan"),
     "no texts": (_broken(tofu_log(), FORGET, "generated_text", "0", value="hm"), "generated_text item 0 is no"),
+    "texts without a reference": (
+        _broken(tofu_log(), FORGET, "generated_text", "0", value=["question?", "answer"]),
+        r"generated_text item 0 is no \(question, answer, reference\)",
+    ),
     "OU: NaN": (
         _broken(open_unlearning_log(), "wf_Q_A_Prob", "value_by_index", "4", value={"avg_loss": NAN}),
         "wf_Q_A_Prob avg_loss item 4 is nan",
+    ),
+    "OU: NaN after an unscored item": (
+        _broken(open_unlearning_log(), "exact_memorization", "value_by_index", "4", value={"score": NAN}),
+        "exact_memorization score item 4 is nan, no finite number",
     ),
     "OU: an item missing": (
         _broken(open_unlearning_log(), "retain_Q_A_ROUGE", "value_by_index", "9"),
@@ -261,7 +442,11 @@ CASES = {
         _broken(open_unlearning_log(), "ra_Q_A_ROUGE", "value_by_index", "1", "rougeL_recall", value=0.123),
         "ra_Q_A_ROUGE rougeL_recall item 1 is 0.123",
     ),
-    "OU: another benchmark": ({"forget_knowmem_ROUGE": {"agg_value": 0.3}}, "no metric of TOFU with items"),
+    "OU: another benchmark": (
+        {name: {"agg_value": 0.3} for name in ("forget_knowmem_ROUGE", "b", "c", "d", "e", "f")},
+        r"no metric of TOFU with items, only forget_knowmem_ROUGE, b, c, d, e\.$",
+    ),
+    "no table of ratios": (_broken(tofu_log(), FORGET, "truth_ratio", value=[1.0]), "truth_ratio is no table of items"),
     "OU: no table": (
         {"forget_Q_A_Prob": {"agg_value": 0.3, "value_by_index": [1]}},
         "forget_Q_A_Prob value_by_index is no table",
@@ -269,6 +454,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_a_broken_log_is_named(write, case: str) -> None:
     log, message = CASES[case]

@@ -282,6 +282,8 @@ def test_an_answer_without_words_is_unscored_and_0_under_their_names(write, comp
         table = log["forget_Q_A_ROUGE"]["value_by_index"]
         table["4"] |= {"rougeL_recall": 0.0, "ground_truth": "?!"}
         recalls = {i: entry["rougeL_recall"] for i, entry in table.items()}
+    items = read_log(write(log)).items
+    assert np.isnan(items.rouge[(items["set"] == "forget") & (items.id == "4")].item())
     plain, theirs = (score_log(write(log), compat=name)["rouge"] for name in ("", compat))
     assert plain.value == pytest.approx(sum(recalls.values()) / 11) and (plain.n, plain.note) == (11, "1 unscored")
     assert theirs.value == pytest.approx(sum(recalls.values()) / 12) and theirs.n == 12
@@ -320,6 +322,18 @@ def test_each_set_has_the_columns_of_an_item_table(write) -> None:
         groups = read_log(write(log)).items.groupby("set")
         found = {name: {*group.dropna(axis=1, how="all")} - {"set", "id", "cluster"} for name, group in groups}
         assert found == expected
+
+
+def test_a_log_is_read_into_one_table_of_items_and_one_of_texts(write) -> None:
+    for log, name in ((tofu_log(), "tofu"), (open_unlearning_log(), "open-unlearning")):
+        found = read_log(write(log))
+        assert found.format == name and found.items.index.tolist() == list(range(len(found.items)))
+        assert found.generations.columns.tolist() == ["set", "id", "question", "reference", "generation"]
+
+
+def test_under_open_unlearnings_name_nothing_is_carried_that_is_not_theirs(write) -> None:
+    path = write(_broken(open_unlearning_log(), "forget_Q_A_PERT_Prob"))
+    assert read_log(path).meta["carried"] and not read_log(path, "open-unlearning").meta["carried"]
 
 
 def test_whole_numbers_are_read_as_floats(write) -> None:
@@ -370,12 +384,21 @@ def _summed(kind: str, total: Any, count: Any) -> dict[str, Any]:
 NAN, INF = float("nan"), float("inf")
 OPTIONS = tofu_log()[FORGET]["average_perturb_loss"]["2"]
 CASES = {
-    "cut off": (json.dumps(tofu_log())[:2000], "no complete JSON .* cut off. Fetch it again"),
-    "a list": ([1, 2], "neither TOFU's aggregated log nor .* It holds list"),
-    "something else": ({"config": {}}, "It holds 'config'"),
-    "summary": ({"forget_quality": 0.1, "model_utility": 0.6}, "give TOFU_EVAL.json, not TOFU_SUMMARY.json"),
-    "one section": (tofu_log()[FORGET], "log of one set; give the aggregated one"),
-    "a section missing": (_broken(tofu_log(), FORGET), "lacks eval_log_forget.json"),
+    "cut off": (json.dumps(tofu_log())[:2000], r"no complete JSON .*; it may have been cut off\. Fetch it again\.$"),
+    "a list": ([1, 2], r"neither TOFU's aggregated log nor .* It holds list\.$"),
+    "something else": ({key: {} for key in "abcde"}, r"It holds 'a', 'b', 'c', 'd'\.$"),
+    "summary": (
+        {"forget_quality": 0.1, "model_utility": 0.6},
+        r"json\. It looks like a summary .*; give TOFU_EVAL.json, not TOFU_SUMMARY.json\.$",
+    ),
+    "one section": (
+        tofu_log()[FORGET],
+        r"json\. It is the log of one set; .*\(eval_log_aggregated.json\)\.$",
+    ),
+    "sections missing": (
+        _broken(_broken(tofu_log(), FORGET), "eval_log.json"),
+        r"lacks eval_log.json, eval_log_forget.json\. Give",
+    ),
     "a field missing": (_broken(tofu_log(), FORGET, "avg_gt_loss"), "has no field 'avg_gt_loss'"),
     "an item missing": (
         _broken(tofu_log(), FORGET, "avg_gt_loss", "3"),
@@ -417,7 +440,7 @@ CASES = {
     ),
     "the last option without its sum": (
         _summed("perturb", [4 * loss for loss in OPTIONS[:-1]], [4] * 4),
-        "no log as TOFU or open-unlearning write it",
+        r"no log as TOFU or open-unlearning write it \(ValueError: .*\)\. Give it as it was written\.$",
     ),
     "a loss of no tokens": (_summed("gt", 4.0, 0), "avg_gt_loss item 2 is .* losses give inf"),
     "no loss of no tokens": (_summed("gt", 0.0, 0), "avg_gt_loss item 2 is .* losses give nan"),
@@ -471,6 +494,12 @@ def test_a_log_that_is_not_there(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "log.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="log.json cannot be read"):
+        score_log(tmp_path / "log.json")
+
+
+def test_a_log_that_is_nested_too_deep_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"log.json cannot be taken: .*\. Give the log as it was written\.$"):
         score_log(tmp_path / "log.json")
 
 

@@ -6,11 +6,10 @@ came back; an *item* is one question of the benchmark; a *score* is a number ove
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -29,11 +28,20 @@ from bench.data import Text as Text
 from bench.data import hops as hops
 from bench.data import validation_of as validation_of
 from bench.data import world as world
-from bench.errors import UsageError
 from bench.needs import alternatives as alternatives
 from bench.needs import hidden as hidden
 from bench.needs import start_logits as start_logits
 from bench.needs import start_logps as start_logps
+from bench.parameters import check_value as check_value
+from bench.parameters import param as param
+from bench.parts import attachment as attachment
+from bench.parts import attack as attack
+from bench.parts import metric as metric
+from bench.parts import objective as objective
+from bench.parts import optimizer as optimizer
+from bench.parts import probe as probe
+from bench.parts import scope as scope
+from bench.parts import task as task
 from bench.registry import load, register
 
 if TYPE_CHECKING:
@@ -44,39 +52,6 @@ if TYPE_CHECKING:
     from bench.contracts import Context, Step
 
 Goal = Literal["maximise", "minimise", "match"]
-
-
-# -- parameters ------------------------------------------------------------------------------------------------------
-
-
-def param(
-    default: Any,
-    doc: str,
-    *,
-    gt: float | None = None,
-    ge: float | None = None,
-    lt: float | None = None,
-    le: float | None = None,
-    choices: Sequence[Any] | None = None,
-    search: Sequence[Any] | None = None,
-    later: bool = False,
-) -> Any:
-    """A documented, bounded field of a component's frozen dataclass.
-
-    The dataclass is the only source of a component's parameters: command-line overrides, validation, the content key,
-    the record and the docs all read it. `None` as default makes the parameter optional; bounds do not apply to `None`.
-
-    Args:
-        search: where `bench tune` looks (`bench.run.space`): a list of values, or (from, to, scale) with the scale
-            "linear", "log", or "rate" for a learning rate, said of a model that was fine-tuned at 1e-5. The default
-            lies in it. Without, the parameter stays as it is.
-        later: it came when there were cells already, which were made as its default does; so no key says that.
-
-    Raises:
-        UsageError: on construction of the dataclass through `build_part`, when a value is out of bounds.
-    """
-    bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le, "choices": tuple(choices) if choices else None}
-    return field(default=default, metadata={"doc": doc, **bounds, "search": search, "later": later})
 
 
 # -- tasks -----------------------------------------------------------------------------------------------------------
@@ -394,49 +369,6 @@ def transform(
     return declare
 
 
-def _part(kind: str, *names: str) -> Callable[[type], type]:
-    def declare(cls: type) -> type:
-        for name in names:
-            register(kind, name, cls)
-        return cls
-
-    return declare
-
-
-def objective(name: str) -> Callable[[type], type]:
-    """Register a loss under `name`."""
-    return _part("objective", name)
-
-
-def optimizer(name: str) -> Callable[[type], type]:
-    """Register an optimizer under `name`."""
-    return _part("optimizer", name)
-
-
-def scope(name: str) -> Callable[[type], type]:
-    """Register a choice of weights under `name`."""
-    return _part("scope", name)
-
-
-def attachment(name: str) -> Callable[[type], type]:
-    """Register what can be put on a model under `name`: a frozen dataclass, a `bench.model.attachments.Attachment`."""
-
-    def declare(cls: type) -> type:
-        register("attachment", name, cls)
-        cls.name = name  # type: ignore[attr-defined]
-        return cls
-
-    return declare
-
-
-def task(*names: str) -> Callable[[type], type]:
-    """Register a task under each of `names` ("tofu:forget10"); what stands before the colon is their group.
-
-    The class is called with the name to make the task.
-    """
-    return _part("task", *names)
-
-
 @cache
 def make_task(name: str) -> Task:
     """The task that is declared under `name`.
@@ -446,41 +378,3 @@ def make_task(name: str) -> Task:
     """
     made: Task = load("task", name)(name)
     return made
-
-
-def metric(name: str) -> Callable[[type], type]:
-    """Register a metric under `name`."""
-    return _part("metric", name)
-
-
-def probe(name: str) -> Callable[[type], type]:
-    """Register what `--probes` measures under `name`."""
-    return _part("probe", name)
-
-
-def attack(name: str) -> Callable[[type], type]:
-    """Register what `--attacks` does to a model under `name`."""
-    return _part("attack", name)
-
-
-# -- building parts from their parameters ----------------------------------------------------------------------------
-
-
-def check_value(owner: str, spec: dataclasses.Field[Any], value: Any) -> None:
-    """Raise `UsageError` unless `value` lies within the bounds that `param` declared."""
-    if value is None and spec.default is None:
-        return
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{owner}.{spec.name} must be a finite number, not {value!r}")
-    meta = spec.metadata
-    tests = (
-        ("gt", lambda v, b: v > b, "greater than"),
-        ("ge", lambda v, b: v >= b, "at least"),
-        ("lt", lambda v, b: v < b, "less than"),
-        ("le", lambda v, b: v <= b, "at most"),
-        ("choices", lambda v, b: v in b, "one of"),
-    )
-    for key, holds, words in tests:
-        bound = meta.get(key)
-        if bound is not None and not holds(value, bound):
-            raise UsageError(f"{owner}.{spec.name} must be {words} {bound}, not {value!r}")

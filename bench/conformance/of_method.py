@@ -26,8 +26,9 @@ from bench.errors import BenchError
 from bench.model import models
 from bench.model.architecture import neuron_axis
 from bench.registry import Declaration
-from bench.run.compose import compose, resolve
+from bench.run.compose import compose
 from bench.run.keeping import built, refuse_foreign
+from bench.run.resolve import resolve
 from bench.train.batches import answer_logps
 from bench.train.masking import adapted, trainable
 from bench.train.parts import Room, cut

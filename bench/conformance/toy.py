@@ -22,7 +22,8 @@ from bench.keys import stream
 from bench.model import models
 from bench.model.recipes import SCRATCH, Teaching
 from bench.needs import sets_of
-from bench.run.compose import compose, resolve
+from bench.run.compose import compose
+from bench.run.resolve import resolve
 from bench.train.alternatives import alternatives
 from bench.train.loop import Curve, Diverged
 from bench.train.masking import adapted

@@ -18,14 +18,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.api import Method, Schedule, check_value, make_task
+from bench.api import Method, check_value, make_task
 from bench.data import EMBEDDED
 from bench.errors import UsageError
 from bench.keys import source_hash
 from bench.model.recipes import SCRATCH
 from bench.moved import keyed
-from bench.registry import find, load, scan, select, unknown
+from bench.registry import scan, select, unknown
 from bench.run.presets import settings
+from bench.run.resolve import classes_of, fields_of, parameters, resolve
 from bench.store.record import TASK
 
 MATCHED = "@matched"
@@ -49,12 +50,12 @@ class Composed:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {f.name: getattr(p, f.name) for p in self.parts.values() for f in _fields(p)}
+        return {f.name: getattr(p, f.name) for p in self.parts.values() for f in fields_of(p)}
 
     @property
     def said(self) -> dict[str, Any]:
         """The parameters that keys and records say: all but those that came later and are at their default."""
-        unsaid = {f.name for p in self.parts.values() for f in _fields(p)
+        unsaid = {f.name for p in self.parts.values() for f in fields_of(p)
                   if f.metadata.get("later") and getattr(p, f.name) == f.default}  # fmt: skip
         return {name: value for name, value in self.parameters.items() if name not in unsaid}
 
@@ -64,25 +65,6 @@ class Composed:
         values = self.parameters
         said = [f"{name} = {values[name]}" for name in self.settled]
         return (f"{self.method.name}: {', '.join(said)} by {next(iter(self.settled.values()))}",) if said else ()
-
-
-def resolve(name: str) -> Method:
-    """The method of that name, or the composition `objective+optimizer+scope`.
-
-    Raises:
-        UsageError: unknown name or part, with near names.
-    """
-    plain, at, _ = name.partition("@")
-    if at:
-        return dataclasses.replace(resolve(plain), name=name)
-    if "+" not in name:
-        return typing.cast(Method, load("method", name))
-    named = name.split("+")
-    objective, optimizer, scope, *rest = named + ["", "adamw", "all"][len(named) :]
-    if rest:
-        raise UsageError(f"'{name}' has too many parts. Write objective+optimizer+scope, such as npo+sophia+simu.")
-    doc = " + ".join(find(k, n).doc for k, n in zip(("objective", "optimizer", "scope"), (objective, optimizer, scope)))
-    return Method(name, doc, objective, optimizer, scope)
 
 
 def with_matched(names: Sequence[str]) -> list[str]:
@@ -121,8 +103,8 @@ def compose(
             raise UsageError(f"no '{name}': it leaves the weights as they are, so no point lies on the way to them")
         finished = compose(name.removesuffix(MATCHED), model, overrides, task, named, source)
         return dataclasses.replace(finished, method=method)
-    classes, modules = _classes(method)
-    owners = {f.name: kind for kind, cls in classes.items() for f in _fields(cls)}
+    classes, modules = classes_of(method)
+    owners = {f.name: kind for kind, cls in classes.items() for f in fields_of(cls)}
     values: dict[str, Any] = {}
     changed: dict[str, str] = {}
     chosen = settings(model, named)
@@ -133,14 +115,15 @@ def compose(
     for by, parameter, value in given:
         if parameter not in owners:
             raise unknown(f"parameter of {name}", parameter, owners)
-        spec = next(f for f in _fields(classes[owners[parameter]]) if f.name == parameter)
+        spec = next(f for f in fields_of(classes[owners[parameter]]) if f.name == parameter)
         plain = name.partition("@")[0]
         value = _typed(plain, spec, classes[owners[parameter]], value)
         check_value(plain, spec, value)
         values[parameter] = value
         changed[parameter] = by
     parts = {
-        kind: cls(**{f.name: values[f.name] for f in _fields(cls) if f.name in values}) for kind, cls in classes.items()
+        kind: cls(**{f.name: values[f.name] for f in fields_of(cls) if f.name in values})
+        for kind, cls in classes.items()
     }
     differ = {p: by for p, by in changed.items() if values[p] != _default(classes[owners[p]], p, values)}
     settled = {p: by for p, by in changed.items() if named and by == chosen.by}
@@ -162,7 +145,7 @@ def _fixed(task: str, source: str) -> Mapping[str, Any]:
 
 def _default(cls: type, parameter: str, values: Mapping[str, Any]) -> Any:
     """What a part takes for a parameter that is not given, which may depend on its others."""
-    others = {f.name: values[f.name] for f in _fields(cls) if f.name in values and f.name != parameter}
+    others = {f.name: values[f.name] for f in fields_of(cls) if f.name in values and f.name != parameter}
     return getattr(cls(**others), parameter)
 
 
@@ -225,7 +208,7 @@ def assigned(assignments: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]
 
 def _is_free_text(name: str, parameter: str) -> bool:
     """Whether a parameter takes any text."""
-    cls, spec = next((c, f) for c in _classes(resolve(name))[0].values() for f in _fields(c) if f.name == parameter)
+    cls, spec = next((c, f) for c in classes_of(resolve(name))[0].values() for f in fields_of(c) if f.name == parameter)
     hint = typing.get_type_hints(cls)[parameter]
     return not spec.metadata.get("choices") and str in (hint, *typing.get_args(hint))
 
@@ -235,34 +218,6 @@ def _assignment(text: str) -> tuple[str, str]:
     if not (parameter and equals and value):
         raise UsageError(f"'@{text}': write METHOD@PARAM=VALUE, such as simu-npo@m=10; {MATCHED} comes last")
     return parameter, value
-
-
-def parameters(name: str) -> dict[str, dataclasses.Field[Any]]:
-    """Every parameter of a method, by name."""
-    return {f.name: f for cls in _classes(resolve(name))[0].values() for f in _fields(cls)}
-
-
-def _classes(method: Method) -> tuple[dict[str, type], dict[str, str]]:
-    """The dataclasses of a method's parts and the module that declares each."""
-    if method.transform is not None:
-        cls = method.transform if isinstance(method.transform, type) else None
-        return ({"transform": cls} if cls else {}), {method.name: method.transform.__module__}
-    named = {"objective": method.objective, "optimizer": method.optimizer, "scope": method.scope}
-    classes: dict[str, type] = {kind: load(kind, name) for kind, name in named.items()}
-    classes["schedule"] = Schedule
-    seen: dict[str, str] = {}
-    for kind, cls in classes.items():
-        for spec in _fields(cls):
-            if spec.name in seen:
-                raise UsageError(
-                    f"{method.name}: both its {seen[spec.name]} and its {kind} have a parameter '{spec.name}'"
-                )
-            seen[spec.name] = kind
-    return classes, {f"{k} {n}": find(k, n).module for k, n in named.items()}
-
-
-def _fields(part: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(part) if dataclasses.is_dataclass(part) else ()
 
 
 def _typed(owner: str, spec: dataclasses.Field[Any], cls: type, value: Any) -> Any:

@@ -23,8 +23,9 @@ from bench.model.weights import ATTACHED
 from bench.needs import alternatives_of
 from bench.refusals import refusals
 from bench.registry import find, load, names, scan
-from bench.run.compose import MATCHED, Composed, compose, resolve
+from bench.run.compose import MATCHED, Composed, compose
 from bench.run.presets import settings
+from bench.run.resolve import resolve
 from bench.run.state import State, state_of
 from bench.score.scoring import build, scores_of
 from bench.store import files, versions

@@ -21,6 +21,7 @@ from bench.errors import UsageError
 from bench.keys import digest
 from bench.model.recipes import SCRATCH, model_label
 from bench.registry import load, unknown
+from bench.run.resolve import parameters
 
 SETTINGS = Path(__file__).parent / "settings"
 KINDS = ("objective", "optimizer", "scope")
@@ -154,8 +155,6 @@ def _tables(
     tables: Mapping[str, Any], file: str, prefix: str = ""
 ) -> Iterator[tuple[str, Mapping[str, Any], list[str]]]:
     """Every table of parameters in a settings file: its name, what it says, and what it might say."""
-    from bench.run.compose import parameters
-
     for kind, table in tables.items():
         if kind == "schedule":
             yield f"{prefix}schedule", table, [f.name for f in dataclasses.fields(Schedule)]

@@ -15,7 +15,8 @@ from typing import Any, cast
 from bench.api import check_value
 from bench.errors import UsageError
 from bench.model.recipes import PRETRAINED, SCRATCH, finetuning
-from bench.run.compose import MATCHED, parameters, resolve
+from bench.run.compose import MATCHED
+from bench.run.resolve import parameters, resolve
 
 RATE = "lr"
 SCALES = ("linear", "log", "rate")

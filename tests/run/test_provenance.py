@@ -10,8 +10,8 @@ import pytest
 
 from bench.api import Score
 from bench.board.show import describe
-from bench.run.compose import resolve
 from bench.run.provenance import ROOT, code_digest, own_code, provenance
+from bench.run.resolve import resolve
 from bench.store.record import Cell, Record
 
 

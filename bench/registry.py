@@ -261,7 +261,8 @@ def _where_now(path: Path, error: ImportError) -> str:
     lost = error.name or ""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == lost]
-    names = {alias.name for node in froms for alias in node.names} if lost.startswith("bench.") else set()
+    there = vars(sys.modules[lost]) if lost in sys.modules else {}
+    names = {alias.name for node in froms for alias in node.names} - {*there} if lost.startswith("bench.") else set()
     home: dict[str, list[str]] = {}
     for name in sorted(names):
         homes = _homes(name)

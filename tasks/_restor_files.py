@@ -151,12 +151,13 @@ def _place(folder: Path, dilution: int) -> tuple[Path, tuple[str, str, str]]:
     for place in places:
         if all((place / name).is_file() for name in names):
             return place, names
-    nearest = max(places, key=lambda p: sum((p / name).is_file() for name in names))
+    nearest = max(reversed(places), key=lambda p: sum((p / name).is_file() for name in names))
     there = [path.name for path in sorted(nearest.glob("*.json"))]
     lacking = ", ".join(name for name in names if not (nearest / name).is_file())
     raise UsageError(
-        f"{nearest} lacks {lacking}; it holds {', '.join(there) or 'no JSON file'}. Get the files of {_REPOSITORY} "
-        f"(MIT), as published, and give --data that directory, or --data embedded."
+        f"{places[0]} and {folder} were looked in: {nearest} lacks {lacking}; it holds "
+        f"{', '.join(there) or 'no JSON file'}. Get the files of {_REPOSITORY} (MIT), as published, and give --data "
+        "that directory, or --data embedded."
     )
 
 
@@ -213,7 +214,7 @@ def _many(values: Any) -> list[Any]:
 
 def _listed(path: Path, names: Any) -> list[str]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{path} is not as published. Expected a list of names of entities.")
+        raise UsageError(f"{path} is not as published. Expected a list of names of entities, at least one.")
     return names
 
 

@@ -37,7 +37,7 @@ def render(tables: Sequence[Table], rules: Rules, problems: Sequence[str] = (), 
     heads = [*map(title, alone), *map(studies.title, found)]
     parts = [
         "# Leaderboard\n",
-        "Written by `python -m bench leaderboard` from `results/`; do not edit.\n",
+        "Written by `python -m bench leaderboard` from the records of its results; do not edit.\n",
         _HOW_TO_READ,
         "\n".join([*(f"- [{head}](#{_anchor(head)})" for head in heads), ""]),
         *(_section(table, rules) for table in alone),

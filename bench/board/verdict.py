@@ -39,7 +39,7 @@ def sentence(table: Table, rules: Rules) -> str:
     if not table.ranked:
         parts.append("one seed ranks nobody" if len(table.seeds) == 1 else "without intervals nobody is ranked")
     else:
-        parts += [_beaten(table), _from_retrain(table, rules)]
+        parts += filter(None, [_beaten(table), _from_retrain(table, rules)])
     if apart:
         unlike = sum(row.apart.startswith(SETTINGS) for row in methods)
         counts = (apart - unlike, "they lost too much"), (unlike, "their settings were not tuned alike")
@@ -86,9 +86,11 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _from_retrain(table: Table, rules: Rules) -> str:
-    """Which ranked methods no test tells from retrain models."""
-    ranked = [row.method for row in table.ranked]
-    rest = [m for m in ranked if not any(is_told(table, m, name, rules) for name in (KS_DISTANCE, MEMBERSHIP_GAP))]
+    """Which ranked methods no test tells from retrain models; nothing where the task has none that could."""
+    ranked, could = [row.method for row in table.ranked], (KS_DISTANCE, MEMBERSHIP_GAP)
+    if not any(c.metric in could and RETRAIN in (c.a, c.b) for c in table.comparisons):
+        return ""
+    rest = [m for m in ranked if not any(is_told(table, m, name, rules) for name in could)]
     if not rest:
         return "corrected tests tell all of them from retrain"
     return f"no corrected test tells {_names(rest)} from retrain, which is no proof of being alike"

@@ -94,7 +94,13 @@ def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
             temporary.write_text(text, encoding="utf-8")
     show_tables([t for t in tables if any(_of(t, cell) for cell in ran)], results, ran)
     mine = {(table.data, table.model, table.series) for table in tables if any(_of(table, cell) for cell in ran)}
-    show_studies([study for study in found if (study.data, study.model, study.name) in mine])
+    seen = {(study.data, study.model, study.name): study for study in found}
+    show_studies([study for place, study in seen.items() if place in mine])
+    for *_, name in sorted(mine - seen.keys()):
+        if name:
+            say(
+                f"{name}: no method has every step of it, with target and retrain, so there is no study. --tasks {name}"
+            )
     say(f"leaderboard: {os.path.relpath(output)}")
     return int(bool(problems))
 

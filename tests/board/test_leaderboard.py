@@ -92,6 +92,12 @@ def test_what_tells_from_retrain_is_marked(board):
     assert "no corrected test tells near from retrain" in text
 
 
+def test_nothing_is_said_of_tests_that_a_task_does_not_have(board):
+    (table,) = analyse(*board(*several(("far", 0.8, 0.9), ("near", 0.0, 0.9))))
+    others = [c for c in table.comparisons if c.metric == "headline"]
+    assert others and "from retrain" not in sentence(dataclasses.replace(table, comparisons=others), Rules())
+
+
 def test_cells_without_scores_are_listed_and_not_averaged(board):
     tables = analyse(*board(*controls(0), ("a", 0, 0.3, 0.9), ("a", 1, "diverged"), ("c", 0, "failed")))
     found = {row["method"]: row for row in rows(tables)}

@@ -55,7 +55,8 @@ def test_a_later_request_alone_makes_those_before_it(bench, finished, words, tmp
     made = {record(results, at, m)["keys"]["train"] for at in (1, 2, 3, 4) for m in METHODS.split(",")}
     shutil.copytree(cache, kept, ignore=lambda _, names: made & set(names))
     alone = ["--methods", "fo-graddiff", "--tasks", f"{SERIES}:3", "--results", str(tmp_path / "r")]
-    bench("run", *alone, "--cache", str(kept), *words)
+    said = bench("run", *alone, "--cache", str(kept), *words).stderr
+    assert f"{SERIES}: no method has every step of it" in said and f"--tasks {SERIES}" in said
     one, other = (record(of, 3, "fo-graddiff") for of in (results, tmp_path / "r"))
     assert one["keys"] == other["keys"]
     assert one["scores"] == other["scores"]

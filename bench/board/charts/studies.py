@@ -32,7 +32,7 @@ def _curves(study: Study, curves: Curves, number: int, names: Iterable[str]) -> 
         if figure.value is not None
     ]
     said = "; ".join(
-        f"{method} {own[0]['value']:.2f} at {own[0]['step']:g}, {own[-1]['value']:.2f} at {own[-1]['step']:g}"
+        f"{method} {', '.join(dict.fromkeys('{value:.2f} at {step:g}'.format(**at) for at in (own[0], own[-1])))}"
         for method in curves.lines
         if (own := [row for row in rows if row["method"] == method])
     )

@@ -20,7 +20,7 @@ from bench.stats import roc
 from bench.stats.critical_difference import rank_tasks
 from bench.store.record import Cell, Record
 from tests.board.charts.conftest import SEEDS, Shown, one_seed, rows_of
-from tests.compare.test_across_tasks import TABLE
+from tests.stats.test_critical_difference import TABLE
 
 close = lambda value: pytest.approx(value, rel=1e-5, abs=1e-9)  # noqa: E731
 

@@ -77,7 +77,7 @@ def said(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return figure.note if figure and figure.note else "-"
     ends = "" if figure.lo is None or figure.hi is None else f" [{figure.lo:.2f}, {figure.hi:.2f}]"
-    p = "" if figure.p is None else f", p {'< 0.001' if figure.p < 0.001 else f'= {figure.p:.3g}'}"
+    p = "" if figure.p is None else f", p {'< 0.001' if figure.p < 0.001 else f'= {figure.p:#.3g}'}"
     return f"{figure.value:.2f}{ends}{p}"
 
 

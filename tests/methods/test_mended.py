@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from bench import api
+from bench import api, parts
 from bench.contracts import Encoded
 from methods import _attribution, sophia
 
@@ -38,7 +38,8 @@ def _former(module: str, folder: Path, patch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     loaded = importlib.util.module_from_spec(spec)
-    patch.setattr(api, "register", lambda *_: None)
+    for declaring in (api, parts):
+        patch.setattr(declaring, "register", lambda *_: None)
     patch.setitem(sys.modules, path.stem, loaded)  # dataclasses look their module up
     spec.loader.exec_module(loaded)
     return loaded

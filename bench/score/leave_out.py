@@ -306,5 +306,5 @@ def _ks_tails(x: Array, y: Array, both: Array, unit: Array, count: int) -> Array
     n, far = len(x), _gaps(x, y, unit[both], count).without()
     known = ~np.isnan(far)
     p = np.full(count, np.nan)
-    p[known] = two_sample.ks_tail(np.rint(far[known] * n * n).astype(np.int64), n, n)
+    p[known] = two_sample.ks_tail(np.rint(far[known] * n * n), n, n)
     return p

@@ -91,7 +91,7 @@ def p_limits(distance: Interval | None, items: int, value: float) -> Interval | 
     """Of a p-value: those of its KS distance, read at that number of items; never beside the value itself."""
     if distance is None:
         return None
-    steps = np.rint(np.array([distance.hi, distance.lo]) * items * items).astype(np.int64)
+    steps = np.rint(np.array([distance.hi, distance.lo]) * items * items)
     lo, hi = two_sample.ks_tail(steps, items, items)
     return Interval(min(float(lo), value), max(float(hi), value))
 

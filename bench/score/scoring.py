@@ -134,7 +134,7 @@ def score_items(
 
 
 def _by_set(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set", sort=True)}
+    return {str(name): group for name, group in items.set_index("id").sort_index().groupby("set")}
 
 
 def _score(metric: Metric, tables: Sequence[Mapping[str, pd.DataFrame]], compat: Compat) -> Score:
@@ -188,10 +188,10 @@ def _group(name: str, metric: Metric, sides: Sequence[Mapping[str, pd.DataFrame]
     first, *others = (side[name] for side in sides)
     for other in others:
         if not first.index.equals(other.index):
-            odd = first.index.symmetric_difference(other.index)
+            odd = [*first.index.symmetric_difference(other.index), *other.index[other.index.duplicated()], *first.index]
             raise UsageError(
                 f"the retrain model was measured on other items of the {name} set ({len(other)} against {len(first)}; "
-                f"for one, '{odd[0] if len(odd) else first.index[0]}' is not in both). Measure both on one task."
+                f"for one, '{odd[0]}' is not once in both). Measure both on one task."
             )
     columns: dict[str, Array] = {}
     scored = np.ones(len(first), dtype=bool)

@@ -53,7 +53,11 @@ def ks_pvalue(x: Array, y: Array) -> Array:
 
 
 def ks_tail(steps: Array, n: int, m: int) -> Array:
-    """P(nm D >= steps) for samples of n and m without ties; `steps` are whole numbers [...]."""
+    """P(nm D >= steps) for samples of n and m without ties; `steps` are whole numbers [...].
+
+    Samples of one size have distances of k/n alone; what lies between two counts as the lower, so that a distance that
+    was estimated is never taken for a larger one.
+    """
     distinct, back = np.unique(steps, return_inverse=True)
     if max(n, m) > _EXACT_UP_TO:
         from scipy.stats import kstwo

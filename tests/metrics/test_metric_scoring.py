@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.errors import BenchError, UsageError
+from bench.metrics import _items
 from bench.metrics._asked import ASKED_FOR
 from bench.metrics._forms import harmonic_mean, mean
 from bench.metrics._items import Items
+from bench.metrics._tokens import mean_of
+from bench.score import scoring
 from bench.score.scoring import build, item_table, score_items
 from bench.stats import two_sample
 
@@ -93,7 +96,8 @@ def test_an_unscored_item_is_counted_and_left_out(rows_of, some_items) -> None:
     table = item_table(rows_of(items), NAMES)
     scores = score_items(table, table, NAMES)
     healthy = table[(table["set"] == "forget") & (table.id != sick["id"])]
-    assert scores["probability"].value == pytest.approx(np.exp(-healthy.loss.astype(float)).mean())
+    in_double = np.exp(-healthy.loss.astype(float)).mean()
+    assert scores["probability"].value == pytest.approx(in_double, rel=1e-12)
     assert (scores["probability"].n, scores["probability"].note) == (11, "1 unscored")
     assert (scores["mia_auc"].n, scores["mia_auc"].note) == (23, "1 unscored")
     assert scores["rouge"].n == 12  # its text is there all the same
@@ -104,6 +108,38 @@ def test_infinite_losses_are_unscored(rows_of) -> None:
     rows = rows_of([{"set": "forget", "id": "a", "answer": {"logp": [-np.inf, -1.0]}}])
     score = score_items(item_table(rows, ["probability"]), None, ["probability"])["probability"]
     assert score.value is None and "forget" in score.note
+
+
+@pytest.mark.parametrize(("compat", "expected"), [("", np.nan), ("tofu", -np.inf)])
+def test_an_infinite_statistic_is_kept_under_a_published_behaviour_only(rows_of, compat: str, expected: float) -> None:
+    rows = rows_of([{"set": s, "id": s, "answer": {"logp": [-1.0]}} for s in ("forget", "holdout")])
+    rows = dataclasses.replace(rows, texts=rows.texts.assign(reference_loss=[np.inf, 3.0]))
+    found = item_table(rows, ["mia_reference"], compat).excess_loss
+    assert found.tolist() == pytest.approx([expected, -2.0], nan_ok=True)
+
+
+def test_a_statistic_in_single_precision_is_taken_and_left_as_it_is(rows_of) -> None:
+    """That of a set that no metric asks of is dropped from the table, not from the rows."""
+    rows = rows_of([{"set": s, "id": "0", "question": ["a", "b"]} for s in ("forget", "other")])
+    rows = dataclasses.replace(rows, generations=rows.generations.assign(abstained=np.ones(2, np.float32)))
+    table = item_table(rows, ["abstention_forget"])
+    assert table.abstained.tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
+    assert rows.generations.abstained.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("compat", ["", "open-unlearning"])
+def test_what_many_statistics_rest_on_is_computed_once(monkeypatch, rows_of, some_items, compat: str) -> None:
+    """The losses of all texts, which both probability and the truth ratio read."""
+    calls = []
+    monkeypatch.setattr(_items, "mean_of", lambda values: calls.append(values) or mean_of(values))
+    item_table(rows_of(some_items(0)), ["probability", "retain_probability", "forget_quality"], compat)
+    assert len(calls) == 1
+
+
+def test_an_item_is_one_line_whatever_cluster_its_answers_name(rows_of) -> None:
+    rows = rows_of([{"set": "forget", "id": "0", "cluster": "a", "answer": {"logp": [-1.0]}, "question": ["a", "a"]}])
+    rows = dataclasses.replace(rows, generations=rows.generations.assign(cluster="b"))
+    assert item_table(rows, ["probability", "rouge"])[["id", "cluster", "rouge"]].to_numpy().tolist() == [["0", "a", 1]]
 
 
 def test_a_collapsed_model_has_no_numbers_and_no_crash(rows_of, some_items) -> None:
@@ -121,6 +157,71 @@ def test_no_holdout_says_so(tables) -> None:
     items = tables[0][tables[0]["set"] != "holdout"]
     score = score_items(items, None, ["mia_auc"])["mia_auc"]
     assert score == (None, None, None, 0, "no holdout split in this data: membership inference needs non-members")
+
+
+def forget_table(ratios) -> pd.DataFrame:
+    """An item table of the forget set with one column; each item is a cluster."""
+    ids = list("abcdefgh"[: len(ratios)])
+    return pd.DataFrame({"set": "forget", "id": ids, "cluster": ids, "log_truth_ratio": np.array(ratios, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("own", "retrain", "note"),
+    [
+        ([], [], "no items of the forget set"),
+        ([np.nan] * 2, [1, 2], "no item of the forget set is scored for log_truth_ratio"),
+        ([1, 2], [np.nan] * 2, "no item of the forget set is scored for log_truth_ratio in the retrain model"),
+        ([1, np.nan], [np.nan, 2], "no item of the forget set is scored in both models"),
+        ([1, 2], None, "needs the retrain model's items to compare with"),
+    ],
+)
+def test_why_there_is_no_value_is_said(own, retrain, note: str) -> None:
+    score = score_items(forget_table(own), None if retrain is None else forget_table(retrain), ["forget_quality"])[
+        "forget_quality"
+    ]
+    assert score == (None, None, None, 0, note)
+
+
+def test_a_comparison_is_of_what_both_models_scored() -> None:
+    """Two items are unscored in one model and one in the other; what is left of one item a side is no evidence."""
+    own, retrain = forget_table([np.nan, np.nan, 3, 4]), forget_table([1, 2, 5, np.nan])
+    assert score_items(own, retrain, ["forget_quality"])["forget_quality"] == (1.0, None, None, 1, "3 unscored")
+
+
+def test_an_item_that_one_model_has_twice_is_refused() -> None:
+    twice = pd.concat([forget_table([1, 2]), forget_table([1])])
+    with pytest.raises(
+        UsageError,
+        match=r"of the forget set \(3 against 2; for one, 'a' is not once in both\)\. Measure both on one task\.$",
+    ):
+        score_items(forget_table([1, 2]), twice, ["forget_quality"])
+
+
+class Least:
+    """A metric that says of itself no more than it must."""
+
+    needs, needs_retrain = (("forget", "log_truth_ratio"),), False
+
+    def score(self, sample, retrain):
+        return np.min(sample[self.needs[0]], axis=-1)
+
+
+def test_a_metric_that_says_nothing_of_its_range_has_none(monkeypatch) -> None:
+    """Without 1 the least is 2, without another it stays: jackknife 3/4 (9/16 + 3/16) = 9/16, t(3) at 0.975 3.182."""
+    monkeypatch.setattr(scoring.registry, "load", lambda kind, name: Least)
+    own, nobodys = forget_table([1, 2, 3, 4]), forget_table([np.nan])
+    found = score_items(own, None, ["least"])["least"]
+    assert found == score_items(own, nobodys, ["least"])["least"] == score_items(own, None, ["least"], "tofu")["least"]
+    assert (found.value, found.n, found.note) == (1.0, 4, "")
+    assert (found.lo, found.hi) == pytest.approx((1 - 3.182446 * 3 / 4, 1 + 3.182446 * 3 / 4))
+
+
+@pytest.mark.parametrize(("values", "more"), [([1, 2], ""), ([1, 2, np.nan], " (1 unscored)")])
+def test_a_number_that_is_not_defined_says_of_how_many_items(monkeypatch, values, more: str) -> None:
+    monkeypatch.setattr(scoring.registry, "load", lambda kind, name: Least)
+    monkeypatch.setattr(Least, "score", lambda self, sample, retrain: np.float64(np.nan))
+    found = score_items(forget_table(values), None, ["least"])["least"]
+    assert found == (None, None, None, 2, "undefined on these items" + more)
 
 
 def test_one_item_has_no_known_interval(tables) -> None:
@@ -178,12 +279,14 @@ def test_other_items_in_the_retrain_model_are_refused(tables) -> None:
 
 def test_an_item_measured_twice_is_refused(rows_of, some_items) -> None:
     items = some_items(0, n=2)
-    with pytest.raises(BenchError, match="forget/forget-000/answer/0 was measured twice"):
-        item_table(rows_of([*items, items[0]]), ["probability"])
+    again = {**items[0], "cluster": "another", "answer": {"logp": [-9.0], "text": "said otherwise"}}
+    for second in (items[0], again):
+        with pytest.raises(BenchError, match="forget/forget-000/answer/0 was measured twice"):
+            item_table(rows_of([*items, second]), ["probability"])
 
 
 def test_unknown_compat_is_refused(tables) -> None:
-    with pytest.raises(UsageError, match="no compat 'ou'"):
+    with pytest.raises(UsageError, match="no compat 'ou'. Known: tofu, tofu-training, open-unlearning;"):
         score_items(*tables, ["rouge"], compat="ou")
 
 

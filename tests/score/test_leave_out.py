@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.metrics._forms import Attack, RetrainTest
+from bench.score import leave_out
 from bench.score.estimates import Estimate, alike, combine, mean
-from bench.score.leave_out import Strata, estimate, gaps
+from bench.score.leave_out import Stacked, Strata, estimate, gaps
 from bench.score.limits import distance_limits, limits, p_limits
 from bench.score.scoring import build
 from bench.stats.two_sample import ks_pvalue, ks_statistic
@@ -101,6 +104,89 @@ def test_distances_without_each_cluster(holes: bool) -> None:
         of_p = estimate(QUALITY, own, retrain, strata)
         assert of_p.value == pytest.approx(float(ks_pvalue(own[need][both], retrain[need][both])))
         assert ((of_p.without[home] >= 0) & (of_p.without[home] <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "labels", "sizes", "whole", "left", "whole_p", "left_p"),
+    [
+        # without a 5 7 against 6 8, without b 1 2 against 3 4
+        ([1, 2, 5, 7], [3, 4, 6, 8], "aabb", [2, 2], 1 / 2, [1 / 2, 1], 54 / 70, [54 / 70, 2 / 70]),
+        ([1, 2, 5, 7, np.nan], [3, 4, 6, 8, 9], "aabbc", [2, 2, 0], 1 / 2, [1 / 2, 1, 1 / 2], 54 / 70,
+         [54 / 70, 2 / 70, 54 / 70]),
+        ([1, 2, 5, 7], [3, 4, 6, 8], "aaaa", [4], 1 / 2, [1 / 2], 54 / 70, [54 / 70]),
+        ([1, 2], [3, 2], "ab", [1, 1], 1 / 2, [0, 1], 1, [1, 2 / 6]),
+    ],
+    ids=["halves", "an unscored cluster", "one cluster", "single items"],
+)  # fmt: skip
+def test_small_distances_and_their_p_by_hand(x, y, labels, sizes, whole, left, whole_p, left_p) -> None:
+    """p at the number of items of the whole: of 70 orders of four a side 2 are wholly apart and 2 (28 - 1) by half, of
+    6 of two a side 2 wholly. Where nothing is left, it is as with all."""
+    (need,) = QUALITY.needs
+    own, retrain = ({need: np.array(values, dtype=float)} for values in (x, y))
+    strata = Strata.build({need[0]: labels})
+    with np.errstate(all="raise"):
+        distance = estimate(QUALITY, own, retrain, strata, distance=True)
+        p = estimate(QUALITY, own, retrain, strata)
+    assert (distance.value, p.value) == pytest.approx((whole, whole_p))
+    assert distance.without[need[0]] == pytest.approx(left) and p.without[need[0]] == pytest.approx(left_p)
+    assert distance.sizes[need[0]].tolist() == sizes == p.sizes[need[0]].tolist()
+
+
+def test_without_an_item_that_both_models_scored_there_is_no_distance() -> None:
+    (need,) = QUALITY.needs
+    own, retrain = {need: np.array([1.0, np.nan])}, {need: np.array([np.nan, 2.0])}
+    found = estimate(QUALITY, own, retrain, Strata.build({need[0]: "ab"}), distance=True)
+    assert np.isnan([found.value, *found.without[need[0]]]).all()
+
+
+@pytest.mark.parametrize(("labels", "left"), [("ab", [1, 0]), ("aa", [1 / 2])], ids=["one pair", "no pair"])
+def test_an_attack_of_the_last_pairs(labels: str, left: list[float]) -> None:
+    """Members .1 and .3 of clusters with others .05 and .4: one pair is left, lost or won; of none it is the whole."""
+    own = dict(zip(AUC.needs, (np.array([0.1, 0.3]), np.array([0.05, 0.4])), strict=True))
+    with np.errstate(all="raise"):
+        found = estimate(AUC, own, None, Strata.build({name: labels for name, _ in own}))
+    assert found.value == 1 / 2 and found.without["forget"].tolist() == left
+
+
+class Span:
+    """A metric of no form, which needs an item."""
+
+    needs, needs_retrain = ROUGE.needs, False
+
+    def score(self, sample, retrain):
+        return np.ptp(sample[ROUGE.needs[0]], axis=-1)
+
+
+@pytest.mark.parametrize(("labels", "left"), [("aabb", [1, 2]), ("aaaa", [8])], ids=["two clusters", "one cluster"])
+def test_a_metric_of_no_form_is_computed_anew_where_items_are_left(labels: str, left: list[float]) -> None:
+    own = {ROUGE.needs[0]: np.array([2.0, 4.0, 9.0, 10.0])}
+    found = estimate(Span(), own, None, Strata.build({"forget": labels}))
+    assert found.value == 8 and found.without["forget"].tolist() == left
+
+
+@pytest.mark.parametrize(("each", "size"), [(0, 12), (1, 12), (5, 2), (12, 1), (100, 1)])
+def test_models_are_taken_in_groups_that_fit(monkeypatch, each: int, size: int) -> None:
+    """As many models of so many numbers as have twelve together, at least one; each once."""
+    monkeypatch.setattr(leave_out, "_AT_ONCE", 12)
+    groups = [list(range(20))[rows] for rows in leave_out._chunks(20, each)]
+    assert groups == [list(range(start, min(start + size, 20))) for start in range(0, 20, size)]
+
+
+def test_attacks_on_many_models_take_no_more_memory_than_on_a_few(monkeypatch) -> None:
+    """All pairs of all models at once would be 16 times 200 times 200 numbers; a pass is to hold those of one."""
+    models, n = 16, 200
+    rng = np.random.default_rng(0)
+    columns = {need: rng.random((models, n)) for need in AUC.needs}
+    strata = Strata.build({"forget": list(map(str, range(n))), "holdout": ["other"] * n})
+    monkeypatch.setattr(leave_out, "_AT_ONCE", n * n)
+    tracemalloc.start()
+    found = Stacked(columns, strata).whole(AUC)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < models * n * n * 8 / 2
+    assert found == pytest.approx(
+        [float(AUC.score({k: v[i] for k, v in columns.items()}, None)) for i in range(models)]
+    )
 
 
 def test_an_attack_of_shared_clusters_loses_each_pair_once() -> None:

@@ -116,7 +116,7 @@ def _table(frame: pd.DataFrame, columns: dict[str, str]) -> pa.Table:
 
 
 def _frame(table: pa.Table, columns: dict[str, str]) -> pd.DataFrame:
-    if gaps := [name for name, kind in columns.items() if kind == "int64" and table[name].null_count]:
+    if gaps := [name for name, kind in columns.items() if kind != "float64" and table[name].null_count]:
         raise ValueError(f"{', '.join(gaps)} have gaps")
     if odd := [name for name, kind in columns.items() if kind == "str" and not _is_text(table[name].type)]:
         raise ValueError(f"{', '.join(odd)} are no texts")

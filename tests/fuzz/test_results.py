@@ -194,7 +194,10 @@ def written(write: Any) -> bytes:
         return (place / "file").read_bytes()
 
 
-@given(of_tables(written(lambda file: rows.write_rows(some_rows(), file))))
+ROWS = written(lambda file: rows.write_rows(some_rows(), file))
+
+
+@given(of_tables(ROWS))
 @fuzzed(60)
 def test_rows_are_well_formed_or_refused(content: bytes) -> None:
     with folder() as results:
@@ -209,6 +212,16 @@ def test_rows_are_well_formed_or_refused(content: bytes) -> None:
         if said is not REFUSED:
             _is_said(said)
         assert list(files_of(results)) == ["rows/m.parquet"]
+
+
+@pytest.mark.parametrize("column", ["id", "generation", "finished"])
+def test_rows_with_a_gap_are_refused(tmp_path: Path, column: str) -> None:
+    table = pq.read_table(io.BytesIO(ROWS))
+    at = table.schema.get_field_index(column)
+    place = tmp_path / "rows.parquet"
+    place.write_bytes(parquet(table.set_column(at, column, pa.array([*table[column].to_pylist()[:-1], None]))))
+    with pytest.raises(BenchError, match=rf"rows\.parquet is broken: {column} have gaps\. Delete it"):
+        rows.read_rows(place)
 
 
 def _is_said(said: Any) -> None:

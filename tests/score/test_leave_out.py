@@ -148,6 +148,16 @@ def test_an_attack_of_the_last_pairs(labels: str, left: list[float]) -> None:
     assert found.value == 1 / 2 and found.without["forget"].tolist() == left
 
 
+def test_a_set_of_one_item_counts_while_another_loses_a_cluster() -> None:
+    utility, labels = build("model_utility"), {"retain": "aab", "real_authors": "c", "world_facts": "d"}
+    rng = np.random.default_rng(0)
+    own = {need: rng.uniform(0.2, 0.9, len(labels[need[0]])) for need in utility.needs}
+    strata = Strata.build(labels)
+    found = estimate(utility, own, None, strata)
+    left = naive(utility, own, None, strata, "retain")
+    assert np.isfinite(left).all() and found.without["retain"] == pytest.approx(left)
+
+
 class Span:
     """A metric of no form, which needs an item."""
 

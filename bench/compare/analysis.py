@@ -19,7 +19,7 @@ from bench.compare import left_out, trade_off
 from bench.compare.comparing import Comparison
 from bench.compare.findings import Findings, findings, untuned_beside_tuned
 from bench.compare.headline import HEADLINE
-from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, over_seeds
+from bench.compare.numbers import FORGET_QUALITY, UTILITY, Asked, counted, over_seeds
 from bench.compare.robustness import Recovery, robustness
 from bench.compare.studies.found import series_of
 from bench.compare.trade_off import Matched
@@ -248,7 +248,7 @@ def _has(record: Record, name: str) -> bool:
 def _row(
     method: str, by_seed: Mapping[int, Record], retrains: Mapping[int, Record], found: Findings, rules: Rules
 ) -> Row:
-    used = found.seeds if set(found.seeds) <= set(by_seed) else tuple(sorted(by_seed))
+    used = counted(found.seeds, by_seed)
     records = [by_seed[seed] for seed in used]
     names = dict.fromkeys(name for record in records for name in record.scores)
     values = {name: [record.scores.get(name, Score(None)) for record in records] for name in names}

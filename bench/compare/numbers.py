@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
@@ -43,6 +43,11 @@ def common_seeds(of: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
     return max(counts, key=lambda s: (counts[s], len(s), s), default=())
 
 
+def counted(seeds: tuple[int, ...], own: Collection[int]) -> tuple[int, ...]:
+    """The seeds of a method that count: the table's where there are any and it has them all, else its own."""
+    return seeds if seeds and set(seeds) <= set(own) else tuple(sorted(own))
+
+
 class Numbers:
     """The numbers of one table's runs; what is asked for twice is computed once."""
 
@@ -60,9 +65,8 @@ class Numbers:
         self._series: dict[tuple[str, str], Series] = {}
 
     def used(self, method: str) -> tuple[int, ...]:
-        """The seeds of a method that count: the table's where it has them all, else its own."""
-        own = self.crossed.seeds(method)
-        return self.seeds if set(self.seeds) <= set(own) else own
+        """See `counted`."""
+        return counted(self.seeds, self.crossed.seeds(method))
 
     def shares_of(self, method: str) -> dict[int, Shares]:
         """Way from target to retrain, by seed; of retrain that of other retrain models. Empty where a seed lacks it."""

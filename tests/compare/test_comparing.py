@@ -88,7 +88,7 @@ def test_turned_around_it_says_the_opposite(made) -> None:
     one, other = pair(crossed), pair(crossed, one="b", other="a")
     assert (other.difference, other.lo, other.hi) == pytest.approx((-one.difference, -one.hi, -one.lo))
     assert (other.p, other.equivalent) == pytest.approx((one.p, one.equivalent))
-    assert one.turned().turned() == one
+    assert one.turned() == one._replace(a="b", b="a", difference=-one.difference, lo=-one.hi, hi=-one.lo)
 
 
 def test_the_order_of_items_is_nothing(made) -> None:
@@ -107,6 +107,7 @@ def test_a_p_value_is_compared_by_its_distance(made) -> None:
     found = compare("ks", "a", "b", *(series(crossed, m, QUALITY, distance=True) for m in "ab"), 0.05)
     gaps = [[crossed.estimate(QUALITY, Run(m, s), distance=True).value for s in range(3)] for m in "ab"]
     assert found.difference == pytest.approx(np.mean(gaps[0]) - np.mean(gaps[1])) and found.difference < 0
+    assert (found.a, found.b, found.metric) == ("a", "b", "ks")
 
 
 def test_only_seeds_that_both_have_are_paired(made) -> None:
@@ -120,6 +121,26 @@ def test_only_seeds_that_both_have_are_paired(made) -> None:
 
 def test_two_clusters_show_nothing(made) -> None:
     assert pair(made({("a", s): np.zeros(20) for s in range(3)} | {("b", s): np.ones(20) for s in range(3)}, 2)) is None
+
+
+def test_three_clusters_and_two_seeds_are_enough(made) -> None:
+    rng = np.random.default_rng(11)
+    found = pair(made({(m, s): rng.random(12) for m in "ab" for s in range(2)}, 3))
+    assert (found.n, found.test, found.seeds) == (3, PAIRED, (0, 1))
+    assert found._replace(p_holm=0.049).significant(0.05) and not found._replace(p_holm=0.05).significant(0.05)
+
+
+@pytest.mark.parametrize(("highest", "lowest", "bound"), [(1.0, 0.0, 1.0), (1.5, 0.0, np.inf), (1.0, -0.5, np.inf)])
+def test_shares_differ_by_1_at_most(highest: float, lowest: float, bound: float) -> None:
+    """Three clusters that disagree; a number outside [0, 1] in any seed is no share."""
+    without = {"forget": np.array([0.0, 0.5, 1.0])}
+    sizes = {"forget": np.ones(3)}
+    one, other = ({s: Estimate(v, {k: sign * of for k, of in without.items()}, sizes) for s, v in enumerate(values)}
+                  for sign, values in ((1, (0.9, highest)), (-1, (0.1, lowest))))  # fmt: skip
+    found = compare("x", "a", "b", one, other, 0.05)
+    half = reach(error_parts([combine(np.subtract, one[s], other[s]) for s in range(2)]), 0.05)
+    d = (0.9 + highest - 0.1 - lowest) / 2
+    assert half > 1 and (found.lo, found.hi) == pytest.approx((max(d - half, -bound), min(d + half, bound)))
 
 
 def test_no_value_is_no_comparison() -> None:

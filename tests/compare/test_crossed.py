@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp
 
 from bench.compare.crossed import Crossed, Run, load
 from bench.score.leave_out import estimate
@@ -71,6 +74,45 @@ def test_a_cell_that_was_asked_for_more_leaves_the_others_as_they_were(tmp_path,
     assert not [need for need in found.crossed.values[Run("retrain", 0)] if need[0] == "more"]
 
 
+def test_each_set_has_the_items_that_most_have_of_it(tmp_path, on_disk, tables) -> None:
+    """Two of three kinds of items: of retain the first cell is alone, of forget the last two are."""
+    lone = {("target", 0): "retain", ("b", 0): "forget", ("b", 1): "forget"}
+    for run, name in lone.items():
+        frame = tables[run]
+        frame.loc[frame["set"] == name, "id"] = "x" + frame["id"]
+    found = load(tmp_path, on_disk(tmp_path, tables, ["rouge"]))
+    assert {(c.method, c.seed): why for c, why in found.broken.items()} == {
+        run: f"measured on other items of the {name} set than most of the table" for run, name in lone.items()
+    }
+    assert not [name for ids in found.crossed.ids.values() for name in ids if name.startswith("x")]
+
+
+def test_items_and_clusters_are_those_of_the_file_in_the_order_of_their_ids(tmp_path, on_disk, tables) -> None:
+    """Whatever columns stand between: every number is with its own item, in every set."""
+    frame = tables["a", 0].sample(frac=1, random_state=3)
+    frame = frame[[*reversed(frame.columns)]]
+    records = on_disk(tmp_path, {("a", 0): frame}, ["rouge"])
+    crossed = load(tmp_path, records).crossed
+    for name, group in frame.sort_values("id").groupby("set"):
+        assert crossed.ids[name] == list(group["id"]) and list(crossed.clusters[name]) == list(group["cluster"])
+        for column in set(frame.columns) - {"set", "id", "cluster"}:
+            own = crossed.values[Run("a", 0)][name, column]
+            assert own == pytest.approx(group[column].to_numpy(), rel=1e-6)
+    assert crossed.values.keys() == {Run("a", 0)} and crossed.seeds("a") == (0,) and crossed.seeds("b") == ()
+
+
+def test_only_what_is_the_same_throughout_is_a_copy(tmp_path, on_disk, tables) -> None:
+    """Another number of one item, or an unscored item more, is another run; the same holes are the same."""
+    tables["a", 1], tables["b", 1] = tables["a", 0].copy(), tables["b", 0].copy()
+    tables["a", 1].loc[7, "rouge"] = np.nan
+    for seed in range(2):
+        tables["b", seed].loc[5, "rouge"] = np.nan
+    tables["target", 1] = tables["target", 0].drop(columns="loss")
+    found = load(tmp_path, on_disk(tmp_path, tables))
+    assert [(c.method, c.seed) for c in found.broken] == [("b", 1)] and not found.crossed.fixed
+    assert set(found.broken.values()) == {"a copy of seed 0: every number of every item is the same"}
+
+
 def test_an_empty_table_is_left_out(tmp_path, on_disk, tables) -> None:
     tables["b", 1] = tables["b", 1].iloc[:0]
     found = load(tmp_path, on_disk(tmp_path, tables))
@@ -135,6 +177,50 @@ def test_what_a_run_must_have(planted) -> None:
     unscored = {**crossed.values[Run("a", 0)], ("forget", "rouge"): np.full(60, np.nan)}
     lacking = Crossed(crossed.ids, crossed.clusters, {**crossed.values, Run("a", 0): unscored})
     assert not lacking.has(ROUGE, Run("a", 0)) and lacking.has(ROUGE, Run("b", 0))
+
+
+def test_items_are_paired_where_both_models_score_them(planted) -> None:
+    crossed = planted(METHODS)
+    need = ("forget", "log_truth_ratio")
+    for method, lost in (("a", (0, 1, 2)), ("retrain", (2, 3))):
+        of = crossed.values[Run(method, 0)]
+        of[need] = np.where(np.isin(np.arange(60), lost), np.nan, of[need])
+    assert crossed.paired(build("forget_quality"), Run("a", 0)) == 60 - 4
+    assert crossed.paired(build("forget_quality"), Run("b", 0)) == 60 - 2
+
+
+def test_what_compares_may_be_held_against_another_model(planted) -> None:
+    """By default against retrain of its own seed; of a p-value the distance on request, and each is kept."""
+    crossed, quality = planted(METHODS, (0, 1)), build("forget_quality")
+    column = {run: of["forget", "log_truth_ratio"] for run, of in crossed.values.items()}
+    one, own, other = Run("b", 0), Run("retrain", 0), Run("retrain", 1)
+    for against, held in ((None, own), (own, own), (other, other)):
+        ks = ks_2samp(column[one], column[held], method="asymp")
+        far = crossed.estimate(quality, one, against, distance=True)
+        assert far.value == pytest.approx(ks.statistic)
+        assert crossed.estimate(quality, one, against, distance=True) is far
+        assert crossed.distance(quality, one, against).estimate.value == far.value
+        p = crossed.estimate(quality, one, against).value
+        assert p == estimate(quality, crossed.values[one], crossed.values[held], crossed.strata).value < 1e-3
+    assert crossed.estimate(ROUGE, one, other, distance=True).value == crossed.estimate(ROUGE, one).value
+
+
+def test_what_a_metric_may_lack_it_needs_where_it_is() -> None:
+    """Sets that a table does not have are not asked for; one that it has, and the run has nothing of, is."""
+    metric = SimpleNamespace(needs=(("forget", "x"), ("more", "x")), needs_retrain=False, may_lack=("more",))
+    ids, clusters = {"forget": ["a", "b"], "more": ["c"]}, {"forget": ["1", "2"], "more": ["3"]}
+    values = {
+        Run("m", 0): {("forget", "x"): np.ones(2)},
+        Run("n", 0): {("forget", "x"): np.ones(2), ("more", "x"): np.ones(1)},
+    }
+    short = Crossed({"forget": ids["forget"]}, {"forget": clusters["forget"]}, {Run("m", 0): values[Run("m", 0)]})
+    assert short.has(metric, Run("m", 0))
+    whole = Crossed(ids, clusters, values)
+    assert not whole.has(metric, Run("m", 0)) and whole.has(metric, Run("n", 0))
+    nothing = SimpleNamespace(needs=(("more", "x"),), needs_retrain=False, may_lack=("more",))
+    assert not Crossed(short.ids, short.clusters, short.values).has(nothing, Run("m", 0))
+    plain = SimpleNamespace(needs=(("forget", "x"),), needs_retrain=False)
+    assert Crossed(short.ids, short.clusters, short.values).has(plain, Run("m", 0))
 
 
 def test_runs_taken_together_are_what_each_is_alone(planted) -> None:

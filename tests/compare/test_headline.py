@@ -5,9 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.compare.crossed import Run
-from bench.compare.headline import ERASED, HEADLINE, KEPT, bounded, ceiling, ratio, scores, shares, telling
+from bench.api import Score
+from bench.compare.crossed import Crossed, Run
+from bench.compare.headline import (
+    ERASED,
+    HEADLINE,
+    KEPT,
+    SMALLEST_GAP,
+    Shares,
+    bounded,
+    ceiling,
+    ratio,
+    scores,
+    shares,
+    telling,
+)
+from bench.score.estimates import Estimate, joined_parts, mean
 from bench.score.scoring import build
+from bench.stats.jackknife import free_interval, joined_interval
+from bench.stats.student import quantile
 from tests.compare.conftest import MEMORY, Planted
 
 METRICS = {name: build(name) for name in MEMORY}
@@ -116,6 +132,34 @@ def test_few_clusters_decide_by_items(planted) -> None:
     assert tuple(telling(planted(MODELS, authors=2, questions=20), METRICS, (0,)).metrics) == MEMORY
 
 
+@pytest.mark.parametrize(("clusters", "told"), [(4, True), (5, False)])
+def test_from_five_clusters_on_these_decide(clusters: int, told: bool) -> None:
+    """The gap is 0.3 and 0.7 in turn, cluster by cluster. Of 5: mean 0.46, error 0.219 / sqrt 5, t(4) = 2.78, so at
+    least 0.19, less than half; of 4 clusters' 80 items the error is 0.2 / sqrt 80, and they tell."""
+    labels = [f"author-{i // 20}" for i in range(20 * clusters)]
+    gap = np.where(np.arange(20 * clusters) // 20 % 2, 0.7, 0.3)
+    es = ("forget", "extraction_strength")
+    crossed = Crossed({"forget": [str(i) for i in range(20 * clusters)]}, {"forget": labels},
+                      {Run("target", 0): {es: 0.1 + gap}, Run("retrain", 0): {es: 0 * gap + 0.1}})  # fmt: skip
+    found = telling(crossed, {"extraction_strength": METRICS["extraction_strength"]}, (0,))
+    assert bool(found.metrics) is told
+    if not told:
+        low = 0.46 - quantile(0.975, 4) * np.std([0.3, 0.7, 0.3, 0.7, 0.3], ddof=1) / 5**0.5
+        said = f"target and retrain differ by 0.460, at least {low:.3f}: too little to tell"
+        assert found.blind == {"extraction_strength": said}
+
+
+@pytest.mark.parametrize(("gap", "told"), [(SMALLEST_GAP - 1e-6, False), (SMALLEST_GAP + 1e-6, True)])
+def test_the_smallest_gap_that_tells_is_a_mean_over_seeds(gap: float, told: bool) -> None:
+    """A tenth of the gap apart, with nothing between clusters: t(1) times that error would be too much for a third."""
+    es, n = ("forget", "extraction_strength"), 60
+    runs = {Run(m, s): {es: np.full(n, 0.2 + (gap + d) * (m == "target"))}
+            for s, d in enumerate((0.001, 0, -0.001)) for m in ("target", "retrain")}  # fmt: skip
+    crossed = Crossed({"forget": [str(i) for i in range(n)]}, {"forget": [str(i // 6) for i in range(n)]}, runs)
+    found = telling(crossed, {"extraction_strength": METRICS["extraction_strength"]}, (0, 1, 2))
+    assert bool(found.metrics) is told and bool(found.blind) is not told
+
+
 def test_without_target_nothing_can_be_told(planted) -> None:
     crossed = planted({name: model for name, model in MODELS.items() if name != "target"})
     for seeds in ((), (0,)):
@@ -142,6 +186,55 @@ def test_a_share_of_the_targets_value_is_not_cut_off_above(planted) -> None:
     ruined = bounded([ratio(crossed, UTILITY, Run("destroyed", 0), Run("target", 0))])
     assert ruined.lo >= 0
     assert bounded([ratio(planted(MODELS, authors=2), UTILITY, Run("better", 0), Run("target", 0))]).lo is None
+
+
+def harmonic(x: np.ndarray) -> np.ndarray:
+    """Of the first three."""
+    return 3 / (1 / x[0] + 1 / x[1] + 1 / x[2])
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
+def test_intervals_are_joined_from_those_of_the_ratios(planted, seeds) -> None:
+    """Kept has the interval of its one ratio within [0, 1]; the others are moved from the function of the means to the
+    mean of the functions. Ratios correlate as they do when they lose the same clusters; retain's are others."""
+    crossed = planted(MODELS, seeds, noise=0.1)
+    told = telling(crossed, METRICS, seeds)
+    for method in ("half", "all", "better"):
+        runs = [shares(crossed, told, UTILITY, Run(method, seed)) for seed in seeds]
+        terms = [*([run.ways[i] for run in runs] for i in range(3)), [run.utility for run in runs]]
+        means = [mean(of) for of in terms]
+        free = [free_interval(m.value, joined_parts(of)) for m, of in zip(means, terms, strict=True)]
+        inside = np.array([np.mean([np.clip(e.value, 0, 1) for e in of]) for of in terms])
+        limits = np.array([(min(np.clip(f.lo, 0, 1), x), max(np.clip(f.hi, 0, 1), x)) for f, x in zip(free, inside)])
+        found = scores(runs)
+        assert (found[KEPT].lo, found[KEPT].hi) == pytest.approx(tuple(limits[3]))
+        correlation = np.eye(4)
+        correlation[:3, :3] = np.corrcoef([m.without["forget"] for m in means[:3]])
+        for name, function, n in ((ERASED, harmonic, 3), (HEADLINE, lambda x: 2 / (1 / harmonic(x) + 1 / x[3]), 4)):
+            joined = joined_interval(function, inside[:n], limits[:n], correlation[:n, :n])
+            moved = found[name].value - function(inside)
+            assert found[name].lo == pytest.approx(max(joined.lo + moved, 0), abs=1e-9)
+            assert found[name].hi == pytest.approx(min(joined.hi + moved, 1), abs=1e-9)
+
+
+@pytest.mark.parametrize(("utility", "kept"), [(-0.1, 0.0), (0.4, 0.4), (1.2, 1.0)])
+def test_kept_is_a_share(utility: float, kept: float) -> None:
+    one = Shares((), Estimate(utility, {"retain": np.array([utility, 0.5])}, {"retain": np.ones(2)})).kept()
+    assert one.value == kept and one.without["retain"].tolist() == [kept, 0.5]
+
+
+def test_a_ratio_is_not_below_0_and_has_no_value_without_the_targets(planted) -> None:
+    crossed = planted(MODELS, (0, 1), noise=0.1)
+    runs = [ratio(crossed, UTILITY, Run("half", s), Run("target", s)) for s in (0, 1)]
+    around = free_interval(mean(runs).value, joined_parts(runs))
+    assert bounded(runs) == (pytest.approx(mean(runs).value), pytest.approx(around.lo), pytest.approx(around.hi), 2, "")
+    few = planted(MODELS, (0, 1), authors=2)
+    unsure = bounded([ratio(few, UTILITY, Run("half", s), Run("target", s)) for s in (0, 1)])
+    assert unsure.value is not None and unsure[1:] == (None, None, 2, "")
+    crossed.values[Run("target", 0)]["retain", "rouge"] = np.zeros(60)
+    gone = planted_again(crossed)
+    assert bounded([ratio(gone, UTILITY, Run("half", 0), Run("target", 0))]) == Score(None, n=1)
+    assert shares(gone, telling(gone, METRICS, (0,)), UTILITY, Run("half", 0)) is None
 
 
 def test_the_order_of_items_is_nothing(planted) -> None:

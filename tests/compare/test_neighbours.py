@@ -8,6 +8,7 @@ import pytest
 from bench.compare.crossed import Crossed, Run
 from bench.compare.neighbours import Change, changes
 from bench.metrics.neighbours import COLUMN
+from bench.stats.student import quantile
 
 KEPT = {"neighbours_shared_value": 0.5, "neighbours_same_template": 0.8, "neighbours_other_kind": 1.0}
 SEEDS = (0, 1, 2)
@@ -55,6 +56,17 @@ def test_planted_losses_are_found() -> None:
     two = [by["loses", name].difference for name in KEPT][:2]
     assert inside.difference == pytest.approx(np.mean(two))
     assert across.difference == pytest.approx(by["loses", "neighbours_other_kind"].difference)
+
+
+def test_losses_that_make_up_for_gains_are_not_known_for_certain() -> None:
+    """Half of the authors lose an answer, half gain one: no difference on average, and the t-interval around it."""
+    turned = np.where(np.arange(N) // 3 % 2, 1.0, 0.0)
+    labels = {name: [f"near-{i // 3}" for i in range(N)] for name in KEPT}
+    runs = {Run(m, 0): {(name, COLUMN): of for name in KEPT} for m, of in (("target", turned), ("loses", 1 - turned))}
+    of = Crossed({name: [f"{i:03}" for i in range(N)] for name in KEPT}, labels, runs)
+    for change in changes(of, {"loses": (0,)}):
+        half = quantile(0.975, AUTHORS - 1) * np.std([1, -1] * (AUTHORS // 2), ddof=1) / AUTHORS**0.5
+        assert (change.difference, change.lo, change.hi) == pytest.approx((0, -half, half), rel=1e-6)
 
 
 def test_distances_that_nobody_measured_are_not_there() -> None:

@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 
 from bench.api import Score
-from bench.compare.trade_off import AT_RETRAIN, at_retrain, compare, kept_at, matched, retained_at, trace
+from bench.compare.trade_off import (
+    AT_RETRAIN,
+    at_retrain,
+    compare,
+    kept_at,
+    matched,
+    over_seeds,
+    paired,
+    retained_at,
+    trace,
+)
+from bench.stats.jackknife import holm
 from bench.stats.student import quantile
 from bench.store.record import Cell, Record
 
@@ -30,6 +42,7 @@ def test_kept_at_a_level_by_hand() -> None:
     assert kept_at([1.0, 0.5, 0.0], [0.9, 0.9, 0.9], LEVEL) == pytest.approx(1.0)
     assert kept_at([1.0, 0.2], [0.8, 0.4], LEVEL) == pytest.approx(0.5)
     assert kept_at([1.0, 0.1], [0.5, 0.9], LEVEL) == 1.0  # never above the start
+    assert kept_at([1.0, LEVEL, LEVEL], [1.0, 0.5, 0.6], LEVEL) == pytest.approx(0.6)  # while it stays at the level
 
 
 def test_what_is_not_reached_has_no_number() -> None:
@@ -90,8 +103,9 @@ def test_a_null_in_a_trace_is_no_trace() -> None:
         record = run([1.0, sick, 0.1], [1.0, 0.5, 0.5])
         assert trace(record) == ([], []) and retained_at(record, 0.5) is None
         assert at_retrain(record, RETRAIN) is None
-        assert matched({0: record}, {0: RETRAIN}, 0.5).at_retrain == Score(None, note="no trace")
+        assert matched({0: record}, {0: RETRAIN}, 0.5) == (Score(None, note="no trace"),) * 2
     assert trace(run([1.0, 0.5], [1.0])) == ([], [])
+    assert trace(Record(RETRAIN.cell, "ok", {}, {})) == ([], [])
 
 
 def test_without_retrain_there_is_no_level() -> None:
@@ -105,13 +119,15 @@ def test_retained_at_counts_when_it_is_first_reached() -> None:
     record = run([1.0, 0.5, 0.75, 0.0], [1.0, 0.8, 0.7, 0.2])
     assert retained_at(record, 0.5) == pytest.approx(0.8)
     assert retained_at(record, 0.25) == pytest.approx(0.7 - 0.5 * 2 / 3)
+    for started_below in ([0.5, 0.1], [0.1, 0.9]):
+        assert retained_at(run(started_below, [1.0, 1.0]), 0.5) is None
 
 
 def test_over_seeds_with_a_t_interval_within_its_range() -> None:
     """Kept 0.6 and 0.8: mean 0.7, error 0.1, t(1) = 12.7, so all of [0, 1]; three seeds say more; one nothing."""
     records = {s: run([1.0, 0.0], [1.0, y], s) for s, y in enumerate((0.5, 0.75))}
     found = matched(records, dict.fromkeys(range(3), RETRAIN), 0.5).at_retrain
-    assert (found.value, found.lo, found.hi, found.n) == (pytest.approx(0.7), 0.0, 1.0, 2)
+    assert found == (pytest.approx(0.7), 0.0, 1.0, 2, "")
     records[2] = run([1.0, 0.0], [1.0, 0.625], 2)
     three = matched(records, dict.fromkeys(range(3), RETRAIN), 0.5).at_retrain
     half = quantile(0.975, 2) * 0.1 / 3**0.5
@@ -119,12 +135,26 @@ def test_over_seeds_with_a_t_interval_within_its_range() -> None:
     assert matched({0: records[0]}, {0: RETRAIN}, 0.5).at_retrain[1:4] == (None, None, 1)
 
 
+def test_a_number_may_be_bounded_below_elsewhere() -> None:
+    """0.1 and 0.3: mean 0.2, error 0.1, so the interval is 0.2 +- 1.27."""
+    half = quantile(0.975, 1) * 0.1
+    assert over_seeds([0.1, 0.3]) == (pytest.approx(0.2), 0.0, 1.0, 2, "")
+    assert over_seeds([0.1, 0.3], lowest=-5.0).lo == pytest.approx(0.2 - half, rel=1e-6)
+    assert over_seeds([0.1, 0.3], "said", -1.0) == (pytest.approx(0.2), -1.0, 1.0, 2, "said")
+    assert over_seeds([0.4]) == Score(0.4, n=1) and over_seeds([], "never") == Score(None, note="never")
+
+
 def test_what_is_not_reached_or_not_traced_says_so() -> None:
     high, low = run([1.0, 0.7], [1.0, 0.9]), run([1.0, 0.1], [1.0, 0.6])
     retrains = {0: RETRAIN, 1: RETRAIN}
     assert matched({0: high}, retrains, 0.5) == (Score(None, note="not reached"), Score(None, note="not reached"))
     assert matched({0: high, 1: low}, retrains, 0.5).at_retrain.note == "reached by 1 of 2 seeds"
-    assert matched({0: run([0.4, 0.1], [1.0, 1.0])}, retrains, 0.5).retained.note == "starts below"
+    for started_below in ([0.4, 0.1], [0.5, 0.1], [0.4, 0.7]):
+        assert matched({0: run(started_below, [1.0, 1.0])}, retrains, 0.5).retained.note == "starts below"
+    assert matched({0: run([0.4, 0.1], [1.0, 1.0]), 1: high}, retrains, 0.5).retained.note == "not reached"
+    assert matched({0: run([1.0], [1.0])}, retrains, 0.5).retained.note == "no trace"  # a point is no way
+    lacking = {3: run([], []), 0: low, 1: run([1.0], [1.0])}
+    assert matched(lacking, retrains, 0.5) == (Score(None, note="no trace in seed 1, 3"),) * 2
 
 
 def test_methods_are_tested_paired_by_seed() -> None:
@@ -140,4 +170,32 @@ def test_methods_are_tested_paired_by_seed() -> None:
     (found,) = compare(runs, [("a", "b"), ("a", "c"), ("a", "d")], 0.05)
     assert (found.a, found.b, found.metric, found.seeds) == ("a", "b", AT_RETRAIN, (0, 1, 2))
     assert (found.difference, found.p) == (pytest.approx(0.2), pytest.approx(0.07418, abs=1e-5))
-    assert found.lo < 0 < found.hi
+    half = quantile(0.975, 2) * 0.1 / 3**0.5
+    assert (found.lo, found.hi) == pytest.approx((0.2 - half, 0.2 + half), rel=1e-6)
+    assert compare({"a": runs["a"], "b": runs["b"]}, [("a", "b")], 0.05) == []  # there is no retrain model
+
+
+def test_pairs_on_one_number_a_seed_are_paired_t_tests_corrected_together() -> None:
+    """Whatever seeds they share; c lacks seed 0, and has no number in seed 3."""
+    values = {
+        "a": {0: 0.5, 1: 0.7, 2: 0.6, 3: 0.8},
+        "b": {3: 0.3, 2: 0.25, 1: 0.4, 0: 0.1},
+        "c": {1: 0.55, 2: 0.5, 3: None},
+        "d": {3: 0.9},
+    }
+    pairs = [("c", "a"), ("a", "b"), ("a", "d"), ("b", "c")]
+    found = paired(values, pairs, "kept", 0.5)
+    seeds = {("c", "a"): (1, 2), ("a", "b"): (0, 1, 2, 3), ("b", "c"): (1, 2)}
+    assert [(c.a, c.b) for c in found] == list(seeds)
+    for c, p_holm in zip(found, holm([c.p for c in found]), strict=True):
+        one, other = ([values[m][s] for s in seeds[c.a, c.b]] for m in (c.a, c.b))
+        test = ttest_rel(one, other)
+        limits = test.confidence_interval()
+        assert (c.metric, c.seeds, c.n) == ("kept", seeds[c.a, c.b], len(one)) and "paired by seed" in c.test
+        assert (c.difference, c.lo, c.hi) == pytest.approx(
+            (np.mean(one) - np.mean(other), limits.low, limits.high), rel=1e-5
+        )
+        assert (c.p, c.p_holm) == pytest.approx((test.pvalue, p_holm), rel=1e-5)
+        within = (ttest_rel(np.add(one, 0.5), other, alternative="greater").pvalue,
+                  ttest_rel(np.subtract(one, 0.5), other, alternative="less").pvalue)  # fmt: skip
+        assert c.equivalent == pytest.approx(max(within), rel=1e-5)

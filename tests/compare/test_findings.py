@@ -103,6 +103,29 @@ def test_seeds_that_differ(tmp_path, on_disk) -> None:
     assert {c.a for c in found.comparisons} | {c.b for c in found.comparisons} >= {"well", "hardly"}
 
 
+def test_who_was_tuned_among_fewer_settings_than_another_is_not_compared(tmp_path, on_disk) -> None:
+    """half's second seed has 6 trials where well has 12, hardly none; neither a variant's nor a control's count."""
+    records = on_disk(tmp_path, tables((0, 1), **{"well@variant": Planted(0.05, 0.97)}))
+    trials = {"well": (12, 12), "half": (12, 6), "well@variant": (20, 20), "target": (20, 20)}
+    tuned = {
+        cell: dataclasses.replace(record, settings={"origin": "tuned", "trials": of[cell.seed], "objective": "oracle"})
+        for cell, record in records.items() if (of := trials.get(cell.method))
+    }  # fmt: skip
+    plain, beside = findings(tmp_path, records, ASKED), findings(tmp_path, {**records, **tuned}, ASKED)
+    compared = [{c.a for c in found.comparisons} | {c.b for c in found.comparisons} for found in (plain, beside)]
+    assert compared[0] == {"well", "half", "hardly", "target", "retrain"}
+    assert compared[1] == {"well", "target", "retrain"}
+    aside = {c.a for c in beside.aside} | {c.b for c in beside.aside}
+    assert aside == set(METHODS), "a variant is held against nobody"
+    assert set(beside.scores) == {*METHODS, "well@variant"}
+
+
+def test_the_seeds_of_a_table_with_a_headline_are_those_that_target_and_retrain_have(tmp_path, on_disk) -> None:
+    records = on_disk(tmp_path, {run: frame for run, frame in tables().items() if run != ("target", 1)})
+    assert findings(tmp_path, records, ASKED).seeds == (0, 2)
+    assert findings(tmp_path, records, ASKED._replace(memorisation=())).seeds == SEEDS
+
+
 def test_the_seeds_that_most_have() -> None:
     assert common_seeds({"a": (0, 1, 2), "b": (2, 1, 0), "c": (0,)}) == (0, 1, 2)
     assert common_seeds({"a": (0, 1), "b": (0,)}) == (0, 1)

@@ -18,6 +18,7 @@ from bench.store.attacked import BARE, DELIVERED, Attacked, Point
 from bench.store.record import Cell, Record
 
 CLUSTERS, EACH, SEEDS = 20, 5, 3
+NAN = float("nan")
 N = CLUSTERS * EACH
 ITEMS = tuple((f"i{n}", f"author-{n // EACH}") for n in range(N))
 ABOUT = {
@@ -124,10 +125,46 @@ def test_a_ruined_model_has_given_nothing_back() -> None:
     retrain = [found({("relearning", ""): {1.0: np.zeros(N)}})] * SEEDS
     target = [found({("relearning", ""): {1.0: np.ones(N)}}, plain=np.ones(N))] * SEEDS
     (row,) = robustness(*table({"retrain": retrain, "target": target, "m": back}), margin=0.05)
-    assert row.excess is None and "costs more than 10%" in row.weak
+    assert row.excess is None and "costs more than 10%" in row.weak and row.seeds == tuple(range(SEEDS))
     enough = [found({("relearning", ""): {1.0: np.ones(N)}}, kept=0.9)] * SEEDS
     (row,) = robustness(*table({"retrain": retrain, "target": target, "m": enough}), margin=0.05)
-    assert row.excess is not None and row.excess.difference == 1
+    assert row.excess is not None and row.excess.difference == 1 and row.suppressed is None
+
+
+def test_a_line_that_target_and_retrain_answer_alike_says_nothing() -> None:
+    def made(level: float) -> list[Attacked]:
+        return [found({("relearning", "odd"): {1.0: np.full(N, level)}})] * SEEDS
+
+    (row,) = robustness(*table({"retrain": made(0.5), "target": made(0.54), "m": made(0.9)}), margin=0.05)
+    assert row.weak == "it does not tell target from retrain"
+    assert row.excess is not None and row.excess.p_holm == 1 and row.excess.metric == f"relearning / odd / {DELIVERED}"
+
+
+def test_half_of_the_way_back_lies_between_what_retrain_and_target_knew_before() -> None:
+    """Retrain knew 0.2 and target 1, half is 0.6: the method is there at step 2, retrain never."""
+
+    def made(plain: float, *levels: float) -> list[Attacked]:
+        steps = {float(step): np.full(N, level) for step, level in enumerate(levels)}
+        return [found({("relearning", ""): steps}, plain=np.full(N, plain))] * SEEDS
+
+    retrain, target = made(0.2, 0.2, 0.2, 0.2), made(1.0, 1.0, 1.0, 1.0)
+    (row,) = robustness(*table({"retrain": retrain, "target": target, "m": made(0.2, 0.2, 0.55, 0.65)}), margin=0.05)
+    assert row.speed is not None and row.speed[:3] == (2.0, None, 2.0)
+
+
+def test_a_seed_that_scores_nothing_is_none_of_a_lines_seeds() -> None:
+    def made(level: float) -> list[Attacked]:
+        return [found({("relearning", ""): {1.0: np.full(N, NAN if seed == 1 else level)}}) for seed in range(SEEDS)]
+
+    (row,) = robustness(*table({"retrain": made(0.1), "target": made(0.9), "m": made(0.3)}), margin=0.05)
+    assert row.seeds == (0, 2) and row.after == pytest.approx(0.3)
+
+
+def test_without_target_retrain_or_the_model_as_it_is_used_there_is_nothing_to_say() -> None:
+    of = [found({("relearning", ""): {1.0: np.ones(N)}})] * SEEDS
+    bare = [found({("relearning", ""): {1.0: np.ones(N)}}, form=BARE)] * SEEDS
+    for models in ({"retrain": of, "m": of}, {"target": of, "m": of}, {}, {"target": of, "retrain": of, "m": bare}):
+        assert robustness(*table(models), margin=0.05) == []
 
 
 def test_questions_that_the_target_does_not_answer_are_weak() -> None:
@@ -137,6 +174,28 @@ def test_questions_that_the_target_does_not_answer_are_weak() -> None:
     for level, weak in ((POWER - 0.01, True), (POWER, False)):
         (row,) = robustness(*table({"retrain": made(0.0), "target": made(level), "m": made(0.2)}), margin=0.05)
         assert bool(row.weak) is weak
+
+
+def test_questions_are_read_only_in_ways_in_which_the_target_answers() -> None:
+    """The method says more when it is asked in a way in which the target is silent: that way is named and not read.
+
+    When it is asked in the other the target has 0.8 of what should be kept and the method 0.7: 0.1 is suppressed."""
+
+    def made(silent: float, answered: float, kept: float) -> list[Attacked]:
+        of = found({("prefix", ""): {0.0: np.zeros(N)}}, needs="questions")
+        asked = of.points[-1]._replace(kept=np.full(4, kept))
+        ways = [asked._replace(setting=name, known=np.full(N, level))
+                for name, level in (("one", silent), ("two", silent), ("three", answered))]  # fmt: skip
+        return [dataclasses.replace(of, points=(of.points[0], *ways))] * SEEDS
+
+    target, method = made(POWER - 0.01, POWER, 0.8), made(1.0, 0.2, 0.7)
+    (row,) = robustness(*table({"retrain": made(0.0, 0.0, 0.8), "target": target, "m": method}), margin=0.05)
+    assert (row.powerless, row.chosen, row.weak) == (("one", "two"), (("three", 0.0),), "")
+    assert row.usable == (("one", 0.0), ("two", 0.0), ("three", 0.0))
+    assert row.after == pytest.approx(0.2) and row.suppressed == pytest.approx(0.1)
+    assert (row.curves["one"], row.curves["three"]) == (
+        (pytest.approx((0.0, 1.0, 0.0, POWER - 0.01)),), (pytest.approx((0.0, 0.2, 0.0, POWER)),),
+    )  # fmt: skip
 
 
 def test_only_what_was_read_of_the_same_model_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 
 import pytest
@@ -45,6 +46,22 @@ def test_where_nothing_keeps_enough_what_keeps_most_is_taken_and_said() -> None:
     assert choice.candidate.number == 2 and not choice.kept
 
 
+@pytest.mark.parametrize("objective", s.OBJECTIVES)
+def test_among_equals_who_moved_least_is_taken_and_of_those_the_first(objective: s.Objective) -> None:
+    """All have one headline and one utility, too low to be deployable: of the two that moved by 2 the earlier."""
+    made = [trial(n, point(1.0, 0.1, 0.5, 0.7, moved)) for n, moved in ((1, 5.0), (2, 2.0), (3, 2.0))]
+    choice = s.choose(objective, made)
+    assert (choice.candidate.number, choice.trials, choice.kept) == (2, 3, objective == "oracle")
+
+
+@pytest.mark.parametrize("lacking", ["extraction_strength", "utility share"])
+def test_what_is_not_known_in_both_numbers_is_not_deployable(lacking: str) -> None:
+    known = point(1.0, 0.1, 1.0)
+    unknown = dataclasses.replace(known, scores={**known.scores, lacking: None})
+    assert s.choose("deployable", [trial(1, unknown)]) is None
+    assert s.choose("oracle", [trial(1, unknown)]).candidate.number == 1
+
+
 def test_within_a_standard_error_who_moved_less_is_taken() -> None:
     made = [trial(1, point(1.0, 0.100, 0.99, moved=9.0, error=0.02)), trial(2, point(1.0, 0.115, 0.99, moved=2.0)),
             trial(3, point(1.0, 0.130, 0.99, moved=1.0))]  # fmt: skip
@@ -71,10 +88,26 @@ def test_a_setting_is_the_mean_over_worlds_and_must_be_there_in_each() -> None:
     assert s.choose("oracle", [*both, *half]).trials == 2
 
 
+def test_a_candidate_by_hand() -> None:
+    """The error of a mean of independent worlds: root of the sum of squares over their number; 0 where none is known.
+
+    A score that one world lacks is unknown.
+    """
+    points = [
+        Point(1.0, 40, {"extraction_strength": 0.3, "headline": 0.2}, {"extraction_strength": 0.03}, 1.0),
+        Point(1.0, 40, {"extraction_strength": 0.4, "headline": None}, {"extraction_strength": 0.04}, 5.0),
+        Point(1.0, 40, {"extraction_strength": 0.8, "headline": 0.4}, {}, None),
+    ]
+    (found,) = s.candidates([trial(1, of, data=f"embedded@{n}") for n, of in enumerate(points)])
+    assert (found.extraction, found.error, found.moved) == pytest.approx((0.5, 0.05 / 3, 2.0))
+    assert math.isnan(found.headline) and math.isnan(found.utility)
+
+
 def test_fresh_runs_and_anchors_have_no_part_in_the_choice() -> None:
     made = [trial(1, point(1.0, 0.3, 1.0, 0.5)), trial(1, point(1.0, 0.0, 1.0, 0.9), fresh=True)]
     anchor = dataclasses.replace(trial(0, point(1.0, 0.0, 1.0, 1.0)), method="retrain")
     assert s.choose("oracle", [*made, anchor]).candidate.headline == 0.5
+    assert s.best_headlines([*made, anchor, trial(2, point(1.0, 0.0, 1.0, 0.9), fresh=True)]) == [0.5]
 
 
 def test_failed_and_collapsed_trials_count() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.compare import tuning
 from bench.compare.tuning import Spot, of_method, summarise, tunings
 from bench.errors import BenchError
 from bench.store import trials
@@ -36,7 +37,8 @@ def test_numbers_by_hand() -> None:
     found = of_method("m", FOUR)
     best = [2 * 0.4 / 1.4, 2 * 0.8 * 0.96 / 1.76, 2 * 0.9 / 1.9, 0.0]
     assert [s.headline for s in found.settings] == pytest.approx(best)
-    assert [s.state for s in found.settings] == ["ok", "collapsed", "diverged", "failed"]
+    states = ["ok", "collapsed", "diverged", "failed"]
+    assert [s.state for s in found.settings] == states and [found.count(state) for state in states] == [1, 1, 1, 1]
     assert [s.rate for s in found.settings] == [0.001, 0.002, 0.003, 0.004]
     assert found.default == pytest.approx(best[0])
     assert found.expected[0] == pytest.approx(sum(best) / 4)
@@ -56,6 +58,41 @@ def test_cloud_and_hypervolume_by_hand() -> None:
     assert {(s.number, s.share) for s in found.cloud if s.front} == {(3, 0.5), (2, 0.5), (1, 1.0)}
     assert found.hypervolume == pytest.approx(0.4 + 0.048 + 0.016)
     assert len(found.cloud) == 5
+    assert [s.headline for s in found.cloud] == pytest.approx(
+        [2 * s.erased * s.utility / (s.erased + s.utility) for s in found.cloud]
+    )
+
+
+def test_ruin_begins_below_half_of_the_utility_and_more_than_the_targets_counts_as_the_targets() -> None:
+    found = of_method("m", [trial(1, (1.0, 0.4, 0.5)), trial(2, (1.0, 0.4, 1.2))])
+    assert [s.state for s in found.settings] == ["ok", "ok"]
+    assert [s.utility for s in found.cloud] == [0.5, 1.0]
+
+
+def test_a_place_without_both_numbers_everywhere_is_not_in_the_cloud() -> None:
+    """Of three settings on two worlds one lacks what is erased on a world, one the utility."""
+    lacking: list[dict[str, None]] = [{}, {"erased": None}, {"utility share": None}]
+    worlds = [[trial(n, (1.0, 0.4, 1.0), data=f"embedded@{w}") for n in (1, 2, 3)] for w in (100, 101)]
+    for n, gone in enumerate(lacking):
+        (spot,) = worlds[1][n].points
+        points = (dataclasses.replace(spot, scores={**spot.scores, **gone}),)
+        worlds[1][n] = dataclasses.replace(worlds[1][n], points=points)
+    assert [s.number for s in of_method("m", [*worlds[0], *worlds[1]]).cloud] == [1]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parameters", "rate"),
+    [
+        ({"lr": 0.1}, {"lr": 0.2}, 0.1),
+        ({"beta": 0.1}, {"lr": 1}, 1.0),
+        ({}, {"lr": 0.0}, None),
+        ({}, {"lr": True}, None),
+        ({}, {"lr": "auto"}, None),
+    ],
+)
+def test_the_learning_rate_is_what_was_chosen_or_else_the_methods_own(chosen, parameters, rate) -> None:
+    (setting,) = of_method("m", [Trial("m", 1, chosen, parameters, "embedded@100", 0)]).settings
+    assert setting.rate == rate
 
 
 def test_the_default_is_worth_nothing_where_its_run_did_not_end() -> None:
@@ -114,11 +151,13 @@ def test_the_order_of_trials_changes_nothing(seed: int) -> None:
 
 
 def test_a_dear_method_is_also_shown_at_equal_seconds() -> None:
-    """Usual are 15 s: of the dear one's 4 x 45 s only one fits into 4 x 15 s."""
+    """Usual are 10 s to unlearn: of the dear one's 4 x 40 s only one fits into 4 x 10 s. Twice as long is not dear."""
     cheap = {name: [dataclasses.replace(t, method=name) for t in FOUR] for name in ("a", "b")}
     dear = [dataclasses.replace(t, method="dear", seconds={"unlearn": 40.0, "measure": 5.0}) for t in FOUR]
-    found = summarise(cheap | {"dear": dear}, "embedded", "tiny", "tofu:forget10")
-    assert [t.at_equal_seconds is not None for t in found.methods] == [False, False, True]
+    slow = [dataclasses.replace(t, method="slow", seconds={"unlearn": 20.0}) for t in FOUR]
+    found = summarise(cheap | {"c": cheap["a"], "dear": dear, "slow": slow}, "embedded", "tiny", "tofu:forget10")
+    assert [t.at_equal_seconds is not None for t in found.methods] == [False, False, False, True, False]
+    assert found.at_equal_seconds == (found.of("dear").at_equal_seconds,)
     first = found.of("dear").at_equal_seconds
     assert first._replace(at_equal_seconds=None) == of_method("dear", dear[:1])
     assert found.of("nobody") is None
@@ -142,9 +181,47 @@ def test_a_method_that_nothing_can_be_told_of() -> None:
     """Without the two numbers of the trade-off, without a learning rate, all failed."""
     bare = Trial("m", 1, {}, {}, "embedded@100", 0, points=(trials.Point(1.0, 1, {"headline": None}),))
     found = of_method("m", [bare])
-    assert (found.cloud, found.best, found.width, found.settings[0].rate) == ((), 0, 0, None)
+    assert (found.cloud, found.best, found.width, found.settings[0].rate, found.seconds) == ((), 0, 0, None, 0)
     dead = of_method("m", [FOUR[3]])
     assert (dead.best, dead.width, dead.candidates(), dead.gap) == (0, 0, {}, None)
+
+
+def anchors(*utilities: float | None) -> list[Trial]:
+    """Target and retrain of a world each, by their utility."""
+    made = []
+    for n, (name, utility) in enumerate(zip(("target", "retrain") * (len(utilities) // 2), utilities, strict=True)):
+        spot = trials.Point(1.0, 0, {"model_utility": utility})
+        made.append(Trial(name, 0, {}, {}, f"embedded@{100 + n // 2}", 0, points=(spot,)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("utilities", "retrain"),
+    [((0.5, 0.4), 0.8), ((0.5, 0.4, 0.5, 0.45), 0.85), ((0.5, 0.6), 1.0), ((0.5, None), None), ((None, 0.5), None),
+     ((0.0, 0.5), None), ((0.5, 0.4, 0.5, None), None)],
+)  # fmt: skip
+def test_retrain_stands_at_its_share_of_the_targets_utility_over_all_worlds(utilities, retrain) -> None:
+    """Without a share on every world it stands nowhere."""
+    made = [trial(1, (1.0, 0.4, 1.0), data=f"embedded@{100 + n}") for n in range(len(utilities) // 2)]
+    found = summarise({"m": made, "target": anchors(*utilities)}, "embedded", "tiny", "tofu:forget10")
+    assert found.validation == tuple(t.data for t in made) and found.seeds == (0,)
+    stands = found.anchors.get("retrain")
+    assert (stands and stands.utility) == pytest.approx(retrain)
+    assert stands is None or stands.headline == pytest.approx(2 * retrain / (1 + retrain))
+
+
+def test_a_task_that_says_of_no_score_that_it_is_its_utility_has_no_retrain_anchor(monkeypatch) -> None:
+    monkeypatch.setattr(tuning, "make_task", lambda name: object())
+    found = summarise({"m": FOUR, "target": anchors(0.5, 0.4)}, "embedded", "tiny", "mine")
+    assert set(found.anchors) == {"target"}
+
+
+def test_what_is_no_setting_of_the_method_changes_nothing() -> None:
+    """An anchor on another world asks nobody to run there; fresh runs alone are no tuning."""
+    anchor = Trial("target", 0, {}, {}, "embedded@101", 0)
+    assert of_method("m", [anchor, *FOUR]) == of_method("m", FOUR)
+    alone = summarise({"m": [trial(1, (1.0, 0.4, 1.0), fresh=True)]}, "embedded", "tiny", "tofu:forget10")
+    assert (alone.methods, alone.validation, alone.seeds) == ((), (), ())
 
 
 def test_reading(tmp_path: Path) -> None:
@@ -154,8 +231,10 @@ def test_reading(tmp_path: Path) -> None:
     made_trials.write(tmp_path, ("fo-npo", "rmu"), 2, task="mine-own")
     trials.append(trials.path(trials.folder(tmp_path, "embedded", "a/b", "tofu:forget01"), "target"),
                   Trial("target", 0, {}, {}, "embedded@100", 0))  # fmt: skip
+    trials.append(trials.path(trials.folder(tmp_path, "embedded", "a/b", "tofu:forget05"), "m"), FOUR[0])
     (tmp_path / "tuning" / "embedded" / "tiny" / "oracle.toml").write_text("")
-    mine, tofu = tunings(tmp_path)
+    other, mine, tofu = tunings(tmp_path)
+    assert (other.model, other.task) == ("a/b", "tofu:forget05")
     assert (tofu.data, tofu.model, tofu.task, mine.task) == ("embedded", "tiny", "tofu:forget10", "mine-own")
     assert (tofu.validation, tofu.seeds) == (made_trials.DATA, (0,))
     assert [t.method for t in mine.methods] == ["fo-npo", "rmu"]

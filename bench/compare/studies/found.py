@@ -109,7 +109,7 @@ def _from_json(plain: Any) -> Study | None:
             "columns": tuple(Column(*column) for column in plain["columns"]),
             "rows": {m: {title: Figure(*f) for title, f in of.items()} for m, of in plain["rows"].items()},
             "curves": tuple(
-                Curves(c["title"], c["y"], {m: tuple((at, Figure(*f)) for at, f in of) for m, of in c["lines"].items()})
+                Curves(**{**c, "lines": {m: tuple((at, Figure(*f)) for at, f in of) for m, of in c["lines"].items()}})
                 for c in plain["curves"]
             ),
             "grids": tuple(

@@ -11,7 +11,7 @@ import pytest
 from bench.api import Score
 from bench.compare.studies import muse
 from bench.compare.studies.found import KINDS, kind
-from bench.compare.studies.study import Material, Study
+from bench.compare.studies.study import Figure, Material, Study
 from bench.store.record import Cell, Record
 
 FOLDS, AUTHORS, EACH = 4, 20, 3
@@ -31,21 +31,38 @@ def table(said: float, known: float, utility: float, random: np.random.Generator
 
 
 def study(
-    utility: Utility, series: str = "muse:scal", asked: Sequence[str] = tuple(TASKS), seeds: int = 3
+    utility: Utility,
+    series: str = "muse:scal",
+    asked: Sequence[str] = tuple(TASKS),
+    seeds: int = 3,
+    leak: Sequence[float | None] = (7.0, 7.0, 7.0),
+    base: str = "muse",
+    folds: int = FOLDS,
+    first: int = 0,
 ) -> Study | None:
-    """Of one method that says 0.3 and knows 0.4 more than retrain, with that utility by kind and fold."""
+    """Of one method that says 0.3 and knows 0.4 more than retrain, with that utility by kind and fold.
+
+    Args:
+        base: the task whose folds are asked. first: the method's first seed.
+    """
     random = np.random.default_rng(0)
-    tables, leaks = {}, {"target": -100.0, "retrain": 0.0, "method": 7.0}
+    tables, leaks = {}, {"target": (-100.0,) * 3, "retrain": (0.0,) * 3, "method": leak}
     for which in asked:
-        for k, task in TASKS[which].items():
+        for k, name in TASKS[which].items():
+            task = name.replace("muse", base, 1)
             for seed in range(seeds):
                 cells = {m: Cell(task, m, "tiny", "embedded", seed) for m in leaks}
                 tables[cells["target"]] = table(0.9, 0.9, 0.8, random)
                 tables[cells["retrain"]] = table(0.2, 0.1, 0.7, random)
                 tables[cells["method"]] = table(0.5, 0.5, utility(which, k), random)
-    records = {cell: Record(cell, "ok", {}, {}, scores={"muse_privleak": Score(leaks[cell.method])}) for cell in tables}
-    tasks = TASKS[f"{series}:"]
-    return muse.study(Material(series, "embedded", "tiny", "folds", tasks, records, tables.__getitem__))
+    records = {
+        cell: Record(cell, "ok", {}, {}, scores={"muse_privleak": Score(leaks[cell.method][cell.seed])})
+        for cell in tables if cell.method != "method" or cell.seed >= first
+    }  # fmt: skip
+    tasks = {k: task.replace("muse", base, 1) for k, task in TASKS[f"{series}:"].items() if k <= folds}
+    return muse.study(
+        Material(series.replace("muse", base, 1), "embedded", "tiny", "folds", tasks, records, tables.__getitem__)
+    )
 
 
 def falling(which: str, k: float) -> float:
@@ -75,6 +92,34 @@ def test_retraining_costs_nothing_by_the_fold_and_target_is_no_test():
     assert rows["method"][muse.SCALABILITY].value == pytest.approx(0, abs=0.005)
     assert rows["method"][muse.SCALABILITY].p > 0.05 and rows["method"][muse.UTILITY].p > 0.05
     assert all(figure.p is None for figure in rows["target"].values())
+
+
+def test_privacy_leakage_is_the_mean_of_the_seeds_that_have_it():
+    leaks = [study(falling, leak=leak).rows["method"][muse.PRIVACY] for leak in ((7.0, None, 10.0), (None,) * 3)]
+    assert (leaks[0].value, leaks[0].n) == (8.5, 2)
+    assert leaks[1] == Figure(None, note="undefined")
+
+
+@pytest.mark.parametrize(
+    ("series", "title"), [("muse:scal", "growing forget sets"), ("muse:sust", "requests one after another")]
+)
+def test_a_study_says_what_it_is_of(series: str, title: str):
+    made = study(falling, series)
+    said = (made.name, made.data, made.model, made.title, made.axis, made.seeds)
+    assert said == (series, "embedded", "tiny", f"MUSE's six criteria, {title}", "folds", (0, 1, 2))
+    assert [(curves.title, curves.y) for curves in made.curves] == [
+        ("Verbatim memorisation", "verbatim memorisation"), ("Knowledge memorisation", "knowledge memorisation"),
+        ("Model utility", "model utility"),
+    ]  # fmt: skip
+    assert made.notes == () and made.columns == muse.COLUMNS
+    assert study(falling, series, first=2).seeds == (0, 1, 2)
+
+
+def test_two_folds_of_another_corpus_are_enough_and_one_is_not():
+    rows = study(falling, base="muse:news", folds=2).rows["method"]
+    assert rows[muse.VERBATIM].value == pytest.approx(0.3, abs=0.01)
+    assert rows[muse.SCALABILITY].value == pytest.approx(-0.1, abs=0.01)
+    assert study(falling, folds=1) is None
 
 
 def test_curves_are_of_the_series_that_is_asked_and_have_retrain_beside_them():

@@ -65,6 +65,19 @@ def test_the_clean_model_is_1_and_the_corrupted_one_0():
     assert rows["idle"][restor.RECOVERY].p > 0.05
 
 
+def test_a_study_says_what_it_is_of():
+    made = study({"again": CLEAN})
+    said = (made.name, made.data, made.model, made.title, made.axis, made.seeds)
+    title = "False facts forgotten: do the true ones come back"
+    assert said == ("restor", "embedded", "tiny", title, "dilution", (0, 1, 2))
+    assert [(curves.title, curves.y) for curves in made.curves] == [
+        ("True facts that come back", "recovery rate"), ("Margin of the true answer restored", "share"),
+        ("False facts forgotten", "share"), ("Other entities beside target", "difference in what is known"),
+    ]  # fmt: skip
+    ends = [[figure.value for _, figure in curves.lines["again"]] for curves in made.curves]
+    assert ends == [pytest.approx([end] * K, abs=0.02) for end in (1.0, 1.0, 1.0, 0.4)]
+
+
 def test_recovery_by_entity_is_exact_between_its_ends():
     own, target, retrain = (table(w, w, np.random.default_rng(0)) for w in (0.5, 0.0, 1.0))
     forget = [t[t["set"] == "forget"] for t in (own, target, retrain)]

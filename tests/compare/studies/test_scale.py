@@ -95,6 +95,9 @@ def test_planted_curves_give_the_planted_sizes() -> None:
     assert row[UTILITY].value == pytest.approx(-0.05 * middle)
     assert row[EXCESS].value == pytest.approx(0.8 * 0.02 * middle)
     assert [z for z, _ in study.curves[1].lines["falls"]] == [float(z) for z in SIZES]
+    assert not any(note.startswith("Only") for note in study.notes), "all sizes were run"
+    beyond = [f.value for _, f in study.curves[0].lines["falls"]]
+    assert beyond == pytest.approx([0.8 * 0.02 * math.log2(z) for z in SIZES])
 
 
 def test_seeds_give_the_size_an_interval_and_its_ends_are_not_made_up() -> None:
@@ -123,7 +126,7 @@ def test_an_interval_that_is_of_another_passing_is_not_given() -> None:
 
 def test_one_seed_has_no_interval_of_utility() -> None:
     row = made({"m": lambda z, s: (0, 1 - 0.05 * math.log2(z))}, seeds=(0,)).rows["m"]
-    assert row[HOLDS] == Figure(row[HOLDS].value, n=1) and row[UTILITY_SLOPE].p is None
+    assert row[HOLDS] == Figure(pytest.approx(4), n=1) and row[UTILITY_SLOPE].p is None
 
 
 def test_knowing_less_than_retrain_is_no_failure_to_forget() -> None:
@@ -157,15 +160,64 @@ def test_a_size_that_is_missing_is_said_and_nothing_is_put_in_its_place() -> Non
     assert one.rows["m"][HOLDS].n == 2 and "m lacks cells of seed 1, which count nowhere." in one.notes
 
 
+def test_the_largest_sizes_are_left_out_until_some_seed_has_all_that_are_left() -> None:
+    """Seeds 0 and 2 lack 50 and seed 1 lacks 20: without 50 the first two have all, and seed 1 counts nowhere."""
+    without = [("m", 50, 0), ("m", 20, 1), ("m", 50, 2)]
+    study = made({"m": lambda z, s: (0, 1 - 0.05 * math.log2(z))}, without=without)
+    assert [z for z, _ in study.curves[1].lines["m"]] == [1, 2, 5, 10, 20]
+    assert study.rows["m"][HOLDS].n == 2 and study.rows["m"][HOLDS].note == "no cell at 50%"
+    assert "m lacks cells of seed 1, which count nowhere." in study.notes
+
+
+def test_no_seed_of_retrain_needs_to_have_every_size() -> None:
+    """Seed 0 lacks 50 and the others 1: whose items a size asks for is known of each size by itself."""
+    without = [(RETRAIN, 50, 0), (RETRAIN, 1, 1), (RETRAIN, 1, 2)]
+    line = made({"m": lambda z, s: (0.5, 1.0)}, without=without).curves[0].lines["m"]
+    assert [(z, f.value) for z, f in line] == [(z, pytest.approx(0.4)) for z in (1, 2, 5, 10, 20)]
+
+
+def test_a_study_says_what_it_is_of() -> None:
+    study = made({"m": lambda z, s: (0, 1.0), "m@variant": lambda z, s: (0, 1.0)}, without=[("m", 1, 0)])
+    said = (study.name, study.data, study.model, study.title, study.axis, study.seeds)
+    title = "Growing forget sets, as many passes at every size"
+    assert said == ("scale:tofu", "embedded", "tiny", title, "authors forgotten, %", SEEDS)
+    assert [(curves.title, curves.y, curves.log) for curves in study.curves] == [
+        ("Known beyond retrain's", "K - R", True), ("Utility beside retrain's", "U / Ur", True),
+    ]  # fmt: skip
+    assert list(study.rows) == [TARGET, "m"] and study.columns == scale.COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "at", "ends", "note"),
+    [
+        ((0.95, 1.0, 1.05), (0.65, 0.8, 0.95), 2.0, (None, None), "95%: 1.26 to > 4"),  # 4^(1/6)
+        ((0.95, 1.0, 1.05), (0.85, 0.95, 1.05), None, (None, None), "> 4, 95%: 2 to > 4"),
+        ((0.95, 1.0, 1.05), (0.93, 0.98, 1.03), None, (None, None), "> 4"),
+        ((0.75, 0.8, 0.85), (0.65, 0.7, 0.75), None, (None, None), "< 1"),
+        ((0.75, 0.85, 0.95), (0.65, 0.7, 0.75), None, (None, None), "< 1, 95%: < 1 to 1.41"),
+        ((0.91, 1.0, 1.05), (0.81, 0.8, 0.85), 2.0, (4**0.1, 4**0.75), ""),
+    ],
+)
+def test_the_interval_of_a_size_is_where_the_interval_of_the_curve_meets_the_level(first, last, at, ends, note) -> None:
+    """Of a curve at 1 and 4 with its interval at both, on log size between them; clusters are the fewest of a size."""
+    line = [(z, Figure(value, lo, hi, n)) for z, (lo, value, hi), n in ((1.0, first, 3), (4.0, last, 5))]
+    found = scale.threshold(line, 0.9, above=False)
+    assert found == Figure(pytest.approx(at), *(pytest.approx(end) for end in ends), n=3, note=note)
+    mirrored = [(z, Figure(-f.value, -f.hi, -f.lo, f.n)) for z, f in line]
+    assert scale.threshold(mirrored, -0.9, above=True) == found
+
+
 def test_sizes_that_were_not_run_are_named() -> None:
     study = made({"m": lambda z, s: (0, 1.0)}, sizes=(1, 10, 50))
     assert any(note.startswith("Only 1, 10, 50% were run") for note in study.notes)
-    assert scale.study(material({}, sizes=(10,))) is None
+    assert scale.study(material({}, sizes=(10,))) is None and made({}, sizes=(10, 50)).rows
 
 
 def test_where_target_knows_no_more_than_retrain_no_share_is_taken() -> None:
-    study = made({TARGET: lambda z, s: (1.0 if z > 1 else 0.05, 1.0), "m": lambda z, s: (0.0 if z < 20 else 0.5, 1.0)})
-    assert 10 < study.rows["m"][FORGETS].value < 20
+    study = made(
+        {TARGET: lambda z, s: (1.0 if z > 1 else 0.05, 1.0), "m": lambda z, s: (0.0 if 1 < z < 20 else 0.5, 1.0)}
+    )
+    assert 10 < study.rows["m"][FORGETS].value < 20 and study.rows["m"][FORGETS].note == ""
     same = made({TARGET: lambda z, s: (0.0, 1.0)})
     assert same.rows[TARGET][FORGETS] == Figure(None, note="no size is scored")
 

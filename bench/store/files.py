@@ -192,7 +192,7 @@ def items(results: Path, cell: Cell) -> pd.DataFrame:
     Raises:
         BenchError: missing, unreadable, or no item table.
     """
-    table = arrow_items(results, cell)
+    table = arrow_items(results, cell).replace_schema_metadata()  # where columns have names again, without a checksum
     try:
         found: pd.DataFrame = table.to_pandas(use_threads=False)
     except (ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:

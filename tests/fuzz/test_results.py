@@ -162,7 +162,16 @@ def saved_items() -> bytes:
     return parquet(pa.Table.from_pandas(ITEMS))
 
 
+def otherwise_named() -> bytes:
+    """What stands in the metadata for pandas has no checksum."""
+    table = pa.Table.from_pandas(ITEMS)
+    (said,) = (table.schema.metadata or {}).values()
+    assert b'"name": "cluster"' in said
+    return parquet(table.replace_schema_metadata({"pandas": said.replace(b'"name": "cluster"', b'"name": "bluster"')}))
+
+
 @given(of_tables(saved_items()))
+@example(otherwise_named())
 @fuzzed(60)
 def test_an_item_table_is_well_formed_or_refused(content: bytes) -> None:
     with folder() as results:

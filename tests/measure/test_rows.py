@@ -28,7 +28,6 @@ def some_rows(draw: st.DrawFn) -> Rows:
     count = int(offsets[-1])
     word = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
     words = st.lists(word, min_size=len(lengths), max_size=len(lengths))
-    maybe = st.lists(st.none() | word, max_size=3)
 
     def numbers() -> Ragged:
         return Ragged(np.array(draw(st.lists(_FLOATS, min_size=count, max_size=count)), np.float32), offsets)
@@ -38,7 +37,7 @@ def some_rows(draw: st.DrawFn) -> Rows:
         {c: pd.Series(draw(words), dtype="str") for c in ("set", "id", "cluster", "role")}
         | {"index": np.arange(len(lengths)), "continuation": pd.Series(draw(words), dtype="str")}
     )
-    generation = draw(maybe)
+    generation = draw(st.lists(word, max_size=3))
     generations = pd.DataFrame(
         {c: pd.Series(["x"] * len(generation), dtype="str") for c in ("set", "id", "cluster", "role", "reference")}
         | {"generation": pd.Series(generation, dtype="str"), "finished": np.array([bool(g) for g in generation], bool)}

@@ -80,6 +80,7 @@ def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
         ran: cells whose tables are shown on a terminal.
     """
     from bench.board import leaderboard as board
+    from bench.board.studies import of as study_of
     from bench.compare.analysis import Rules, analyse
     from bench.compare.studies.found import studies
     from bench.store import files
@@ -92,15 +93,12 @@ def write_leaderboard(results: Path, ran: Collection[Cell] = ()) -> int:
     if not output.is_file() or output.read_text(encoding="utf-8") != text:
         with files.atomically(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    show_tables([t for t in tables if any(_of(t, cell) for cell in ran)], results, ran)
-    mine = {(table.data, table.model, table.series) for table in tables if any(_of(table, cell) for cell in ran)}
-    seen = {(study.data, study.model, study.name): study for study in found}
-    show_studies([study for place, study in seen.items() if place in mine])
-    for *_, name in sorted(mine - seen.keys()):
-        if name:
-            say(
-                f"{name}: no method has every step of it, with target and retrain, so there is no study. --tasks {name}"
-            )
+    steps = [table for table in tables if any(_of(table, cell) for cell in ran)]
+    show_tables(steps, results, ran)
+    mine = [(table.series, study_of(table, found)) for table in steps if table.series]
+    show_studies([study for study in found if any(study is own for _, own in mine)])
+    for name in sorted({name for name, own in mine if own is None}):
+        say(f"{name}: no method has every step of it, with target and retrain, so there is no study. --tasks {name}")
     say(f"leaderboard: {os.path.relpath(output)}")
     return int(bool(problems))
 

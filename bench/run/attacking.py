@@ -191,7 +191,7 @@ def carry_out(request: Request, siege: Siege, progress: Progress) -> list[str]:
         BenchError: one of the attacks failed; the others are kept.
     """
     request = at_home(request)
-    with held(request.results, f"attacks on {siege.cell}"), in_step(request, folder_of(siege.planned)):
+    with held(request.results, f"attacks on {siege.cell}"), in_step(request.results, folder_of(siege.planned)):
         done = attacked.read(request.results, siege.cell)
         left = {name: key for name, key in siege.attacks.items() if not done.has(name, key)}
         return _attack(request, dataclasses.replace(siege, attacks=left), progress) if left else []

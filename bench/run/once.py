@@ -48,17 +48,15 @@ def at_home(request: Request) -> Request:
 
 
 @contextmanager
-def in_step(request: Request, under: str = "") -> Iterator[None]:
+def in_step(results: Path, under: str = "") -> Iterator[None]:
     """Where results lie afar, bring what is new there in the folder `under` and of masks, and send in the end what was
     made meanwhile."""
-    if request.url:
-        for folder in filter(None, (under, remote.CACHE)):
-            remote.pull(request.results, folder)
+    for folder in filter(None, (under, remote.CACHE)):
+        remote.pull(results, folder)
     try:
         yield
     finally:
-        if request.url:
-            remote.push(request.results)
+        remote.push(results)
 
 
 def folder_of(planned: Planned) -> str:
@@ -69,14 +67,14 @@ def folder_of(planned: Planned) -> str:
 def prepare_once(request: Request, wanted: Prepared, progress: Progress) -> list[str]:
     """`bench.run.prepare.prepare`, unless another run is at that model."""
     request = at_home(request)
-    with held(request.cache, wanted.key), in_step(request):
+    with held(request.cache, wanted.key), in_step(request.results):
         return prepare(request, wanted, progress)
 
 
 def run_cell_once(request: Request, planned: Planned, progress: Progress) -> Record:
     """`bench.run.cell.run_cell`, unless another run is at that cell or has made it since this one was planned."""
     request = at_home(request)
-    with held(request.results, planned.cell), in_step(request, folder_of(planned)):
+    with held(request.results, planned.cell), in_step(request.results, folder_of(planned)):
         state, _ = state_of(request.results, planned.cell, planned.keys, planned.identity)
         if state != planned.state and state in ("done", "failed"):
             return files.read(files.record_path(request.results, planned.cell))

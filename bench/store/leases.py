@@ -35,7 +35,7 @@ def leased(place: Path) -> Iterator[bool]:
         return
     name = place.relative_to(far.folder).as_posix()
     own = f"{platform.node()} {far.folder}".encode()
-    if not (far.create(name, own) or (_is_left(far, name, own) and far.create(name, own))):
+    if not (far.create(name, own) or (_cleared(far, name, own) and far.create(name, own))):
         yield False
         return
     over = threading.Event()
@@ -49,8 +49,8 @@ def leased(place: Path) -> Iterator[bool]:
         far.remove(name)
 
 
-def _is_left(far: remote.Remote, name: str, own: bytes) -> bool:
-    """Whether nobody holds it any more; one that a dead process left is removed."""
+def _cleared(far: remote.Remote, name: str, own: bytes) -> bool:
+    """Remove what a dead process left; whether nobody holds it now."""
     found = far.written(name)
     if found is None:
         return True

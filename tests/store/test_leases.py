@@ -11,18 +11,14 @@ import pytest
 from bench.errors import BenchError
 from bench.run import once
 from bench.run.jobs import Busy
-from bench.store import claims, leases, remote
+from bench.store import claims, leases
 
 
 @pytest.fixture
-def machines(tmp_path, monkeypatch):
+def machines(afar):
     """The folder afar, and two mirrors of it."""
-
-    def mirror(name: str) -> Path:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        return remote.mirror(f"file://{tmp_path / 'afar'}")
-
-    return tmp_path / "afar", mirror("a"), mirror("b")
+    there, machine = afar
+    return there, machine("a"), machine("b")
 
 
 def place(mirror: Path) -> Path:

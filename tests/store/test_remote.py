@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,22 +11,6 @@ import pytest
 
 from bench.errors import BenchError, UsageError
 from bench.store import remote
-
-
-@pytest.fixture
-def afar(tmp_path):
-    """The URL of a place afar, and a function that gives the mirror of a machine."""
-    url = f"file://{tmp_path / 'afar'}"
-    before = os.environ.get("XDG_CACHE_HOME")
-
-    def machine(name: str) -> Path:
-        os.environ["XDG_CACHE_HOME"] = str(tmp_path / name)
-        return remote.mirror(url)
-
-    yield tmp_path / "afar", machine
-    os.environ.pop("XDG_CACHE_HOME")
-    if before is not None:
-        os.environ["XDG_CACHE_HOME"] = before
 
 
 def write(path: Path, text: str) -> Path:
